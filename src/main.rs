@@ -1,0 +1,2 @@
+//! The rsyn binary.
+fn main() {}

@@ -1,0 +1,13 @@
+//! Words of the field as types that keep their own promises: a path, what stands there, a tree.
+//!
+//! Not here: the disk, the separator of an operating system, how a tree was scanned.
+
+pub mod entry;
+pub mod hash;
+pub mod path;
+pub mod tree;
+
+pub use entry::{Entry, Kind, Mode, Mtime, Node, Skip};
+pub use hash::Digest;
+pub use path::{PathError, RelPath};
+pub use tree::Tree;

@@ -1,0 +1,209 @@
+//! [`Tree`]: the entries of one side, sorted, each path once.
+
+use super::entry::{Entry, Node};
+use super::hash::Digest;
+use super::path::RelPath;
+
+/// Entries in the order of [`RelPath`], each path once. The root itself is not an entry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tree {
+    entries: Vec<Entry>,
+}
+
+impl Tree {
+    /// Sorts `entries`. Of two with one path the later one wins.
+    #[must_use]
+    pub fn from_unsorted(mut entries: Vec<Entry>) -> Self {
+        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        entries.reverse();
+        entries.dedup_by(|a, b| a.path == b.path);
+        entries.reverse();
+        Self { entries }
+    }
+
+    /// Takes entries that are in strictly ascending order already; `None` if they are not.
+    #[must_use]
+    pub fn from_sorted(entries: Vec<Entry>) -> Option<Self> {
+        let ascending = entries.windows(2).all(|pair| pair[0].path < pair[1].path);
+        ascending.then_some(Self { entries })
+    }
+
+    /// The entries in order.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The entries in order, by value.
+    #[must_use]
+    pub fn into_entries(self) -> Vec<Entry> {
+        self.entries
+    }
+
+    /// What stands at `path`.
+    #[must_use]
+    pub fn get(&self, path: &RelPath) -> Option<&Node> {
+        let at = self.entries.binary_search_by(|e| e.path.cmp(path)).ok()?;
+        Some(&self.entries[at].node)
+    }
+
+    /// The entries below the directory `dir`, in order, `dir` itself not among them.
+    #[must_use]
+    pub fn below(&self, dir: &RelPath) -> &[Entry] {
+        let start = self.entries.partition_point(|e| e.path <= *dir);
+        let len = self.entries[start..].partition_point(|e| e.path.is_below(dir));
+        &self.entries[start..start + len]
+    }
+
+    /// Number of entries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no entry.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// This tree with some paths changed: `Some` puts a node there, `None` takes it away.
+    #[must_use]
+    pub fn with_changes(&self, changes: impl IntoIterator<Item = (RelPath, Option<Node>)>) -> Self {
+        let mut changes: Vec<_> = changes.into_iter().collect();
+        changes.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut entries = Vec::with_capacity(self.entries.len() + changes.len());
+        let mut old = self.entries.iter().peekable();
+        for (path, node) in changes {
+            while let Some(entry) = old.next_if(|e| e.path < path) {
+                entries.push(entry.clone());
+            }
+            old.next_if(|e| e.path == path);
+            // Of two changes of one path the later one counts.
+            if entries.last().is_some_and(|e: &Entry| e.path == path) {
+                entries.pop();
+            }
+            if let Some(node) = node {
+                entries.push(Entry { path, node });
+            }
+        }
+        entries.extend(old.cloned());
+        Self { entries }
+    }
+
+    /// One digest for the whole tree, equal on every machine that holds the same versions: paths, kinds,
+    /// contents, permission bits, link targets. Neither mtimes nor skipped entries count.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let mut hasher = blake3::Hasher::new_derive_key("rsyn 2026 tree digest v1");
+        let mut record = Vec::with_capacity(160);
+        for Entry { path, node } in &self.entries {
+            record.clear();
+            match node {
+                Node::File { digest, mode, .. } => {
+                    record.push(b'f');
+                    record.extend_from_slice(&mode.bits().to_le_bytes());
+                    record.extend_from_slice(&digest.0);
+                }
+                Node::Dir { mode } => {
+                    record.push(b'd');
+                    record.extend_from_slice(&mode.bits().to_le_bytes());
+                }
+                Node::Symlink { target } => {
+                    record.push(b'l');
+                    record.extend_from_slice(&Digest::of(target).0);
+                }
+                Node::Skipped(_) => continue,
+            }
+            record.extend_from_slice(path.as_bytes());
+            record.push(0); // No path has a NUL: records cannot run into each other.
+            hasher.update(&record);
+        }
+        hasher.finalize().into()
+    }
+}
+
+impl FromIterator<Entry> for Tree {
+    fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
+        Self::from_unsorted(entries.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::entry::{Mode, Mtime};
+
+    fn path(text: &str) -> RelPath {
+        RelPath::new(text.as_bytes()).unwrap()
+    }
+
+    fn file(text: &str, mtime_secs: i64) -> Node {
+        Node::File {
+            size: text.len() as u64,
+            digest: Digest::of(text.as_bytes()),
+            mode: Mode::from(0o644),
+            mtime: Mtime {
+                secs: mtime_secs,
+                nanos: 0,
+            },
+        }
+    }
+
+    fn tree(entries: &[(&str, Node)]) -> Tree {
+        entries
+            .iter()
+            .map(|(p, n)| Entry {
+                path: path(p),
+                node: n.clone(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn changes_replace_add_and_remove_in_order() {
+        let before = tree(&[
+            ("a", file("1", 0)),
+            ("b", file("2", 0)),
+            ("d", file("4", 0)),
+        ]);
+        let after = before.with_changes([
+            (path("d"), None),
+            (path("c"), Some(file("3", 0))),
+            (path("a"), Some(file("one", 0))),
+            (path("nothing"), None),
+        ]);
+        assert_eq!(
+            after,
+            tree(&[
+                ("a", file("one", 0)),
+                ("b", file("2", 0)),
+                ("c", file("3", 0))
+            ])
+        );
+    }
+
+    #[test]
+    fn below_gives_a_subtree_and_nothing_beside_it() {
+        let dir = Node::Dir {
+            mode: Mode::from(0o755),
+        };
+        let t = tree(&[
+            ("a", dir.clone()),
+            ("a/x", file("1", 0)),
+            ("a.b", file("2", 0)),
+            ("ab", dir),
+        ]);
+        let names: Vec<_> = t.below(&path("a")).iter().map(|e| e.path.clone()).collect();
+        assert_eq!(names, [path("a/x")]);
+    }
+
+    #[test]
+    fn digest_ignores_mtimes_and_sees_everything_else() {
+        let base = tree(&[("a", file("1", 0))]);
+        assert_eq!(base.digest(), tree(&[("a", file("1", 99))]).digest());
+        assert_ne!(base.digest(), tree(&[("a", file("2", 0))]).digest());
+        assert_ne!(base.digest(), tree(&[("b", file("1", 0))]).digest());
+        assert_ne!(base.digest(), Tree::default().digest());
+    }
+}
