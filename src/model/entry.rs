@@ -78,6 +78,8 @@ pub enum Node {
     Symlink {
         /// The target as stored, any bytes without NUL.
         target: Box<[u8]>,
+        /// Travels with the target; a difference in it alone is no change.
+        mtime: Mtime,
     },
     /// Something that is there and is left alone, with all that may be below it.
     Skipped(Skip),
@@ -121,7 +123,7 @@ impl Node {
         match (self, other) {
             (Self::File { digest: a, .. }, Self::File { digest: b, .. }) => a == b,
             (Self::Dir { .. }, Self::Dir { .. }) => true,
-            (Self::Symlink { target: a }, Self::Symlink { target: b }) => a == b,
+            (Self::Symlink { target: a, .. }, Self::Symlink { target: b, .. }) => a == b,
             (Self::Skipped(a), Self::Skipped(b)) => a == b,
             _ => false,
         }
@@ -141,7 +143,7 @@ impl Node {
     pub fn size(&self) -> u64 {
         match self {
             Self::File { size, .. } => *size,
-            Self::Symlink { target } => target.len() as u64,
+            Self::Symlink { target, .. } => target.len() as u64,
             Self::Dir { .. } | Self::Skipped(_) => 0,
         }
     }
@@ -151,17 +153,17 @@ impl Node {
     pub fn digest(&self) -> Option<Digest> {
         match self {
             Self::File { digest, .. } => Some(*digest),
-            Self::Symlink { target } => Some(Digest::of(target)),
+            Self::Symlink { target, .. } => Some(Digest::of(target)),
             Self::Dir { .. } | Self::Skipped(_) => None,
         }
     }
 
-    /// Modification time of a file.
+    /// Modification time of a file or link.
     #[must_use]
     pub fn mtime(&self) -> Option<Mtime> {
         match self {
-            Self::File { mtime, .. } => Some(*mtime),
-            _ => None,
+            Self::File { mtime, .. } | Self::Symlink { mtime, .. } => Some(*mtime),
+            Self::Dir { .. } | Self::Skipped(_) => None,
         }
     }
 

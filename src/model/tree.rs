@@ -109,7 +109,7 @@ impl Tree {
                     record.push(b'd');
                     record.extend_from_slice(&mode.bits().to_le_bytes());
                 }
-                Node::Symlink { target } => {
+                Node::Symlink { target, .. } => {
                     record.push(b'l');
                     record.extend_from_slice(&Digest::of(target).0);
                 }
