@@ -45,6 +45,8 @@ pub struct Mtime {
 /// Why an entry is named but never touched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Skip {
+    /// An exclude rule takes it out of scope.
+    Excluded,
     /// A socket, FIFO or device.
     Special,
     /// It could not be read, or kept changing while it was read.

@@ -5,9 +5,11 @@
 pub mod entry;
 pub mod hash;
 pub mod path;
+pub mod tombstone;
 pub mod tree;
 
 pub use entry::{Entry, Kind, Mode, Mtime, Node, Skip};
 pub use hash::Digest;
 pub use path::{PathError, RelPath};
+pub use tombstone::{Tombstone, Tombstones};
 pub use tree::Tree;

@@ -1,0 +1,228 @@
+//! The brakes: plans that are refused before anything is changed, because they look like an accident.
+
+use std::collections::HashSet;
+use std::str::FromStr;
+
+use super::{Plan, Side, Verb};
+use crate::model::{Digest, Kind, Node, Tree};
+
+/// How much one run may delete.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MaxDelete {
+    /// Half of the files, where that is more than [`MaxDelete::SMALL`] of them.
+    Default,
+    /// At most this many entries.
+    Count(u64),
+    /// At most this share of the files, 0 to 100.
+    Percent(f64),
+}
+
+impl MaxDelete {
+    /// Up to this many deletions never trip [`MaxDelete::Default`].
+    pub const SMALL: u64 = 10;
+}
+
+/// Not a limit of deletions.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no limit of deletions; write a number (`25`) or a share (`10%`)")]
+pub struct MaxDeleteError(String);
+
+impl FromStr for MaxDelete {
+    type Err = MaxDeleteError;
+    fn from_str(text: &str) -> Result<Self, MaxDeleteError> {
+        let wrong = || MaxDeleteError(text.to_owned());
+        match text.strip_suffix('%') {
+            Some(number) => match number.parse::<f64>() {
+                Ok(share) if (0.0..=100.0).contains(&share) => Ok(Self::Percent(share)),
+                _ => Err(wrong()),
+            },
+            None => text.parse().map(Self::Count).map_err(|_| wrong()),
+        }
+    }
+}
+
+/// Why a plan was refused.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Guard {
+    /// It would delete too much.
+    #[error("this would delete {deletes} of {total} files on the {} side", side.name())]
+    TooManyDeletes {
+        /// Files and links that would go, moved ones not counted.
+        deletes: u64,
+        /// Files and links there now.
+        total: u64,
+        /// The side that would lose them.
+        side: Side,
+    },
+    /// The side that is read is empty, though it was not at the last sync.
+    #[error("the {} side is empty, but at the last sync it was not", side.name())]
+    Emptied {
+        /// The empty side.
+        side: Side,
+    },
+}
+
+/// Checks what a plan would do to `ours`, the tree of the side that is written.
+///
+/// # Errors
+/// [`Guard`] for the first brake that holds.
+pub fn check(
+    plan: &Plan,
+    ours: &Tree,
+    theirs: &Tree,
+    base: &Tree,
+    limit: MaxDelete,
+) -> Result<(), Guard> {
+    let is_content = |node: &Node| matches!(node.kind(), Kind::File | Kind::Symlink);
+    let has_content = |tree: &Tree| tree.entries().iter().any(|e| is_content(&e.node));
+    if plan.count(Verb::Delete) > 0
+        && theirs.entries().iter().all(|e| e.node.is_skipped())
+        && has_content(base)
+    {
+        return Err(Guard::Emptied {
+            side: plan.direction.read(),
+        });
+    }
+    let deletes = deletions(plan);
+    let total = ours
+        .entries()
+        .iter()
+        .filter(|e| is_content(&e.node))
+        .count() as u64;
+    let refused = match limit {
+        MaxDelete::Default => deletes > MaxDelete::SMALL && deletes * 2 > total,
+        MaxDelete::Count(most) => deletes > most,
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a share of fewer than 2^52 files"
+        )]
+        MaxDelete::Percent(share) => deletes as f64 * 100.0 > share * total as f64,
+    };
+    if refused {
+        return Err(Guard::TooManyDeletes {
+            deletes,
+            total,
+            side: plan.direction.written(),
+        });
+    }
+    Ok(())
+}
+
+/// Files and links that a plan deletes and does not put elsewhere: a move is no deletion.
+#[must_use]
+pub fn deletions(plan: &Plan) -> u64 {
+    let put: HashSet<Digest> = plan
+        .actions
+        .iter()
+        .filter_map(|a| a.new.as_ref()?.digest())
+        .collect();
+    let gone = plan.actions.iter().filter(|a| a.verb == Verb::Delete);
+    let lost = gone.filter(|a| {
+        let digest = a.old.as_ref().and_then(Node::digest);
+        digest.is_some_and(|d| !put.contains(&d))
+    });
+    lost.count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Entry, Mode, Mtime, RelPath};
+    use crate::plan::{Direction, Input, Options, Policy, reconcile};
+    use std::collections::BTreeMap;
+
+    fn files(range: std::ops::Range<u32>, dir: &str) -> Vec<Entry> {
+        let make = |i: u32| Entry {
+            path: RelPath::new(format!("{dir}{i}").into_bytes()).unwrap(),
+            node: Node::File {
+                size: 1,
+                digest: Digest::of(&i.to_le_bytes()),
+                mode: Mode::from(0o644),
+                mtime: Mtime { secs: 0, nanos: 0 },
+            },
+        };
+        range.map(make).collect()
+    }
+
+    fn verdict(ours: &Tree, theirs: &Tree, limit: MaxDelete) -> Result<(), Guard> {
+        let none = BTreeMap::new();
+        let input = Input {
+            base: ours,
+            local: ours,
+            remote: theirs,
+            local_tombstones: &none,
+            remote_tombstones: &none,
+        };
+        let options = Options {
+            direction: Direction::Pull,
+            policies: &Policy::Default,
+            choices: &BTreeMap::new(),
+            mirror: false,
+            delete: true,
+            only: &[],
+        };
+        check(&reconcile(&input, &options), ours, theirs, ours, limit)
+    }
+
+    #[test]
+    fn more_than_half_of_the_tree_is_refused_and_half_is_not() {
+        let ours = Tree::from_unsorted(files(0..40, "f"));
+        assert_eq!(
+            verdict(
+                &ours,
+                &Tree::from_unsorted(files(0..20, "f")),
+                MaxDelete::Default
+            ),
+            Ok(())
+        );
+        let refused = verdict(
+            &ours,
+            &Tree::from_unsorted(files(0..19, "f")),
+            MaxDelete::Default,
+        );
+        assert_eq!(
+            refused,
+            Err(Guard::TooManyDeletes {
+                deletes: 21,
+                total: 40,
+                side: Side::Local
+            })
+        );
+    }
+
+    #[test]
+    fn a_few_deletions_are_never_refused_by_default() {
+        let ours = Tree::from_unsorted(files(0..11, "f"));
+        assert_eq!(
+            verdict(
+                &ours,
+                &Tree::from_unsorted(files(0..1, "f")),
+                MaxDelete::Default
+            ),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn moves_are_not_deletions() {
+        let ours = Tree::from_unsorted(files(0..40, "f"));
+        let theirs = Tree::from_unsorted(files(0..40, "g"));
+        assert_eq!(verdict(&ours, &theirs, MaxDelete::Count(0)), Ok(()));
+    }
+
+    #[test]
+    fn an_emptied_side_is_refused_whatever_the_limit() {
+        let ours = Tree::from_unsorted(files(0..3, "f"));
+        let refused = verdict(&ours, &Tree::default(), MaxDelete::Percent(100.0));
+        assert_eq!(refused, Err(Guard::Emptied { side: Side::Remote }));
+    }
+
+    #[test]
+    fn limits_are_numbers_or_shares() {
+        assert_eq!("25".parse(), Ok(MaxDelete::Count(25)));
+        assert_eq!("12.5%".parse(), Ok(MaxDelete::Percent(12.5)));
+        for wrong in ["", "-1", "101%", "x%", "10 %"] {
+            assert!(wrong.parse::<MaxDelete>().is_err(), "{wrong}");
+        }
+    }
+}
