@@ -7,7 +7,8 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Name of the state directory of a root. No synchronised path has a component of this name.
 pub const STATE_DIR: &[u8] = b".rsyn";
@@ -23,8 +24,7 @@ pub const MAX_DEPTH: usize = 512;
 ///
 /// The order is by component, so a directory comes right before everything below it:
 /// `a`, `a/b`, `a/b/c`, `a.txt` (a plain byte order would put `a.txt` between `a` and `a/b`).
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "Box<[u8]>", into = "Box<[u8]>")]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RelPath(Box<[u8]>);
 
 /// Why bytes are not a [`RelPath`].
@@ -159,16 +159,28 @@ pub fn check_component(component: &[u8]) -> Result<(), PathError> {
     Ok(())
 }
 
-impl TryFrom<Box<[u8]>> for RelPath {
-    type Error = PathError;
-    fn try_from(bytes: Box<[u8]>) -> Result<Self, PathError> {
-        Self::new(bytes)
+impl Serialize for RelPath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
     }
 }
 
-impl From<RelPath> for Box<[u8]> {
-    fn from(path: RelPath) -> Self {
-        path.0
+/// Bytes from a peer or a state file become a path only if they pass [`RelPath::new`].
+impl<'de> Deserialize<'de> for RelPath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = RelPath;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the bytes of a relative path")
+            }
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<RelPath, E> {
+                RelPath::new(bytes).map_err(E::custom)
+            }
+        }
+        deserializer
+            .deserialize_bytes(Bytes)
+            .map_err(D::Error::custom)
     }
 }
 

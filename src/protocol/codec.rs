@@ -1,0 +1,257 @@
+//! The stream of one direction, behind its Hello: chunks of `u32` little-endian length, `u8` coding, payload.
+//! [chunk]
+//!
+//! All chunks of coding [`ZSTD`] together are one zstd frame, flushed at the end of each chunk: independent
+//! frames would cost up to half of the ratio. Chunks of coding [`PLAIN`] lie between, where data does not
+//! compress; they are not part of the zstd frame.
+
+use structured_zstd::decoding::FrameDecoder;
+use structured_zstd::encoding::{CompressionContext, CompressionLevel};
+
+use super::{ProtocolError, limits};
+
+/// Length and coding before each chunk, in bytes.
+pub const CHUNK_HEADER_BYTES: usize = 5;
+
+const PLAIN: u8 = 0;
+const ZSTD: u8 = 1;
+
+/// Most bytes of messages that go into one chunk, so that it stays below [`limits::CHUNK_BYTES`] even where
+/// compression makes it longer.
+pub const CHUNK_INPUT_BYTES: usize = 192 * 1024;
+
+/// Makes chunks of one direction.
+pub struct Encoder {
+    zstd: CompressionContext,
+    on: bool,
+}
+
+impl Encoder {
+    /// An encoder; `level` is zstd's, `None` never compresses.
+    #[must_use]
+    pub fn new(level: Option<i32>) -> Self {
+        let zstd = CompressionContext::new(CompressionLevel::from_level(level.unwrap_or(1)));
+        Self {
+            zstd,
+            on: level.is_some(),
+        }
+    }
+
+    /// Appends one chunk that carries `input` (at most [`CHUNK_INPUT_BYTES`]) to `out`. `compressible` says
+    /// whether it is worth the time.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Compression`] if the codec fails or `input` is too long.
+    pub fn chunk(
+        &mut self,
+        input: &[u8],
+        compressible: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ProtocolError> {
+        let start = out.len();
+        out.extend_from_slice(&[0; CHUNK_HEADER_BYTES]);
+        let coding = if self.on && compressible {
+            self.compress(input, out)?;
+            ZSTD
+        } else {
+            out.extend_from_slice(input);
+            PLAIN
+        };
+        let len = out.len() - start - CHUNK_HEADER_BYTES;
+        if len > limits::CHUNK_BYTES {
+            return Err(ProtocolError::Compression);
+        }
+        let len = u32::try_from(len).map_err(|_| ProtocolError::Compression)?;
+        out[start..start + 4].copy_from_slice(&len.to_le_bytes());
+        out[start + 4] = coding;
+        Ok(())
+    }
+
+    fn compress(&mut self, mut input: &[u8], out: &mut Vec<u8>) -> Result<(), ProtocolError> {
+        while !input.is_empty() {
+            let taken = self
+                .zstd
+                .write(out, input)
+                .map_err(|_| ProtocolError::Compression)?;
+            input = input.get(taken.max(1)..).unwrap_or_default();
+        }
+        self.zstd.flush(out).map_err(|_| ProtocolError::Compression)
+    }
+}
+
+/// Turns chunks of one direction back into the bytes of messages.
+pub struct Decoder {
+    zstd: FrameDecoder,
+    /// Compressed bytes that are not decoded yet.
+    pending: Vec<u8>,
+    buffer: Vec<u8>,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Decoder {
+    /// A decoder that holds at most [`limits::WINDOW_BYTES`] and a little.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut zstd = FrameDecoder::new();
+        // In the documented range of the codec, so this cannot fail; were it to, its own default holds.
+        if zstd.set_max_window_size(limits::WINDOW_BYTES).is_err() {
+            zstd = FrameDecoder::new();
+        }
+        Self {
+            zstd,
+            pending: Vec::new(),
+            buffer: vec![0; 128 * 1024],
+        }
+    }
+
+    /// Checks a chunk header: its payload's length and coding.
+    ///
+    /// # Errors
+    /// [`ProtocolError`] for a length above the limit or an unknown coding.
+    pub fn header(header: [u8; CHUNK_HEADER_BYTES]) -> Result<(usize, u8), ProtocolError> {
+        let [a, b, c, d, coding] = header;
+        let len = u32::from_le_bytes([a, b, c, d]) as usize;
+        if len > limits::CHUNK_BYTES {
+            let limit = limits::CHUNK_BYTES as u64;
+            return Err(ProtocolError::TooLong {
+                what: "a chunk",
+                len: len as u64,
+                limit,
+            });
+        }
+        if coding != PLAIN && coding != ZSTD {
+            return Err(ProtocolError::Malformed {
+                what: "chunk coding",
+            });
+        }
+        Ok((len, coding))
+    }
+
+    /// Decodes one chunk and hands its bytes to `sink`, in pieces of bounded size: a bomb is the reader's to
+    /// stop, and it never needs more memory than the window.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Compression`], or what `sink` returns.
+    pub fn chunk(
+        &mut self,
+        coding: u8,
+        payload: &[u8],
+        sink: &mut dyn FnMut(&[u8]) -> Result<(), ProtocolError>,
+    ) -> Result<(), ProtocolError> {
+        if coding == PLAIN {
+            return sink(payload);
+        }
+        self.pending.extend_from_slice(payload);
+        let mut taken = 0;
+        loop {
+            let source = self.pending.get(taken..).unwrap_or_default();
+            let step = self.zstd.decode_from_to(source, &mut self.buffer);
+            let (read, written) = step.map_err(|_| ProtocolError::Compression)?;
+            taken += read;
+            sink(self.buffer.get(..written).unwrap_or_default())?;
+            if read == 0 && written == 0 {
+                break;
+            }
+        }
+        self.pending.drain(..taken.min(self.pending.len()));
+        // A chunk is flushed, so what is left over is no part of a block.
+        match self.pending.is_empty() {
+            true => Ok(()),
+            false => Err(ProtocolError::Compression),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode_all(chunks: &[u8]) -> Result<Vec<u8>, ProtocolError> {
+        let mut decoder = Decoder::new();
+        let (mut out, mut at) = (vec![], 0);
+        while at < chunks.len() {
+            let header = chunks[at..at + CHUNK_HEADER_BYTES].try_into().unwrap();
+            let (len, coding) = Decoder::header(header)?;
+            at += CHUNK_HEADER_BYTES;
+            decoder.chunk(coding, &chunks[at..at + len], &mut |b| {
+                out.extend_from_slice(b);
+                Ok(())
+            })?;
+            at += len;
+        }
+        Ok(out)
+    }
+
+    #[test]
+    fn mixed_chunks_give_the_same_bytes_and_each_is_readable_when_it_arrives() {
+        let mut encoder = Encoder::new(Some(1));
+        let mut decoder = Decoder::new();
+        for i in 0..200u32 {
+            let input: Vec<u8> = (0..i * 37 % 5000).map(|x| (x / 7 % 251) as u8).collect();
+            let mut chunk = vec![];
+            encoder.chunk(&input, i % 3 != 0, &mut chunk).unwrap();
+            let (len, coding) = Decoder::header(chunk[..5].try_into().unwrap()).unwrap();
+            assert_eq!(len, chunk.len() - 5);
+            let mut out = vec![];
+            decoder
+                .chunk(coding, &chunk[5..], &mut |b| {
+                    out.extend_from_slice(b);
+                    Ok(())
+                })
+                .unwrap();
+            assert_eq!(out, input, "chunk {i}");
+        }
+    }
+
+    #[test]
+    fn one_stream_remembers_earlier_chunks() {
+        let mut encoder = Encoder::new(Some(1));
+        let mut state = 1u64;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 56) as u8
+        })
+        .take(100_000)
+        .collect();
+        let (mut first, mut second) = (vec![], vec![]);
+        encoder.chunk(&noise, true, &mut first).unwrap();
+        encoder.chunk(&noise, true, &mut second).unwrap();
+        assert!(
+            second.len() * 10 < first.len(),
+            "{} then {}",
+            first.len(),
+            second.len()
+        );
+    }
+
+    #[test]
+    fn the_longest_incompressible_input_fits_a_chunk() {
+        let mut encoder = Encoder::new(Some(3));
+        let mut state = 1u64;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 32) as u8
+        })
+        .take(CHUNK_INPUT_BYTES)
+        .collect();
+        let mut out = vec![];
+        encoder.chunk(&noise, true, &mut out).unwrap();
+        assert_eq!(decode_all(&out).unwrap(), noise);
+    }
+
+    #[test]
+    fn damage_and_unknown_codings_are_errors() {
+        assert!(decode_all(&[1, 0, 0, 0, 9, 0]).is_err());
+        assert!(decode_all(&[4, 0, 0, 0, ZSTD, 1, 2, 3, 4]).is_err());
+        assert!(Decoder::header([0xff, 0xff, 0xff, 0xff, PLAIN]).is_err());
+    }
+}
