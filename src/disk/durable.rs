@@ -1,0 +1,154 @@
+//! Small state files that are either the old or the new version after a power cut.
+//!
+//! Left to others: what is inside, and whether it is valid.
+
+use std::io::{Read, Write};
+
+use rustix::fs::OFlags;
+
+use super::Result;
+use super::dir::Dir;
+use super::file::sync_fd;
+
+/// What is between the name of a state file and the random end of its temporary name.
+const TEMP_MARK: &[u8] = b".tmp-";
+
+/// Replaces the file `name` by one with `bytes`, 0600; when it returns, a power cut changes nothing.
+///
+/// # Errors
+/// The first failed call; the old file is still there unless only the last sync failed.
+pub fn replace(dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<()> {
+    let temp = temp_name(dir, name)?;
+    let written = write_new(dir, &temp, bytes).and_then(|()| dir.rename_over(&temp, dir, name));
+    if let Err(e) = written {
+        // Best effort: the first failure is the one to tell; `sweep` finds what stays.
+        drop(dir.remove_file(&temp));
+        return Err(e);
+    }
+    dir.sync()
+}
+
+/// Creates the file `name` with `bytes`, 0600, content synced, its directory not.
+///
+/// # Errors
+/// The first failed call; something stands there.
+pub fn write_new(dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<()> {
+    let mut file = dir.create_file(name)?;
+    file.write_all(bytes)?;
+    file.sync()
+}
+
+/// The content of the file `name`; `None` if it is not there.
+///
+/// # Errors
+/// It is no regular file, not readable, or longer than `limit_bytes`.
+pub fn read(dir: &Dir, name: &[u8], limit_bytes: u64) -> Result<Option<Vec<u8>>> {
+    let (file, stat) = match dir.open_file(name) {
+        Ok(opened) => opened,
+        Err(e) if e.is_missing() => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let mut bytes = Vec::with_capacity(usize::try_from(stat.size.min(limit_bytes)).unwrap_or(0));
+    let limited = file
+        .take(limit_bytes.saturating_add(1))
+        .read_to_end(&mut bytes);
+    let len = limited.map_err(|e| dir.error("read", name, e))?;
+    if len as u64 > limit_bytes {
+        let why = format!("longer than the {limit_bytes} bytes it may have");
+        return Err(dir.error("read", name, std::io::Error::other(why)));
+    }
+    Ok(Some(bytes))
+}
+
+/// Appends `bytes` in one write to the log `name`, made 0600 if missing, and syncs it.
+///
+/// # Errors
+/// The first failed call.
+pub fn append(dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<()> {
+    dir.mutate("write", name)?;
+    let mut file = dir.open_state_file(name, OFlags::WRONLY | OFlags::APPEND)?;
+    file.write_all(bytes)
+        .map_err(|e| dir.error("write", name, e))?;
+    sync_fd(&file).map_err(|e| dir.error("sync", name, e))
+}
+
+/// Removes temporary files that a crash during [`replace`] left in `dir`. Returns how many.
+///
+/// # Errors
+/// The directory cannot be listed or a file not removed.
+pub fn sweep(dir: &Dir) -> Result<usize> {
+    let mut swept = 0;
+    for entry in dir.list()? {
+        if is_temp(&entry.name) {
+            dir.remove_file(&entry.name)?;
+            swept += 1;
+        }
+    }
+    Ok(swept)
+}
+
+fn is_temp(name: &[u8]) -> bool {
+    let tail = TEMP_MARK.len() + 16;
+    name.len() > tail && name[name.len() - tail..].starts_with(TEMP_MARK)
+}
+
+/// Random, so that two writers without a common lock do not share a temporary file.
+fn temp_name(dir: &Dir, name: &[u8]) -> Result<Vec<u8>> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random)
+        .map_err(|e| dir.error("create", name, std::io::Error::other(e.to_string())))?;
+    let mut temp = [name, TEMP_MARK].concat();
+    temp.extend_from_slice(format!("{:016x}", u64::from_le_bytes(random)).as_bytes());
+    Ok(temp)
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests prepare and look at the disk by other means"
+)]
+mod tests {
+    use super::*;
+    use crate::disk::{Root, fault};
+
+    #[test]
+    fn a_crash_at_any_call_of_replace_leaves_the_old_or_the_new_version() {
+        for at in 0.. {
+            let temp = tempfile::tempdir().unwrap();
+            let root = Root::open(temp.path()).unwrap();
+            replace(root.top(), b"state", b"old").unwrap();
+            let (result, calls) = fault::crash_at(at, || replace(root.top(), b"state", b"new"));
+            let content = read(root.top(), b"state", 100).unwrap().unwrap();
+            assert!(content == b"old" || content == b"new");
+            assert!(result.is_err() || content == b"new");
+            sweep(root.top()).unwrap();
+            assert_eq!(root.top().list().unwrap().len(), 1);
+            if calls <= at {
+                assert!(result.is_ok() && at >= 5);
+                break;
+            }
+        }
+    }
+
+    #[test]
+    fn a_state_file_that_is_too_long_is_refused_and_a_missing_one_is_none() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = Root::open(temp.path()).unwrap();
+        std::fs::write(temp.path().join("state"), [7; 101]).unwrap();
+        assert!(read(root.top(), b"state", 100).is_err());
+        assert_eq!(read(root.top(), b"state", 101).unwrap().unwrap().len(), 101);
+        assert_eq!(read(root.top(), b"other", 100).unwrap(), None);
+    }
+
+    #[test]
+    fn a_log_only_grows() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = Root::open(temp.path()).unwrap();
+        append(root.top(), b"log", b"one\n").unwrap();
+        append(root.top(), b"log", b"two\n").unwrap();
+        assert_eq!(
+            std::fs::read(temp.path().join("log")).unwrap(),
+            b"one\ntwo\n"
+        );
+    }
+}

@@ -1,0 +1,58 @@
+//! A place before every mutating call where tests can look, edit or fail. In a normal build: nothing.
+
+use std::io;
+
+#[cfg(not(test))]
+#[inline]
+#[expect(clippy::unnecessary_wraps, reason = "the test build refuses here")]
+pub(crate) fn before(_verb: &'static str, _path: impl FnOnce() -> Vec<u8>) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) fn before(verb: &'static str, path: impl FnOnce() -> Vec<u8>) -> io::Result<()> {
+    // Taken out while it runs, so that a hook may use the disk itself.
+    let Some(mut hook) = HOOK.with_borrow_mut(Option::take) else {
+        return Ok(());
+    };
+    let verdict = hook(verb, &path());
+    HOOK.with_borrow_mut(|slot| *slot = Some(hook));
+    verdict
+}
+
+/// Called with the verb and path of each mutating call of this thread; an error stops the call.
+#[cfg(test)]
+pub(crate) type Hook = Box<dyn FnMut(&'static str, &[u8]) -> io::Result<()>>;
+
+#[cfg(test)]
+thread_local! {
+    static HOOK: std::cell::RefCell<Option<Hook>> = const { std::cell::RefCell::new(None) };
+}
+
+/// Runs `body` with `hook` before each mutating call.
+#[cfg(test)]
+pub(crate) fn with_hook<T>(hook: Hook, body: impl FnOnce() -> T) -> T {
+    HOOK.with_borrow_mut(|slot| *slot = Some(hook));
+    let result = body();
+    HOOK.with_borrow_mut(|slot| *slot = None);
+    result
+}
+
+/// Runs `body` and lets the power fail at mutating call number `at` (from 0): it and all later ones
+/// do nothing but fail. Returns the result and how many calls were tried.
+#[cfg(test)]
+pub(crate) fn crash_at<T>(at: usize, body: impl FnOnce() -> T) -> (T, usize) {
+    let count = std::rc::Rc::new(std::cell::Cell::new(0));
+    let seen = std::rc::Rc::clone(&count);
+    let hook: Hook = Box::new(move |_, _| {
+        let call = seen.get();
+        seen.set(call + 1);
+        if call >= at {
+            Err(io::Error::other("injected crash"))
+        } else {
+            Ok(())
+        }
+    });
+    let result = with_hook(hook, body);
+    (result, count.get())
+}

@@ -1,0 +1,28 @@
+//! The one door to the disk: the only user of `std::fs` and `rustix::fs`.
+//!
+//! A [`Root`] is an opened directory; everything below it is reached through [`Dir`] handles, one
+//! component at a time or by one kernel-checked path, never through a symbolic link and never onto
+//! another file system. Every call that changes something takes a handle and one name, so that a
+//! directory swapped by another program cannot redirect it.
+//! Left to others: what the files mean, plans, filters, the layout of `.rsyn/`.
+
+mod dir;
+pub mod durable;
+mod error;
+pub(crate) mod fault;
+mod file;
+pub mod lock;
+mod root;
+pub mod space;
+mod stat;
+
+pub use dir::{Dir, Listed};
+pub use error::DiskError;
+pub use file::NewFile;
+pub use lock::{Holder, Lock, LockError};
+pub use root::Root;
+pub use space::Space;
+pub use stat::{FileKind, Stat};
+
+/// What every call of this room returns.
+pub type Result<T> = std::result::Result<T, DiskError>;

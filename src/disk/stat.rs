@@ -1,0 +1,95 @@
+//! [`Stat`]: what the system says about an object without following it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Mtime;
+use crate::model::entry::MODE_MASK;
+
+/// What kind of object a name stands for, to the system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Dir,
+    /// A symbolic link itself.
+    Symlink,
+    /// A socket, FIFO or device: never opened, never created.
+    Special,
+}
+
+impl FileKind {
+    pub(crate) fn of(kind: rustix::fs::FileType) -> Self {
+        match kind {
+            rustix::fs::FileType::RegularFile => Self::File,
+            rustix::fs::FileType::Directory => Self::Dir,
+            rustix::fs::FileType::Symlink => Self::Symlink,
+            _ => Self::Special,
+        }
+    }
+}
+
+/// The fields of `lstat` that identify a version of an object. Stored in the index and the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Stat {
+    /// File system.
+    pub dev: u64,
+    /// Inode on it; reused after a removal.
+    pub ino: u64,
+    /// Kind of object.
+    pub kind: FileKind,
+    /// Permission bits, `0o777` at most.
+    pub mode: u16,
+    /// Everything in `st_mode`: kind, setuid, setgid, sticky, permissions.
+    pub raw_mode: u32,
+    /// Bytes: content of a file, target of a link; of a directory whatever the file system says.
+    pub size: u64,
+    /// Last change of the content, as anybody may set it.
+    pub mtime: Mtime,
+    /// Last change of content or attributes, as only the kernel sets it. A rename moves it, too.
+    pub ctime: Mtime,
+    /// Number of names.
+    pub nlink: u64,
+}
+
+impl Stat {
+    pub(crate) fn of(stat: &rustix::fs::Stat) -> Self {
+        let raw_mode: u32 = to(stat.st_mode);
+        Self {
+            dev: to(stat.st_dev),
+            ino: to(stat.st_ino),
+            kind: FileKind::of(rustix::fs::FileType::from_raw_mode(stat.st_mode)),
+            mode: to::<u32, u16>(raw_mode & u32::from(MODE_MASK)),
+            raw_mode,
+            size: to(stat.st_size),
+            mtime: Mtime {
+                secs: to(stat.st_mtime),
+                nanos: to(stat.st_mtime_nsec),
+            },
+            ctime: Mtime {
+                secs: to(stat.st_ctime),
+                nanos: to(stat.st_ctime_nsec),
+            },
+            nlink: to(stat.st_nlink),
+        }
+    }
+
+    /// Whether both are the same object, whatever happened to it in between.
+    #[must_use]
+    pub fn same_object(&self, other: &Self) -> bool {
+        (self.dev, self.ino, self.kind) == (other.dev, other.ino, other.kind)
+    }
+
+    /// Whether the object is the same and neither content nor attributes were touched.
+    #[must_use]
+    pub fn untouched_since(&self, earlier: &Self) -> bool {
+        self.same_object(earlier)
+            && (self.size, self.mtime, self.ctime, self.raw_mode)
+                == (earlier.size, earlier.mtime, earlier.ctime, earlier.raw_mode)
+    }
+}
+
+/// Width of a field differs by platform; a value that does not fit, which no kernel gives, becomes 0.
+fn to<T, U: TryFrom<T> + Default>(value: T) -> U {
+    U::try_from(value).unwrap_or_default()
+}
