@@ -6,3 +6,5 @@ pub mod disk;
 pub mod model;
 pub mod plan;
 pub mod protocol;
+pub mod scan;
+pub mod state;

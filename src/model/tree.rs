@@ -95,6 +95,17 @@ impl Tree {
     /// contents, permission bits, link targets. Neither mtimes nor skipped entries count.
     #[must_use]
     pub fn digest(&self) -> Digest {
+        self.digest_with(false)
+    }
+
+    /// As [`Tree::digest`], but what is skipped counts as well: two scans of one root are told apart by
+    /// all that a plan depends on.
+    #[must_use]
+    pub fn view_digest(&self) -> Digest {
+        self.digest_with(true)
+    }
+
+    fn digest_with(&self, skipped: bool) -> Digest {
         let mut hasher = blake3::Hasher::new_derive_key("rsyn 2026 tree digest v1");
         let mut record = Vec::with_capacity(160);
         for Entry { path, node } in &self.entries {
@@ -113,6 +124,7 @@ impl Tree {
                     record.push(b'l');
                     record.extend_from_slice(&Digest::of(target).0);
                 }
+                Node::Skipped(why) if skipped => record.extend_from_slice(&[b's', *why as u8]),
                 Node::Skipped(_) => continue,
             }
             record.extend_from_slice(path.as_bytes());

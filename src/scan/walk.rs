@@ -1,0 +1,410 @@
+//! The walk: two threads take directories from a common stack; each directory is listed, sorted and judged
+//! by one of them. The tree is then put together depth first, which is the order of its paths.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use super::content::hash_file;
+use super::{Request, Scan, ScanError};
+use crate::disk::{Dir, DiskError, FileKind, Root, Stat};
+use crate::model::path::{PathError, STATE_DIR};
+use crate::model::{Entry, Mode, Node, RelPath, Skip, Tree};
+use crate::protocol::limits::TREE_ENTRIES;
+use crate::protocol::message::Problem;
+use crate::state::Stamp;
+
+/// More threads gain nothing: the kernel's directory locks are the limit.
+const THREADS: usize = 2;
+
+/// A directory that waits to be listed.
+struct Task {
+    /// Its number, by which its parent knows it.
+    number: usize,
+    parent: Arc<Dir>,
+    /// `None` for the root.
+    path: Option<RelPath>,
+}
+
+/// An entry of a listed directory.
+struct Found {
+    entry: Entry,
+    stamp: Option<Stamp>,
+    /// Number of the directory, if it is one to descend into.
+    directory: Option<usize>,
+}
+
+/// A directory that was listed, or why it could not be.
+type Listed = Result<Vec<Found>, Problem>;
+
+#[derive(Default)]
+struct Shared {
+    stack: Vec<Task>,
+    busy: usize,
+    listed: Vec<Option<Listed>>,
+    problems: Vec<Problem>,
+    failure: Option<ScanError>,
+    entries: usize,
+}
+
+struct Walk<'a> {
+    request: &'a Request<'a>,
+    dev: u64,
+    shared: Mutex<Shared>,
+    changed: Condvar,
+}
+
+pub(super) fn walk(root: &Root, request: &Request<'_>) -> Result<Scan, ScanError> {
+    let first = Task {
+        number: 0,
+        parent: Arc::clone(root.top()),
+        path: None,
+    };
+    let shared = Shared {
+        stack: vec![first],
+        listed: vec![None],
+        ..Shared::default()
+    };
+    let walk = Walk {
+        request,
+        dev: root.dev(),
+        shared: Mutex::new(shared),
+        changed: Condvar::new(),
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..THREADS {
+            scope.spawn(|| walk.work());
+        }
+        walk.work();
+    });
+    let shared = walk
+        .shared
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    match shared.failure {
+        Some(failure) => Err(failure),
+        None => assemble(shared.listed, shared.problems, walk.dev, request.now_secs),
+    }
+}
+
+impl Walk<'_> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        let mut buffer = Vec::new();
+        while let Some(task) = self.next() {
+            let outcome = self.list(&task, &mut buffer);
+            let mut shared = self.lock();
+            shared.busy -= 1;
+            match outcome {
+                Ok(listed) => shared.listed[task.number] = Some(listed),
+                Err(failure) => {
+                    shared.failure.get_or_insert(failure);
+                }
+            }
+            drop(shared);
+            self.changed.notify_all();
+        }
+    }
+
+    /// The next directory, or `None` when all are done or something failed.
+    fn next(&self) -> Option<Task> {
+        let mut shared = self.lock();
+        loop {
+            if shared.failure.is_some() {
+                return None;
+            }
+            if let Some(task) = shared.stack.pop() {
+                shared.busy += 1;
+                return Some(task);
+            }
+            if shared.busy == 0 {
+                return None;
+            }
+            shared = self
+                .changed
+                .wait(shared)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn list(&self, task: &Task, buffer: &mut Vec<u8>) -> Result<Listed, ScanError> {
+        let opened = match &task.path {
+            None => Ok(Arc::clone(&task.parent)),
+            Some(path) => task.parent.open_dir(path.name()).map(Arc::new),
+        };
+        let listing = opened.and_then(|dir| Ok((dir.list()?, dir)));
+        let (mut names, dir) = match (listing, &task.path) {
+            (Ok(found), _) => found,
+            (Err(e), None) => return Err(e.into()),
+            (Err(e), Some(path)) => return Ok(Err(problem(path.as_bytes(), &e))),
+        };
+        names.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let mut found = Vec::with_capacity(names.len());
+        for listed in names {
+            if self.request.interrupted.load(Ordering::Relaxed) {
+                return Err(ScanError::Interrupted);
+            }
+            found.extend(self.judge(
+                &dir,
+                task.path.as_ref(),
+                &listed.name,
+                listed.kind,
+                buffer,
+            )?);
+        }
+        self.queue(&dir, &mut found)?;
+        Ok(Ok(found))
+    }
+
+    /// Gives the directories among `found` their numbers and puts them on the stack.
+    fn queue(&self, dir: &Arc<Dir>, found: &mut [Found]) -> Result<(), ScanError> {
+        let mut shared = self.lock();
+        shared.entries += found.len();
+        if shared.entries > TREE_ENTRIES {
+            return Err(ScanError::TooMany(TREE_ENTRIES));
+        }
+        // The last one pushed is the first one taken: directories are done in order.
+        for found in found.iter_mut().rev().filter(|f| f.entry.node.is_dir()) {
+            let number = shared.listed.len();
+            shared.listed.push(None);
+            found.directory = Some(number);
+            let path = Some(found.entry.path.clone());
+            shared.stack.push(Task {
+                number,
+                parent: Arc::clone(dir),
+                path,
+            });
+        }
+        drop(shared);
+        self.changed.notify_all();
+        self.request
+            .progress
+            .entries
+            .fetch_add(found.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// What stands at one name; `None` if it vanished, or is the state directory, or cannot be named.
+    fn judge(
+        &self,
+        dir: &Dir,
+        parent: Option<&RelPath>,
+        name: &[u8],
+        kind: Option<FileKind>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Option<Found>, ScanError> {
+        let path = match parent {
+            None => RelPath::new(name),
+            Some(parent) => parent.join(name),
+        };
+        let path = match path {
+            Ok(path) => path,
+            Err(PathError::StateDir) => {
+                // `.rsyn` is ours; the same name in other letters is the user's and deserves a word.
+                if name != STATE_DIR {
+                    self.report(bad_name(parent, name, "reserved for rsyn's own state"));
+                }
+                return Ok(None);
+            }
+            Err(e) => {
+                self.report(bad_name(parent, name, &e.to_string()));
+                return Ok(None);
+            }
+        };
+        let node = match kind {
+            Some(kind) if (self.request.excludes)(&path, kind == FileKind::Dir) => Ok(excluded()),
+            _ => self.node(dir, &path, kind.is_none(), buffer),
+        };
+        match node {
+            Ok(Some((node, stamp))) => {
+                let entry = Entry { path, node };
+                Ok(Some(Found {
+                    entry,
+                    stamp,
+                    directory: None,
+                }))
+            }
+            Ok(None) if self.request.interrupted.load(Ordering::Relaxed) => {
+                Err(ScanError::Interrupted)
+            }
+            Ok(None) => Ok(None),
+            Err(e) if e.is_missing() => Ok(None),
+            Err(e) => {
+                let problem = problem(path.as_bytes(), &e);
+                let node = Node::Skipped(problem.skip);
+                self.report(problem);
+                Ok(Some(Found {
+                    entry: Entry { path, node },
+                    stamp: None,
+                    directory: None,
+                }))
+            }
+        }
+    }
+
+    fn node(
+        &self,
+        dir: &Dir,
+        path: &RelPath,
+        unjudged: bool,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Option<(Node, Option<Stamp>)>, DiskError> {
+        let name = path.name();
+        let Some(stat) = dir.stat(name)? else {
+            return Ok(None);
+        };
+        if unjudged && (self.request.excludes)(path, stat.kind == FileKind::Dir) {
+            return Ok(excluded());
+        }
+        let node = match stat.kind {
+            FileKind::Dir if stat.dev != self.dev => Node::Skipped(Skip::OtherFilesystem),
+            FileKind::Dir => Node::Dir {
+                mode: Mode::from(stat.mode),
+            },
+            FileKind::Symlink => Node::Symlink {
+                target: dir.read_link(name)?,
+                mtime: stat.mtime,
+            },
+            FileKind::Special => Node::Skipped(Skip::Special),
+            FileKind::File => return self.file(dir, path, &stat, buffer),
+        };
+        if let Node::Skipped(skip) = node {
+            self.report(Problem {
+                path: path.as_bytes().to_vec(),
+                skip,
+                detail: String::new(),
+            });
+        }
+        Ok(Some((node, None)))
+    }
+
+    fn file(
+        &self,
+        dir: &Dir,
+        path: &RelPath,
+        stat: &Stat,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Option<(Node, Option<Stamp>)>, DiskError> {
+        let (stat, digest) = match self.request.index.digest(path, stat) {
+            Some(digest) => (*stat, digest),
+            None => match hash_file(dir, path.name(), buffer, self.request)? {
+                Some(hashed) => hashed,
+                None if self.request.interrupted.load(Ordering::Relaxed) => return Ok(None),
+                None => {
+                    let skip = Skip::Unreadable;
+                    let detail = "it kept changing while it was read".to_owned();
+                    self.report(Problem {
+                        path: path.as_bytes().to_vec(),
+                        skip,
+                        detail,
+                    });
+                    return Ok(Some((Node::Skipped(skip), None)));
+                }
+            },
+        };
+        let node = Node::File {
+            size: stat.size,
+            digest,
+            mode: Mode::from(stat.mode),
+            mtime: stat.mtime,
+        };
+        Ok(Some((node, Some(Stamp::of(&stat)))))
+    }
+
+    fn report(&self, problem: Problem) {
+        self.lock().problems.push(problem);
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "stands for a node that was found")]
+fn excluded() -> Option<(Node, Option<Stamp>)> {
+    Some((Node::Skipped(Skip::Excluded), None))
+}
+
+fn bad_name(parent: Option<&RelPath>, name: &[u8], why: &str) -> Problem {
+    let mut path = parent
+        .map(|p| [p.as_bytes(), b"/"].concat())
+        .unwrap_or_default();
+    path.extend_from_slice(name);
+    Problem {
+        path,
+        skip: Skip::BadName,
+        detail: why.to_owned(),
+    }
+}
+
+fn problem(path: &[u8], error: &DiskError) -> Problem {
+    let skip = if error.is_other_filesystem() {
+        Skip::OtherFilesystem
+    } else {
+        Skip::Unreadable
+    };
+    Problem {
+        path: path.to_vec(),
+        skip,
+        detail: error.source.to_string(),
+    }
+}
+
+/// Puts the directories together, each right before what is inside.
+fn assemble(
+    mut listed: Vec<Option<Listed>>,
+    mut problems: Vec<Problem>,
+    dev: u64,
+    now_secs: i64,
+) -> Result<Scan, ScanError> {
+    let count = listed.iter().flatten().flatten().map(Vec::len).sum();
+    let (mut entries, mut stamps) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let mut open = vec![
+        take(&mut listed, 0, &mut problems)
+            .unwrap_or_default()
+            .into_iter(),
+    ];
+    while let Some(level) = open.last_mut() {
+        let Some(Found {
+            mut entry,
+            stamp,
+            directory,
+        }) = level.next()
+        else {
+            open.pop();
+            continue;
+        };
+        if let Some(number) = directory {
+            match take(&mut listed, number, &mut problems) {
+                Ok(inside) => open.push(inside.into_iter()),
+                Err(skip) => entry.node = Node::Skipped(skip),
+            }
+        }
+        entries.push(entry);
+        stamps.push(stamp);
+    }
+    problems.sort_by(|a, b| a.path.cmp(&b.path));
+    let tree = Tree::from_sorted(entries).ok_or(ScanError::Disorder)?;
+    Ok(Scan {
+        tree,
+        stamps,
+        problems,
+        dev,
+        now_secs,
+    })
+}
+
+/// The inside of a directory, or why it is skipped.
+fn take(
+    listed: &mut [Option<Listed>],
+    number: usize,
+    problems: &mut Vec<Problem>,
+) -> Result<Vec<Found>, Skip> {
+    match listed.get_mut(number).and_then(Option::take) {
+        Some(Ok(found)) => Ok(found),
+        Some(Err(problem)) => {
+            let skip = problem.skip;
+            problems.push(problem);
+            Err(skip)
+        }
+        None => Err(Skip::Unreadable),
+    }
+}

@@ -1,0 +1,331 @@
+//! The base: what this root and one hub last agreed on, path by path, and the hub as it was seen then.
+
+use serde::{Deserialize, Serialize};
+
+use super::layout::{self, Generations};
+use super::sealed::Sealed;
+use super::{Result, RootId, State};
+use crate::model::{Digest, Entry, Node, RelPath, Tombstones, Tree};
+use crate::plan::BaseChange;
+use crate::protocol::handshake::Seen;
+
+const DIR: &str = "peers";
+
+/// What this root and one hub last agreed on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Base {
+    /// Grows by one with each write.
+    sequence: u64,
+    /// Which hub.
+    hub: RootId,
+    /// Transaction that this base belongs to; makes [`Base::apply`] idempotent.
+    transaction: String,
+    /// When, in seconds since 1970.
+    synced_at: i64,
+    /// Digest of the exclude rules that were in force.
+    rules: Digest,
+    seen: Option<Seen>,
+    agreed: Vec<Entry>,
+    /// How the hub differed from `agreed`.
+    remote: Vec<BaseChange>,
+    tombstones: Tombstones,
+}
+
+impl Sealed for Base {
+    const KIND: [u8; 4] = *b"base";
+    const VERSION: u32 = 1;
+}
+
+impl Generations for Base {
+    fn sequence(&self) -> u64 {
+        self.sequence
+    }
+}
+
+/// One step of a base: the payload of a transaction, so that recovery can repeat it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BaseUpdate {
+    /// Which hub.
+    pub hub: RootId,
+    /// When, in seconds since 1970.
+    pub synced_at: i64,
+    /// Digest of the exclude rules in force.
+    pub rules: Digest,
+    /// The hub as seen; `None` if it is not known exactly.
+    pub seen: Option<Seen>,
+    /// Paths whose agreement changed.
+    pub changes: Vec<BaseChange>,
+    /// How the hub differs from what is then agreed on.
+    pub remote: Vec<BaseChange>,
+    /// The hub's tombstones.
+    pub tombstones: Tombstones,
+}
+
+impl BaseUpdate {
+    /// An update after which `agreed`, changed by `changes`, is the base and `remote` the hub.
+    #[must_use]
+    pub fn new(
+        hub: RootId,
+        synced_at: i64,
+        rules: Digest,
+        base: &Tree,
+        changes: Vec<BaseChange>,
+        remote: &Tree,
+        seen: Option<Seen>,
+        tombstones: Tombstones,
+    ) -> Self {
+        let agreed = base.with_changes(changes.iter().cloned());
+        let remote = difference(&agreed, remote);
+        Self {
+            hub,
+            synced_at,
+            rules,
+            seen,
+            changes,
+            remote,
+            tombstones,
+        }
+    }
+}
+
+/// The changes that turn `from` into `to`.
+#[must_use]
+pub fn difference(from: &Tree, to: &Tree) -> Vec<BaseChange> {
+    let (mut old, mut new) = (
+        from.entries().iter().peekable(),
+        to.entries().iter().peekable(),
+    );
+    let mut changes = Vec::new();
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (None, None) => return changes,
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some(a), Some(b)) => a.path.cmp(&b.path),
+        };
+        let gone = if order.is_le() { old.next() } else { None };
+        let come = if order.is_ge() { new.next() } else { None };
+        match (gone, come) {
+            (Some(a), Some(b)) if a.node == b.node => {}
+            (_, Some(b)) => changes.push((b.path.clone(), Some(b.node.clone()))),
+            (Some(a), None) => changes.push((a.path.clone(), None)),
+            (None, None) => {}
+        }
+    }
+}
+
+impl Base {
+    /// The base with `hub`; `None` if there is none. The flag says that a damaged one was passed over.
+    ///
+    /// # Errors
+    /// It cannot be read, or a later version wrote it.
+    pub fn load(state: &State, hub: &RootId) -> Result<(Option<Self>, bool)> {
+        match state.existing_subdir(DIR)? {
+            None => Ok((None, false)),
+            Some(dir) => layout::load_newest(&dir, hub.as_str()),
+        }
+    }
+
+    /// Takes one step, durably. Repeating the step of the same transaction changes nothing.
+    ///
+    /// # Errors
+    /// It cannot be written; the base is as it was.
+    pub fn apply(state: &State, transaction: &str, update: BaseUpdate) -> Result<()> {
+        let (old, _) = Self::load(state, &update.hub)?;
+        if old.as_ref().is_some_and(|b| b.transaction == transaction) {
+            return Ok(());
+        }
+        let sequence = old.as_ref().map_or(0, |b| b.sequence) + 1;
+        let before = old.map(|b| b.agreed).unwrap_or_default();
+        let before = Tree::from_sorted(before).unwrap_or_default();
+        let next = Self {
+            sequence,
+            hub: update.hub,
+            transaction: transaction.to_owned(),
+            synced_at: update.synced_at,
+            rules: update.rules,
+            seen: update.seen,
+            agreed: before.with_changes(update.changes).into_entries(),
+            remote: update.remote,
+            tombstones: update.tombstones,
+        };
+        layout::save_next(&state.subdir(DIR)?, next.hub.as_str(), &next)
+    }
+
+    /// What both sides agreed on.
+    #[must_use]
+    pub fn agreed(&self) -> Tree {
+        Tree::from_sorted(self.agreed.clone()).unwrap_or_default()
+    }
+
+    /// The hub as it was seen.
+    #[must_use]
+    pub fn remote(&self) -> Tree {
+        self.agreed().with_changes(self.remote.iter().cloned())
+    }
+
+    /// The hub's tombstones as they were seen.
+    #[must_use]
+    pub fn tombstones(&self) -> &Tombstones {
+        &self.tombstones
+    }
+
+    /// What to tell the hub about what was seen.
+    #[must_use]
+    pub fn seen(&self) -> Option<Seen> {
+        self.seen
+    }
+
+    /// When the last sync was, in seconds since 1970.
+    #[must_use]
+    pub fn synced_at(&self) -> i64 {
+        self.synced_at
+    }
+
+    /// Whether nothing was agreed on.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.agreed.is_empty()
+    }
+
+    /// Digest of the exclude rules in force at the last sync.
+    #[must_use]
+    pub fn rules(&self) -> Digest {
+        self.rules
+    }
+}
+
+/// Which hub a remote led to, by the remote's name as written.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Remotes {
+    hubs: Vec<(String, RootId)>,
+}
+
+impl Sealed for Remotes {
+    const KIND: [u8; 4] = *b"rmts";
+    const VERSION: u32 = 1;
+}
+
+impl Remotes {
+    const FILE: &'static str = "remotes";
+
+    /// The hub that `remote` led to last time; `None` on first contact or if that memory is damaged.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn hub_of(state: &State, remote: &str) -> Result<Option<RootId>> {
+        Ok(Self::load(state)?
+            .hubs
+            .into_iter()
+            .find(|(r, _)| r == remote)
+            .map(|(_, id)| id))
+    }
+
+    /// Remembers where `remote` leads.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn remember(state: &State, remote: &str, hub: &RootId) -> Result<()> {
+        let mut remotes = Self::load(state)?;
+        if remotes.hubs.iter().any(|(r, id)| r == remote && id == hub) {
+            return Ok(());
+        }
+        remotes.hubs.retain(|(r, _)| r != remote);
+        remotes.hubs.push((remote.to_owned(), hub.clone()));
+        layout::save(&state.subdir(DIR)?, Self::FILE, &remotes)
+    }
+
+    fn load(state: &State) -> Result<Self> {
+        let Some(dir) = state.existing_subdir(DIR)? else {
+            return Ok(Self::default());
+        };
+        match layout::load(&dir, Self::FILE) {
+            Ok(found) => Ok(found.unwrap_or_default()),
+            Err(super::StateError::Damaged { .. }) => Ok(Self::default()),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+/// The tree after `changes`, for a base that is not written yet.
+#[must_use]
+pub fn after(tree: &Tree, changes: &[(RelPath, Option<Node>)]) -> Tree {
+    tree.with_changes(changes.iter().cloned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::Root;
+    use crate::model::Mode;
+
+    fn tree(names: &[&str]) -> Tree {
+        let node = || Node::Dir {
+            mode: Mode::from(0o755),
+        };
+        names
+            .iter()
+            .map(|n| Entry {
+                path: RelPath::new(n.as_bytes()).unwrap(),
+                node: node(),
+            })
+            .collect()
+    }
+
+    fn update(hub: &RootId, base: &Tree, to: &Tree, remote: &Tree) -> BaseUpdate {
+        let changes = difference(base, to);
+        BaseUpdate::new(
+            hub.clone(),
+            5,
+            Digest::of(b""),
+            base,
+            changes,
+            remote,
+            None,
+            Tombstones::new(),
+        )
+    }
+
+    #[test]
+    fn a_base_is_what_was_agreed_and_the_hub_as_seen() {
+        let temp = tempfile::tempdir().unwrap();
+        let state = State::create(&Root::open(temp.path()).unwrap()).unwrap();
+        let hub = state.id().clone();
+        let (first, second, remote) =
+            (tree(&["a", "b"]), tree(&["a", "c"]), tree(&["a", "c", "d"]));
+        Base::apply(&state, "t1", update(&hub, &Tree::default(), &first, &first)).unwrap();
+        Base::apply(&state, "t2", update(&hub, &first, &second, &remote)).unwrap();
+        Base::apply(&state, "t2", update(&hub, &second, &first, &first)).unwrap();
+        let (base, damaged) = Base::load(&state, &hub).unwrap();
+        let base = base.unwrap();
+        assert!(!damaged);
+        assert_eq!(
+            (base.agreed(), base.remote()),
+            (second, remote),
+            "the repeated step changed nothing"
+        );
+    }
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the test damages a state file behind its back"
+    )]
+    fn a_damaged_base_falls_back_to_the_generation_before_and_says_so() {
+        let temp = tempfile::tempdir().unwrap();
+        let state = State::create(&Root::open(temp.path()).unwrap()).unwrap();
+        let hub = state.id().clone();
+        let (first, second) = (tree(&["a"]), tree(&["b"]));
+        Base::apply(&state, "t1", update(&hub, &Tree::default(), &first, &first)).unwrap();
+        Base::apply(&state, "t2", update(&hub, &first, &second, &second)).unwrap();
+        let files = [".a", ".b"].map(|s| temp.path().join(format!(".rsyn/peers/{hub}{s}")));
+        for (broken, expected) in [(&files[1], Some(first)), (&files[0], None)] {
+            let mut bytes = std::fs::read(broken).unwrap();
+            bytes[20] ^= 1;
+            std::fs::write(broken, bytes).unwrap();
+            let (base, damaged) = Base::load(&state, &hub).unwrap();
+            assert!(damaged);
+            assert_eq!(base.map(|b| b.agreed()), expected);
+        }
+    }
+}

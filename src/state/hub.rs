@@ -1,0 +1,370 @@
+//! What a root knows as a hub: its tree as last seen under each set of exclude rules, which paths changed
+//! from generation to generation, and what was deleted.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::base::difference;
+use super::layout::{self, Generations};
+use super::sealed::Sealed;
+use super::{Result, State};
+use crate::disk::durable;
+use crate::model::{Digest, Entry, Node, RelPath, Tombstone, Tombstones, Tree};
+use crate::protocol::handshake::Seen;
+
+const STEM: &str = "hub";
+const MACHINES: &[u8] = b"machines.json";
+/// Sets of exclude rules whose views are remembered; the least recently used one is forgotten.
+const MAX_VIEWS: usize = 4;
+/// Generations of one view whose changed paths are remembered.
+const MAX_HISTORY: usize = 64;
+/// Changed paths that are remembered in all; beyond it a machine gets the whole listing.
+const MAX_HISTORY_PATHS: usize = 200_000;
+
+/// The tree under one set of exclude rules.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct View {
+    rules: Digest,
+    entries: Vec<Entry>,
+    /// Generations, oldest first, each with the paths that changed when it began.
+    history: Vec<(u64, Vec<RelPath>)>,
+}
+
+/// What a root knows as a hub.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Hub {
+    sequence: u64,
+    transaction: String,
+    generation: u64,
+    /// Most recently used first.
+    views: Vec<View>,
+    tombstones: Tombstones,
+}
+
+impl Sealed for Hub {
+    const KIND: [u8; 4] = *b"hub ";
+    const VERSION: u32 = 1;
+}
+
+impl Generations for Hub {
+    fn sequence(&self) -> u64 {
+        self.sequence
+    }
+}
+
+/// What a push changed: the payload of its transaction, so that recovery can repeat it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HubUpdate {
+    /// Digest of the exclude rules in force.
+    pub rules: Digest,
+    /// Paths and what stands there now.
+    pub changes: Vec<(RelPath, Option<Node>)>,
+    /// Tombstones of what it deleted.
+    pub deleted: Vec<(RelPath, Tombstone)>,
+}
+
+/// A machine that synced with this hub.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Id of its root.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// When it was last here, in seconds since 1970.
+    pub last_secs: i64,
+    /// What it did.
+    pub verb: String,
+}
+
+impl Hub {
+    /// Reads what is known; nothing if there is nothing or it is damaged.
+    ///
+    /// # Errors
+    /// It cannot be read, or a later version wrote it.
+    pub fn load(state: &State) -> Result<Self> {
+        let (hub, _) = layout::load_newest(state.dir(), STEM)?;
+        Ok(hub.unwrap_or_default())
+    }
+
+    /// Writes the next generation of the state file.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn save(&mut self, state: &State) -> Result<()> {
+        self.sequence += 1;
+        layout::save_next(state.dir(), STEM, self)
+    }
+
+    /// Applies a push to what is on disk, durably. Repeating the same transaction changes nothing.
+    ///
+    /// # Errors
+    /// It cannot be read or written.
+    pub fn apply(state: &State, transaction: &str, update: HubUpdate) -> Result<()> {
+        let mut hub = Self::load(state)?;
+        if hub.transaction == transaction {
+            return Ok(());
+        }
+        transaction.clone_into(&mut hub.transaction);
+        for (path, node) in &update.changes {
+            if node.is_some() {
+                hub.tombstones.remove(path);
+            }
+        }
+        hub.tombstones.extend(update.deleted);
+        let now = hub.view(update.rules).with_changes(update.changes);
+        hub.advance(update.rules, now);
+        hub.save(state)
+    }
+
+    /// Takes note of the tree as a scan found it. What vanished without a push was deleted here by hand and
+    /// gets a tombstone. Returns whether anything is new, so worth saving.
+    pub fn observe(&mut self, rules: Digest, now: &Tree, now_secs: i64) -> bool {
+        let before = self.view(rules);
+        let changes = difference(&before, now);
+        if changes.is_empty() && self.views.first().is_some_and(|v| v.rules == rules) {
+            return false;
+        }
+        for (path, node) in &changes {
+            match (node, before.get(path)) {
+                (None, Some(old)) if !old.is_skipped() => self.bury(path, old, now_secs),
+                (Some(node), _) if !node.is_skipped() => {
+                    self.tombstones.remove(path);
+                }
+                _ => {}
+            }
+        }
+        self.advance(rules, now.clone());
+        true
+    }
+
+    fn bury(&mut self, path: &RelPath, old: &Node, now_secs: i64) {
+        let tombstone = Tombstone {
+            kind: old.kind(),
+            digest: old.digest(),
+            machine: "hub".to_owned(),
+            when_secs: now_secs,
+        };
+        // A push that deleted it under other rules left its own tombstone.
+        self.tombstones.entry(path.clone()).or_insert(tombstone);
+    }
+
+    fn advance(&mut self, rules: Digest, now: Tree) {
+        let before = self.view(rules);
+        let changed = difference(&before, &now)
+            .into_iter()
+            .map(|(path, _)| path)
+            .collect();
+        let at = self.views.iter().position(|v| v.rules == rules);
+        let mut history = at.map(|i| self.views.remove(i).history).unwrap_or_default();
+        self.generation += 1;
+        history.push((self.generation, changed));
+        while history.len() > MAX_HISTORY || paths_in(&history) > MAX_HISTORY_PATHS {
+            history.remove(0);
+        }
+        self.views.insert(
+            0,
+            View {
+                rules,
+                entries: now.into_entries(),
+                history,
+            },
+        );
+        self.views.truncate(MAX_VIEWS);
+    }
+
+    /// The tree as it was last seen under `rules`; empty if never.
+    #[must_use]
+    pub fn view(&self, rules: Digest) -> Tree {
+        let view = self.views.iter().find(|v| v.rules == rules);
+        view.and_then(|v| Tree::from_sorted(v.entries.clone()))
+            .unwrap_or_default()
+    }
+
+    /// The generation now.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// What was deleted.
+    #[must_use]
+    pub fn tombstones(&self) -> &Tombstones {
+        &self.tombstones
+    }
+
+    /// Drops tombstones that are older than `keep_secs` and returns them, to be reported.
+    pub fn expire(&mut self, now_secs: i64, keep_secs: i64) -> Vec<RelPath> {
+        let expired = |t: &Tombstone| t.when_secs.saturating_add(keep_secs) < now_secs;
+        let paths: Vec<_> = self
+            .tombstones
+            .iter()
+            .filter(|(_, t)| expired(t))
+            .map(|(p, _)| p.clone())
+            .collect();
+        self.tombstones.retain(|_, t| !expired(t));
+        paths
+    }
+
+    /// What has to be told to a machine that saw `seen`, so that it knows `now`; `None` if that is no longer
+    /// known and everything has to be told.
+    #[must_use]
+    pub fn changes_since(
+        &self,
+        rules: Digest,
+        seen: Seen,
+        now: &Tree,
+    ) -> Option<Vec<(RelPath, Option<Node>)>> {
+        let view = self.views.iter().find(|v| v.rules == rules)?;
+        let oldest = view.history.first()?.0;
+        if seen.generation + 1 < oldest || seen.generation > self.generation {
+            return None;
+        }
+        let later = view
+            .history
+            .iter()
+            .filter(|(generation, _)| *generation > seen.generation);
+        let mut paths: BTreeSet<RelPath> =
+            later.flat_map(|(_, paths)| paths.iter().cloned()).collect();
+        let unrecorded = difference(&self.view(rules), now);
+        paths.extend(unrecorded.into_iter().map(|(path, _)| path));
+        Some(
+            paths
+                .into_iter()
+                .map(|path| (path.clone(), now.get(&path).cloned()))
+                .collect(),
+        )
+    }
+}
+
+fn paths_in(history: &[(u64, Vec<RelPath>)]) -> usize {
+    history.iter().map(|(_, paths)| paths.len()).sum()
+}
+
+/// Digest of a set of tombstones, to tell whether a machine knows them.
+#[must_use]
+pub fn tombstones_digest(tombstones: &Tombstones) -> Digest {
+    Digest::of(&postcard::to_stdvec(tombstones).unwrap_or_default())
+}
+
+/// The machines that synced here, the latest first.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn machines(state: &State) -> Result<Vec<Machine>> {
+    let bytes = durable::read(state.dir(), MACHINES, 1024 * 1024)?.unwrap_or_default();
+    let mut machines: Vec<Machine> = serde_json::from_slice(&bytes).unwrap_or_default();
+    machines.sort_by_key(|m| std::cmp::Reverse(m.last_secs));
+    Ok(machines)
+}
+
+/// Takes note that `machine` was here.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn note_machine(state: &State, machine: Machine) -> Result<()> {
+    let mut all = machines(state)?;
+    all.retain(|m| m.id != machine.id);
+    all.insert(0, machine);
+    all.truncate(256);
+    let bytes = serde_json::to_vec(&all).unwrap_or_default();
+    Ok(durable::replace(state.dir(), MACHINES, &bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Kind, Mode, Skip};
+
+    const RULES: Digest = Digest([1; 32]);
+
+    fn path(name: &str) -> RelPath {
+        RelPath::new(name.as_bytes()).unwrap()
+    }
+
+    fn tree(names: &[&str]) -> Tree {
+        let node = || Node::Dir {
+            mode: Mode::from(0o755),
+        };
+        names
+            .iter()
+            .map(|n| Entry {
+                path: path(n),
+                node: node(),
+            })
+            .collect()
+    }
+
+    fn seen(hub: &Hub, tree: &Tree) -> Seen {
+        let tombstones = tombstones_digest(hub.tombstones());
+        Seen {
+            generation: hub.generation(),
+            view: tree.view_digest(),
+            tombstones,
+        }
+    }
+
+    #[test]
+    fn what_vanishes_gets_a_tombstone_and_what_comes_back_loses_it() {
+        let mut hub = Hub::default();
+        assert!(hub.observe(RULES, &tree(&["a", "b"]), 10));
+        assert!(!hub.observe(RULES, &tree(&["a", "b"]), 11), "nothing new");
+        assert!(hub.observe(RULES, &tree(&["a"]), 12));
+        assert_eq!(hub.tombstones()[&path("b")].kind, Kind::Dir);
+        hub.observe(RULES, &tree(&["a", "b"]), 13);
+        assert!(hub.tombstones().is_empty());
+    }
+
+    #[test]
+    fn what_leaves_the_scope_is_not_deleted() {
+        let mut hub = Hub::default();
+        hub.observe(RULES, &tree(&["a", "b"]), 10);
+        hub.observe(Digest([2; 32]), &tree(&["a"]), 11);
+        assert!(hub.tombstones().is_empty(), "other rules are another view");
+        let skipped = Entry {
+            path: path("b"),
+            node: Node::Skipped(Skip::Unreadable),
+        };
+        hub.observe(
+            RULES,
+            &Tree::from_unsorted([tree(&["a"]).into_entries(), vec![skipped]].concat()),
+            12,
+        );
+        assert!(hub.tombstones().is_empty(), "unreadable is not gone");
+    }
+
+    #[test]
+    fn changes_since_a_generation_lead_to_the_tree_of_now() {
+        let mut hub = Hub::default();
+        let first = tree(&["a", "b"]);
+        hub.observe(RULES, &first, 1);
+        let then = seen(&hub, &first);
+        hub.observe(RULES, &tree(&["a", "c"]), 2);
+        hub.observe(RULES, &tree(&["c", "d"]), 3);
+        let unrecorded = tree(&["d", "e"]);
+        let changes = hub.changes_since(RULES, then, &unrecorded).unwrap();
+        assert_eq!(first.with_changes(changes), unrecorded);
+        assert_eq!(hub.changes_since(Digest([9; 32]), then, &unrecorded), None);
+        assert_eq!(
+            hub.changes_since(
+                RULES,
+                Seen {
+                    generation: 99,
+                    ..then
+                },
+                &unrecorded
+            ),
+            None
+        );
+    }
+
+    #[test]
+    fn old_tombstones_expire_and_are_named() {
+        let mut hub = Hub::default();
+        hub.observe(RULES, &tree(&["a", "b"]), 100);
+        hub.observe(RULES, &tree(&["a"]), 200);
+        assert!(hub.expire(300, 100).is_empty());
+        assert_eq!(hub.expire(301, 100), [path("b")]);
+        assert!(hub.tombstones().is_empty());
+    }
+}

@@ -1,0 +1,255 @@
+//! The state directory of a root: where it is, who it belongs to, what lies in it.
+//!
+//! ```text
+//! .rsyn/            0700, on the file system of the root, never scanned, never named by a peer
+//!   id              random id of this root
+//!   .gitignore      "*"
+//!   config.toml     settings of this machine alone; written by people
+//!   lock            see disk::lock
+//!   index           stat to digest, see index.rs
+//!   peers/<hub>.a .b    what this root and a hub last agreed on, two generations, see base.rs
+//!   peers/remotes   which remote leads to which hub
+//!   hub.a hub.b     what this root knows as a hub, see hub.rs
+//!   log.jsonl       every sync
+//!   txn/ snap/ trash/ partial/    see transaction/
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::sealed::{self, Sealed};
+use super::{Result, StateError};
+use crate::disk::{Dir, Root, durable};
+
+/// Name of the state directory.
+pub const STATE_DIR: &[u8] = crate::model::path::STATE_DIR;
+/// No state file is longer: 4 million entries.
+const MAX_FILE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// Random identity of a root. It moves with the tree, whatever the host or the path is called.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RootId(String);
+
+impl RootId {
+    const DIGITS: usize = 32;
+
+    /// Parses 32 lower-case hexadecimal digits; `None` for anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let valid = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        (text.len() == Self::DIGITS && text.bytes().all(valid)).then(|| Self(text.to_owned()))
+    }
+
+    fn random() -> Result<Self> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes)
+            .map_err(|e| StateError::Layout(format!("cannot get random bytes: {e}")))?;
+        Ok(Self(crate::protocol::handshake::to_hex(&bytes)))
+    }
+
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RootId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for RootId {
+    type Error = &'static str;
+    fn try_from(text: String) -> std::result::Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("not a root id")
+    }
+}
+
+impl From<RootId> for String {
+    fn from(id: RootId) -> Self {
+        id.0
+    }
+}
+
+/// The opened state directory of a root.
+#[derive(Debug, Clone)]
+pub struct State {
+    dir: Arc<Dir>,
+    id: RootId,
+}
+
+impl State {
+    /// Opens the state directory of `root`; `None` if there is none yet.
+    ///
+    /// # Errors
+    /// It is there but cannot be used: no directory, no readable id.
+    pub fn open(root: &Root) -> Result<Option<Self>> {
+        let Some(stat) = root.top().stat(STATE_DIR)? else {
+            return Ok(None);
+        };
+        if stat.kind != crate::disk::FileKind::Dir {
+            let words = ".rsyn is not a directory; move it away, rsyn keeps its state there";
+            return Err(StateError::Layout(words.to_owned()));
+        }
+        let dir = Arc::new(root.top().open_dir(STATE_DIR)?);
+        match durable::read(&dir, b"id", 64)? {
+            None => Ok(None),
+            Some(bytes) => {
+                let text = String::from_utf8_lossy(&bytes);
+                let damaged = || StateError::Damaged {
+                    file: "id".to_owned(),
+                };
+                let id = RootId::parse(text.trim_end()).ok_or_else(damaged)?;
+                Ok(Some(Self { dir, id }))
+            }
+        }
+    }
+
+    /// Opens the state directory of `root` and makes it if there is none.
+    ///
+    /// # Errors
+    /// It cannot be made or used.
+    pub fn create(root: &Root) -> Result<Self> {
+        if let Some(state) = Self::open(root)? {
+            return Ok(state);
+        }
+        match root.top().make_dir(STATE_DIR, 0o700) {
+            Err(e) if !e.is_taken() => return Err(e.into()),
+            _ => {}
+        }
+        let dir = Arc::new(root.top().open_dir(STATE_DIR)?);
+        dir.set_own_mode(0o700)?;
+        if dir.stat(b".gitignore")?.is_none() {
+            durable::replace(
+                &dir,
+                b".gitignore",
+                b"# Made by rsyn: state of this machine, never shared.\n*\n",
+            )?;
+        }
+        let id = RootId::random()?;
+        // Last, so that a directory with an id is complete. Two makers at once: one id wins for both.
+        match durable::write_new(&dir, b"id", format!("{id}\n").as_bytes()) {
+            Err(e) if !e.is_taken() => return Err(e.into()),
+            _ => {}
+        }
+        root.top().sync()?;
+        Self::open(root)?.ok_or_else(|| StateError::Damaged {
+            file: "id".to_owned(),
+        })
+    }
+
+    /// Identity of the root.
+    #[must_use]
+    pub fn id(&self) -> &RootId {
+        &self.id
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn dir(&self) -> &Arc<Dir> {
+        &self.dir
+    }
+
+    /// A directory inside, made if it is not there.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn subdir(&self, name: &str) -> Result<Dir> {
+        match self.dir.make_dir(name.as_bytes(), 0o700) {
+            Err(e) if !e.is_taken() => return Err(e.into()),
+            _ => {}
+        }
+        Ok(self.dir.open_dir(name.as_bytes())?)
+    }
+
+    /// A directory inside, if it is there.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn existing_subdir(&self, name: &str) -> Result<Option<Dir>> {
+        match self.dir.open_dir(name.as_bytes()) {
+            Ok(dir) => Ok(Some(dir)),
+            Err(e) if e.is_missing() => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+/// Reads a sealed file; `None` if it is missing.
+///
+/// # Errors
+/// As [`sealed::open`], or it cannot be read.
+pub fn load<T: Sealed + DeserializeOwned>(dir: &Dir, file: &str) -> Result<Option<T>> {
+    match durable::read(dir, file.as_bytes(), MAX_FILE_BYTES)? {
+        None => Ok(None),
+        Some(bytes) => sealed::open(&bytes, file).map(Some),
+    }
+}
+
+/// Writes a sealed file, atomically and durably.
+///
+/// # Errors
+/// It cannot be written.
+pub fn save<T: Sealed>(dir: &Dir, file: &str, value: &T) -> Result<()> {
+    Ok(durable::replace(
+        dir,
+        file.as_bytes(),
+        &sealed::seal(value, file)?,
+    )?)
+}
+
+/// A sealed value that is kept in two generations: a writer never touches the newest valid one.
+pub trait Generations: Sealed {
+    /// Grows by one with each write.
+    fn sequence(&self) -> u64;
+}
+
+/// The newest generation that is not damaged, and whether a damaged one was passed over.
+///
+/// # Errors
+/// A file cannot be read, or a later version of rsyn wrote it.
+pub fn load_newest<T: Generations>(dir: &Dir, stem: &str) -> Result<(Option<T>, bool)> {
+    let mut damaged = false;
+    let mut newest: Option<T> = None;
+    for file in [format!("{stem}.a"), format!("{stem}.b")] {
+        match load::<T>(dir, &file) {
+            Ok(Some(value))
+                if newest
+                    .as_ref()
+                    .is_none_or(|n| n.sequence() < value.sequence()) =>
+            {
+                newest = Some(value);
+            }
+            Ok(_) => {}
+            Err(StateError::Damaged { .. }) => damaged = true,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok((newest, damaged))
+}
+
+/// Writes the next generation over the older or damaged one.
+///
+/// # Errors
+/// It cannot be written; the newest generation is as it was.
+pub fn save_next<T: Generations>(dir: &Dir, stem: &str, value: &T) -> Result<()> {
+    let sequence_of = |file: &str| {
+        load::<T>(dir, file)
+            .ok()
+            .flatten()
+            .map_or(0, |v| v.sequence())
+    };
+    let (a, b) = (format!("{stem}.a"), format!("{stem}.b"));
+    let file = if sequence_of(&a) <= sequence_of(&b) {
+        a
+    } else {
+        b
+    };
+    save(dir, &file, value)
+}

@@ -1,0 +1,83 @@
+//! The log: one JSON line for every sync that this root took part in.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Result, State};
+use crate::disk::durable;
+
+const FILE: &[u8] = b"log.jsonl";
+const OLDER: &[u8] = b"log.jsonl.1";
+/// A log of this length in bytes is put aside and a new one begun; the one put aside before is dropped.
+const ROTATE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// One sync, as it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// When it ended, RFC 3339.
+    pub when: String,
+    /// `pull`, `push`, `rollback`, `recover`.
+    pub verb: String,
+    /// The machine at the other end.
+    pub peer: String,
+    /// Paths created.
+    #[serde(default)]
+    pub create: u64,
+    /// Paths whose content was replaced.
+    #[serde(default)]
+    pub update: u64,
+    /// Paths deleted.
+    #[serde(default)]
+    pub delete: u64,
+    /// Paths whose permission bits changed.
+    #[serde(default)]
+    pub meta: u64,
+    /// Conflicts.
+    #[serde(default)]
+    pub conflicts: u64,
+    /// Bytes that went over the wire from here.
+    #[serde(default)]
+    pub bytes_sent: u64,
+    /// Bytes that came over the wire.
+    #[serde(default)]
+    pub bytes_received: u64,
+    /// `ok`, `nothing_to_do`, `stopped`, `failed`.
+    pub result: String,
+    /// Snapshot that undoes it.
+    #[serde(default)]
+    pub snapshot: Option<String>,
+    /// What went wrong, or which guards were lifted.
+    #[serde(default)]
+    pub note: Option<String>,
+}
+
+/// Appends `record`.
+///
+/// # Errors
+/// It cannot be written. The outcome of the sync stands all the same.
+pub fn append(state: &State, record: &Record) -> Result<()> {
+    if state
+        .dir()
+        .stat(FILE)?
+        .is_some_and(|s| s.size > ROTATE_BYTES)
+    {
+        state.dir().rename_over(FILE, state.dir(), OLDER)?;
+    }
+    let mut line = serde_json::to_vec(record).unwrap_or_default();
+    line.push(b'\n');
+    Ok(durable::append(state.dir(), FILE, &line)?)
+}
+
+/// The last `count` records, newest first. Lines that are no record are passed over.
+///
+/// # Errors
+/// It cannot be read.
+pub fn last(state: &State, count: usize) -> Result<Vec<Record>> {
+    let mut records = Vec::new();
+    for file in [FILE, OLDER] {
+        let bytes = durable::read(state.dir(), file, ROTATE_BYTES * 2)?.unwrap_or_default();
+        let lines = bytes.split(|b| *b == b'\n').rev();
+        records.extend(lines.filter_map(|line| serde_json::from_slice(line).ok()));
+    }
+    records.truncate(count);
+    Ok(records)
+}
