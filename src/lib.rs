@@ -2,9 +2,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod disk;
+pub mod endpoint;
 pub mod model;
 pub mod plan;
 pub mod protocol;
 pub mod scan;
 pub mod state;
+pub mod transport;

@@ -104,6 +104,12 @@ pub struct ClientHello {
     /// The hub's state as seen last.
     #[serde(default)]
     pub seen: Option<Seen>,
+    /// Most bytes per second that the hub may send; 0 is no limit.
+    #[serde(default)]
+    pub bytes_per_second: u64,
+    /// Whether the hub shall compress what it sends.
+    #[serde(default)]
+    pub compress: bool,
 }
 
 /// The server's Hello. [server-hello]

@@ -116,6 +116,8 @@ pub struct Refusal {
 /// What the hub did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitReport {
+    /// Id of the root: a first push may have made it.
+    pub root_id: String,
     /// Id of the transaction.
     pub transaction: String,
     /// Generation of the tree now.

@@ -1,0 +1,225 @@
+//! [`Remote`]: where the hub is, parsed and checked before anything is started with it.
+//!
+//! `[user@]host:path`, `ssh://[user@]host[:port]/path`, or a path on this machine. A host that ssh could
+//! take for an option never gets past here (incidents of git, svn and rsync: `-oProxyCommand=…`).
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A host as ssh will be given it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// Login, if one is named.
+    pub user: Option<String>,
+    /// Name, address or alias.
+    pub name: String,
+    /// Port, if one is named.
+    pub port: Option<u16>,
+}
+
+impl Host {
+    /// `user@name` or `name`.
+    #[must_use]
+    pub fn destination(&self) -> String {
+        match &self.user {
+            Some(user) => format!("{user}@{}", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
+/// Where a hub is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remote {
+    /// Reached by ssh.
+    Ssh {
+        /// The machine.
+        host: Host,
+        /// Root there: absolute, or relative to the login's home.
+        path: Vec<u8>,
+    },
+    /// On this machine.
+    Path(Vec<u8>),
+}
+
+/// Why a text is no remote.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RemoteError {
+    /// Nothing at all.
+    #[error("the remote is empty; write [user@]host:path, ssh://[user@]host[:port]/path, or a path")]
+    Empty,
+    /// A host or user with letters that no host has, or that looks like an option.
+    #[error("`{0}` is no host name: letters, digits and . _ - : % + [ ] are allowed, and no leading -")]
+    Host(String),
+    /// A port that is none.
+    #[error("`{0}` is no port: 1 to 65535")]
+    Port(String),
+    /// A path that would make a whole home or file system the root.
+    #[error("the remote `{0}` names no directory of its own: give a path below / or the home directory")]
+    TooWide(String),
+    /// A path with a NUL.
+    #[error("the path of the remote has a NUL byte")]
+    Nul,
+}
+
+impl FromStr for Remote {
+    type Err = RemoteError;
+
+    fn from_str(text: &str) -> Result<Self, RemoteError> {
+        if text.is_empty() {
+            return Err(RemoteError::Empty);
+        }
+        if text.contains('\0') {
+            return Err(RemoteError::Nul);
+        }
+        if let Some(rest) = text.strip_prefix("ssh://") {
+            return parse_url(rest, text);
+        }
+        // As rsync and scp read it: a colon before the first slash ends a host.
+        match text.find(':').filter(|colon| !text[..*colon].contains('/')) {
+            Some(colon) => {
+                let host = parse_host(&text[..colon], None)?;
+                let path = checked_path(&text[colon + 1..], text)?;
+                Ok(Self::Ssh { host, path })
+            }
+            None => Ok(Self::Path(checked_path(text, text)?)),
+        }
+    }
+}
+
+fn parse_url(rest: &str, whole: &str) -> Result<Remote, RemoteError> {
+    let (authority, path) = match rest.find('/') {
+        Some(slash) => rest.split_at(slash),
+        None => (rest, ""),
+    };
+    let after_user = authority.rfind('@').map_or(0, |at| at + 1);
+    let host_end = match authority[after_user..].find(']') {
+        Some(bracket) => after_user + bracket + 1,
+        None => after_user,
+    };
+    let (name, port) = match authority[host_end..].rfind(':') {
+        Some(colon) => (&authority[..host_end + colon], Some(parse_port(&authority[host_end + colon + 1..])?)),
+        None => (authority, None),
+    };
+    let host = parse_host(name, port)?;
+    // `ssh://host/~/p` is below the home, as in git.
+    let path = path.strip_prefix("/~/").map_or_else(|| path.to_owned(), |p| format!("~/{p}"));
+    Ok(Remote::Ssh { host, path: checked_path(&path, whole)? })
+}
+
+fn parse_port(text: &str) -> Result<u16, RemoteError> {
+    match text.parse() {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err(RemoteError::Port(text.to_owned())),
+    }
+}
+
+fn parse_host(text: &str, port: Option<u16>) -> Result<Host, RemoteError> {
+    let (user, name) = match text.rfind('@') {
+        Some(at) => (Some(&text[..at]), &text[at + 1..]),
+        None => (None, text),
+    };
+    let fits = |s: &str, extra: &str| {
+        let letter = |c: char| c.is_alphanumeric() || "._-:%+[]".contains(c) || extra.contains(c);
+        !s.is_empty() && !s.starts_with('-') && s.chars().all(letter)
+    };
+    let shown = || RemoteError::Host(text.escape_debug().to_string());
+    if !fits(name, "") || user.is_some_and(|u| !fits(u, "@\\")) {
+        return Err(shown());
+    }
+    let name = name.strip_prefix('[').and_then(|n| n.strip_suffix(']')).unwrap_or(name);
+    if name.starts_with('-') || name.is_empty() {
+        return Err(shown());
+    }
+    Ok(Host { user: user.map(str::to_owned), name: name.to_owned(), port })
+}
+
+/// Refuses what would make a whole home directory or file system the root: a typo must not sync it all.
+fn checked_path(path: &str, whole: &str) -> Result<Vec<u8>, RemoteError> {
+    let trimmed = path.trim_end_matches('/');
+    let parts = trimmed.split('/').filter(|p| !p.is_empty() && *p != ".");
+    let mut depth = 0i32;
+    for part in parts {
+        depth += match part {
+            ".." => -1,
+            "~" if depth == 0 => 0,
+            _ => 1,
+        };
+    }
+    let climbs = path.split('/').next() == Some("..");
+    if depth <= 0 && !climbs {
+        return Err(RemoteError::TooWide(whole.escape_debug().to_string()));
+    }
+    Ok(trimmed.as_bytes().to_vec())
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ssh { host: Host { port: Some(port), .. }, path } if path.starts_with(b"/") => {
+                let Self::Ssh { host, .. } = self else { return Ok(()) };
+                write!(f, "ssh://{}:{port}{}", host.destination(), String::from_utf8_lossy(path))
+            }
+            Self::Ssh { host, path } => {
+                write!(f, "{}:{}", host.destination(), String::from_utf8_lossy(path))
+            }
+            Self::Path(path) => write!(f, "{}", String::from_utf8_lossy(path)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ssh(user: Option<&str>, name: &str, port: Option<u16>, path: &str) -> Remote {
+        let host = Host { user: user.map(str::to_owned), name: name.to_owned(), port };
+        Remote::Ssh { host, path: path.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn the_forms_of_a_remote() {
+        let cases = [
+            ("dev@hub:/srv/p", ssh(Some("dev"), "hub", None, "/srv/p")),
+            ("hub:work/p/", ssh(None, "hub", None, "work/p")),
+            ("hub:~/p", ssh(None, "hub", None, "~/p")),
+            ("ssh://dev@hub:2222/srv/p", ssh(Some("dev"), "hub", Some(2222), "/srv/p")),
+            ("ssh://hub/~/p", ssh(None, "hub", None, "~/p")),
+            ("ssh://[::1]:2222/p", ssh(None, "::1", Some(2222), "/p")),
+            ("/mnt/disk/p", Remote::Path(b"/mnt/disk/p".to_vec())),
+            ("../other", Remote::Path(b"../other".to_vec())),
+            ("./with:colon", Remote::Path(b"./with:colon".to_vec())),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(text.parse(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_an_option_or_shell_text_is_refused() {
+        for text in [
+            "-oProxyCommand=touch x:/p",
+            "ssh://-oProxyCommand=x/p",
+            "ssh://[-oProxyCommand=x]/p",
+            "a b:/p",
+            "$(id):/p",
+            "h;id:/p",
+            "-u@hub:/p",
+            "@hub:/p",
+            ":/p",
+            "h\n:/p",
+        ] {
+            assert!(matches!(text.parse::<Remote>(), Err(RemoteError::Host(_))), "{text}");
+        }
+        for text in ["ssh://hub:0/p", "ssh://hub:99999/p", "ssh://hub:x/p"] {
+            assert!(matches!(text.parse::<Remote>(), Err(RemoteError::Port(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_root_that_is_everything_is_refused() {
+        for text in ["/", "hub:/", "hub:", "hub:~", "hub:~/", "hub:.", "ssh://hub", "//", "hub:/a/.."] {
+            assert!(matches!(text.parse::<Remote>(), Err(RemoteError::TooWide(_))), "{text}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The two ends of a session: [`serve`] on the hub, [`client`] here, and between them the transfer of
+//! content, which is the same code whichever end sends.
+#![expect(clippy::disallowed_methods, reason = "deadlines and pacing need a clock")]
+
+pub mod connection;
+mod pace;
+
+use std::time::Duration;
+
+use crate::protocol::ProtocolError;
+use crate::protocol::message::Refusal;
+
+/// Why a session with a peer ended early.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PeerError {
+    /// The stream ended.
+    #[error("the connection was closed by the other side")]
+    Closed,
+    /// It printed something that is no Hello.
+    #[error("the other side printed something that is not rsyn: {0}")]
+    Noise(String),
+    /// Nothing came, or nothing was taken, for the whole timeout.
+    #[error("the other side was silent for {} s", .0.as_secs())]
+    Silent(Duration),
+    /// A pipe failed.
+    #[error("the connection broke: {0}")]
+    Io(String),
+    /// The peer broke the protocol.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+    /// The peer said why.
+    #[error("{}", .0.message)]
+    Refused(Refusal),
+}

@@ -1,0 +1,280 @@
+//! The receiving end of a transfer: takes whole files and deltas and stages them, verified.
+//!
+//! It accepts only what was asked for. Nothing here touches the tree: a staged file becomes visible only in
+//! a commit.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::PeerError;
+use super::connection::unexpected;
+use crate::delta::{Params, Signer};
+use crate::disk::Root;
+use crate::model::{Digest, Mode, Mtime, Node, RelPath};
+use crate::protocol::message::{Control, Message};
+use crate::protocol::{ProtocolError, limits};
+use crate::transaction::{StageError, StagedFile, Staging};
+
+use super::connection::Outbox;
+
+/// A file that is awaited.
+#[derive(Debug, Clone)]
+pub struct Awaited {
+    /// What it must be.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its permission bits.
+    pub mode: Mode,
+    /// Its modification time.
+    pub mtime: Mtime,
+    /// What a delta refers to: the file here.
+    pub basis: Option<RelPath>,
+}
+
+impl Awaited {
+    /// What is awaited for `node`; `None` if it is no file.
+    #[must_use]
+    pub fn of(node: &Node, basis: Option<RelPath>) -> Option<Self> {
+        match node {
+            Node::File { size, digest, mode, mtime } => {
+                Some(Self { digest: *digest, size: *size, mode: *mode, mtime: *mtime, basis })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Why receiving failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    /// The peer.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// The staging area.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// The basis of a delta.
+    #[error(transparent)]
+    Disk(#[from] crate::disk::DiskError),
+}
+
+/// Bytes so far, for people.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// Bytes that came.
+    pub literal_bytes: AtomicU64,
+    /// Bytes that were taken from a basis.
+    pub matched_bytes: AtomicU64,
+    /// Bytes of content that are staged.
+    pub staged_bytes: AtomicU64,
+}
+
+/// Takes the content of awaited files into a staging.
+pub struct Receiver<'a> {
+    root: &'a Root,
+    staging: &'a Staging,
+    counters: &'a Received,
+    awaited: HashMap<u32, Awaited>,
+    /// Files that were begun by an earlier attempt, with what is there.
+    begun: HashMap<u32, StagedFile>,
+    current: Option<Current>,
+    /// Items that did not verify, to be asked for once more.
+    failed: Vec<u32>,
+    /// Items that the sender cannot send as planned, and why.
+    changed: BTreeMap<u32, String>,
+}
+
+struct Current {
+    id: u32,
+    file: StagedFile,
+    basis: Option<(File, u64)>,
+}
+
+impl<'a> Receiver<'a> {
+    /// A receiver into `staging` for the files in `awaited`, by number.
+    #[must_use]
+    pub fn new(
+        root: &'a Root,
+        staging: &'a Staging,
+        awaited: HashMap<u32, Awaited>,
+        counters: &'a Received,
+    ) -> Self {
+        Self {
+            root,
+            staging,
+            counters,
+            awaited,
+            begun: HashMap::new(),
+            current: None,
+            failed: Vec::new(),
+            changed: BTreeMap::new(),
+        }
+    }
+
+    /// Picks up what an earlier attempt left of an item; returns how many bytes of it are here.
+    ///
+    /// # Errors
+    /// The staging area cannot be used.
+    pub fn resume(&mut self, id: u32) -> Result<u64, StageError> {
+        let Some(want) = self.awaited.get(&id) else { return Ok(0) };
+        match self.staging.resume(id, want.digest, want.size)? {
+            None => Ok(0),
+            Some(file) => {
+                let here = file.position();
+                self.begun.insert(id, file);
+                Ok(here)
+            }
+        }
+    }
+
+    /// Whether everything that was awaited came, failed or changed.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.awaited.is_empty() && self.current.is_none()
+    }
+
+    /// Items that did not verify. They are awaited again, whole; a second failure is an error.
+    pub fn take_failed(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.failed)
+    }
+
+    /// Items that the sender could not send as planned, and why.
+    #[must_use]
+    pub fn changed(&self) -> &BTreeMap<u32, String> {
+        &self.changed
+    }
+
+    /// Takes one message of the transfer.
+    ///
+    /// # Errors
+    /// It was not asked for, does not fit, or did not verify twice.
+    pub fn take(&mut self, message: Message) -> Result<(), ReceiveError> {
+        match message {
+            Message::Whole { id, content } => {
+                let mut file = self.open(id)?;
+                self.append(&mut file, &content)?;
+                self.close(id, file)
+            }
+            Message::Control(Control::Start { id }) if self.current.is_none() => {
+                let file = self.open(id)?;
+                self.current = Some(Current { id, file, basis: None });
+                Ok(())
+            }
+            Message::Data(bytes) => {
+                let mut current = self.current.take().ok_or_else(|| misplaced("data"))?;
+                self.append(&mut current.file, &bytes)?;
+                self.current = Some(current);
+                Ok(())
+            }
+            Message::Control(Control::Copy { offset, len }) => {
+                let mut current = self.current.take().ok_or_else(|| misplaced("copy"))?;
+                self.copy(&mut current, offset, len)?;
+                self.current = Some(current);
+                Ok(())
+            }
+            Message::Control(Control::End) => {
+                let current = self.current.take().ok_or_else(|| misplaced("end"))?;
+                self.close(current.id, current.file)
+            }
+            Message::Control(Control::Changed { id, why }) => {
+                self.current = None;
+                self.awaited.remove(&id).ok_or_else(|| misplaced("changed"))?;
+                let why = why.chars().take(limits::TEXT_BYTES).collect();
+                self.changed.insert(id, why);
+                Ok(())
+            }
+            other => Err(unexpected(&other, "content").into()),
+        }
+    }
+
+    fn open(&mut self, id: u32) -> Result<StagedFile, ReceiveError> {
+        let want = self.awaited.get(&id).ok_or_else(|| misplaced("an item that was not asked for"))?;
+        match self.begun.remove(&id) {
+            Some(file) => Ok(file),
+            None => Ok(self.staging.file(id, want.digest, want.size)?),
+        }
+    }
+
+    fn append(&self, file: &mut StagedFile, bytes: &[u8]) -> Result<(), ReceiveError> {
+        file.append(bytes)?;
+        self.counters.literal_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.counters.staged_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn copy(&self, current: &mut Current, offset: u64, len: u64) -> Result<(), ReceiveError> {
+        if current.basis.is_none() {
+            let path = self.awaited.get(&current.id).and_then(|a| a.basis.as_ref());
+            let (file, stat) = self.root.open_file(path.ok_or_else(|| misplaced("copy"))?)?;
+            current.basis = Some((file, stat.size));
+        }
+        let Some((basis, size)) = &current.basis else { return Ok(()) };
+        // Read: [copy]. The peer chose both numbers.
+        if offset.checked_add(len).is_none_or(|end| end > *size) {
+            return Err(PeerError::from(ProtocolError::Malformed { what: "copy" }).into());
+        }
+        current.file.copy_from(basis, offset, len)?;
+        self.counters.matched_bytes.fetch_add(len, Ordering::Relaxed);
+        self.counters.staged_bytes.fetch_add(len, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn close(&mut self, id: u32, file: StagedFile) -> Result<(), ReceiveError> {
+        let Some(want) = self.awaited.remove(&id) else { return Ok(()) };
+        match file.finish(want.mode, want.mtime) {
+            Ok(()) => Ok(()),
+            // A delta met a collision or a basis that moved: once more, whole.
+            Err(StageError::Integrity { .. }) if want.basis.is_some() => {
+                self.awaited.insert(id, Awaited { basis: None, ..want });
+                self.failed.push(id);
+                Ok(())
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+fn misplaced(what: &'static str) -> PeerError {
+    ProtocolError::Unexpected { got: what, wanted: "something else" }.into()
+}
+
+/// Sends the signature of the file at `path` for the item `id`; `false` if that cannot be read: then the
+/// item has to come whole.
+///
+/// # Errors
+/// The connection broke.
+pub fn send_signature(root: &Root, outbox: &Outbox, id: u32, path: &RelPath) -> Result<bool, PeerError> {
+    use std::io::Read;
+    let Ok((file, stat)) = root.open_file(path) else { return Ok(false) };
+    let mut key = [0; 32];
+    if getrandom::fill(&mut key).is_err() {
+        return Ok(false);
+    }
+    let params = Params::for_basis(stat.size, key);
+    outbox.send(Control::Signature {
+        id,
+        basis_bytes: stat.size,
+        block_bytes: params.block_bytes,
+        strong_bytes: params.strong_bytes,
+        key,
+    })?;
+    let mut signer = Signer::new(&params);
+    let (mut buffer, mut encoded) = (vec![0; limits::DATA_BYTES], Vec::new());
+    // Exactly as many bytes as announced: one that grows meanwhile is caught by the check of the result.
+    let mut file = file.take(stat.size);
+    while let Ok(read @ 1..) = file.read(&mut buffer) {
+        signer.update(buffer.get(..read).unwrap_or_default(), &mut encoded);
+        while encoded.len() >= limits::DATA_BYTES {
+            let rest = encoded.split_off(limits::DATA_BYTES);
+            outbox.send(Message::SignatureData(std::mem::replace(&mut encoded, rest)))?;
+        }
+    }
+    signer.finish(&mut encoded);
+    for piece in encoded.chunks(limits::DATA_BYTES) {
+        outbox.send(Message::SignatureData(piece.to_vec()))?;
+    }
+    outbox.send(Control::SignatureEnd)?;
+    Ok(true)
+}

@@ -1,0 +1,155 @@
+//! The sending end of a transfer: reads files and sends them whole or as a delta.
+//!
+//! A file is read once, in order, into a bounded buffer. It is compared with the scan before and after: what
+//! moved under the reader is named, never passed off as the planned content.
+
+use std::fs::File;
+use std::io::Read;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::PeerError;
+use super::connection::Outbox;
+use crate::delta::{Differ, Op, Signature};
+use crate::disk::{Root, Stat};
+use crate::model::RelPath;
+use crate::protocol::message::{Control, Message};
+use crate::protocol::{frame, limits};
+
+/// One file to send.
+#[derive(Debug)]
+pub struct Item {
+    /// Number by which the receiver knows it.
+    pub id: u32,
+    /// Where it is here.
+    pub path: RelPath,
+    /// Its stat when its digest was taken.
+    pub seen: Option<Stat>,
+    /// Bytes at its start that the receiver has.
+    pub skip_bytes: u64,
+}
+
+/// What was sent, for people.
+#[derive(Debug, Default)]
+pub struct Supplied {
+    /// Bytes of content that travelled.
+    pub literal_bytes: AtomicU64,
+    /// Bytes that the receiver took from its basis.
+    pub matched_bytes: AtomicU64,
+}
+
+/// Sends files of one root.
+pub struct Supplier<'a> {
+    root: &'a Root,
+    outbox: &'a Outbox,
+    counters: &'a Supplied,
+    buffer: Vec<u8>,
+}
+
+/// Why a file was not sent as planned.
+enum Trouble {
+    Peer(PeerError),
+    /// It changed, vanished, or cannot be read.
+    Changed(String),
+}
+
+impl From<PeerError> for Trouble {
+    fn from(error: PeerError) -> Self {
+        Self::Peer(error)
+    }
+}
+
+impl<'a> Supplier<'a> {
+    /// A supplier from `root` to `outbox`.
+    #[must_use]
+    pub fn new(root: &'a Root, outbox: &'a Outbox, counters: &'a Supplied) -> Self {
+        Self { root, outbox, counters, buffer: vec![0; limits::DATA_BYTES] }
+    }
+
+    /// Sends one file, as a delta if there is a signature of the receiver's basis. Returns whether it was
+    /// sent as planned; if not, the receiver was told.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub fn send(&mut self, item: &Item, basis: Option<&Signature>) -> Result<bool, PeerError> {
+        match self.try_send(item, basis) {
+            Ok(()) => Ok(true),
+            Err(Trouble::Peer(e)) => Err(e),
+            Err(Trouble::Changed(why)) => {
+                self.outbox.send(Control::Changed { id: item.id, why })?;
+                Ok(false)
+            }
+        }
+    }
+
+    fn try_send(&mut self, item: &Item, basis: Option<&Signature>) -> Result<(), Trouble> {
+        let (mut file, before) = self.root.open_file(&item.path).map_err(|e| Trouble::Changed(e.to_string()))?;
+        if item.seen.is_some_and(|seen| !before.untouched_since(&seen)) {
+            return Err(Trouble::Changed("it changed since it was scanned".to_owned()));
+        }
+        match basis {
+            _ if before.size <= frame::WHOLE_CONTENT_BYTES as u64 && item.skip_bytes == 0 => {
+                return self.send_small(item, &mut file, &before);
+            }
+            Some(basis) => self.send_delta(item, &mut file, basis)?,
+            None => self.send_whole(item, &mut file)?,
+        }
+        self.check_unmoved(item, &before)?;
+        self.outbox.send(Control::End)?;
+        Ok(())
+    }
+
+    fn send_small(&mut self, item: &Item, file: &mut File, before: &Stat) -> Result<(), Trouble> {
+        let mut content = Vec::with_capacity(usize::try_from(before.size).unwrap_or(0) + 1);
+        let limit = frame::WHOLE_CONTENT_BYTES as u64 + 1;
+        file.by_ref().take(limit).read_to_end(&mut content).map_err(|e| Trouble::Changed(e.to_string()))?;
+        if content.len() as u64 != before.size {
+            return Err(Trouble::Changed("it changed while it was read".to_owned()));
+        }
+        self.check_unmoved(item, before)?;
+        self.counters.literal_bytes.fetch_add(before.size, Ordering::Relaxed);
+        Ok(self.outbox.send(Message::Whole { id: item.id, content })?)
+    }
+
+    fn send_whole(&mut self, item: &Item, file: &mut File) -> Result<(), Trouble> {
+        use std::io::{Seek, SeekFrom};
+        file.seek(SeekFrom::Start(item.skip_bytes)).map_err(|e| Trouble::Changed(e.to_string()))?;
+        self.outbox.send(Control::Start { id: item.id })?;
+        loop {
+            let read = file.read(&mut self.buffer).map_err(|e| Trouble::Changed(e.to_string()))?;
+            let Some(bytes) = self.buffer.get(..read).filter(|b| !b.is_empty()) else { return Ok(()) };
+            self.counters.literal_bytes.fetch_add(read as u64, Ordering::Relaxed);
+            self.outbox.send(Message::Data(bytes.to_vec()))?;
+        }
+    }
+
+    fn send_delta(&mut self, item: &Item, file: &mut File, basis: &Signature) -> Result<(), Trouble> {
+        self.outbox.send(Control::Start { id: item.id })?;
+        let (outbox, counters) = (self.outbox, self.counters);
+        let mut sink = |op: Op<'_>| match op {
+            Op::Copy { offset, len } => {
+                counters.matched_bytes.fetch_add(len, Ordering::Relaxed);
+                outbox.send(Control::Copy { offset, len })
+            }
+            Op::Literal(bytes) => {
+                counters.literal_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                outbox.send(Message::Data(bytes.to_vec()))
+            }
+        };
+        let mut differ = Differ::new(basis);
+        loop {
+            let read = file.read(&mut self.buffer).map_err(|e| Trouble::Changed(e.to_string()))?;
+            let Some(bytes) = self.buffer.get(..read).filter(|b| !b.is_empty()) else { break };
+            differ.update(bytes, &mut sink)?;
+        }
+        differ.finish(&mut sink)?;
+        Ok(())
+    }
+
+    fn check_unmoved(&self, item: &Item, before: &Stat) -> Result<(), Trouble> {
+        match self.root.stat(&item.path) {
+            Ok(Some(after)) if after.untouched_since(before) => Ok(()),
+            Ok(_) => Err(Trouble::Changed("it changed while it was read".to_owned())),
+            Err(e) => Err(Trouble::Changed(e.to_string())),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Tells what the hub holds: nothing, changes, or all of it, and proves that both sides mean the same.
+
+use super::connection::{Inbox, Outbox, unexpected};
+use super::{PeerError, connection};
+use crate::model::{Node, RelPath, Tombstones, Tree};
+use crate::protocol::handshake::Seen;
+use crate::protocol::message::{Control, Message, Problem, ViewKind};
+use crate::protocol::{ProtocolError, limits};
+
+/// Entries of one message; 16,384 of them with long names still fit.
+const BATCH_ENTRIES: usize = 4096;
+/// Bytes of one message, as estimated.
+const BATCH_BYTES: usize = limits::CONTROL_BYTES / 2;
+
+/// What the hub holds, as the client knows it now.
+#[derive(Debug, Clone, Default)]
+pub struct HubView {
+    /// Its entries.
+    pub tree: Tree,
+    /// What was deleted there.
+    pub tombstones: Tombstones,
+    /// What it left alone.
+    pub problems: Vec<Problem>,
+    /// What to say next time about what was seen; `None` if there is nothing to be seen yet.
+    pub seen: Option<Seen>,
+}
+
+/// What the hub is about to tell.
+pub struct Telling<'a> {
+    /// Its tree.
+    pub tree: &'a Tree,
+    /// Its tombstones.
+    pub tombstones: &'a Tombstones,
+    /// What it left alone.
+    pub problems: &'a [Problem],
+    /// Its state in short.
+    pub now: Seen,
+    /// What the client saw last.
+    pub seen: Option<Seen>,
+    /// What changed since then, if that is known.
+    pub changes: Option<Vec<(RelPath, Option<Node>)>>,
+}
+
+/// Sends a view.
+///
+/// # Errors
+/// The connection broke.
+pub fn send(outbox: &Outbox, telling: Telling<'_>) -> Result<(), PeerError> {
+    let Telling { tree, tombstones, problems, now, seen, changes } = telling;
+    let same = seen.is_some_and(|s| s.view == now.view);
+    let new_tombstones = seen.is_none_or(|s| s.tombstones != now.tombstones);
+    match changes {
+        _ if same => outbox.send(Control::View { kind: ViewKind::Same })?,
+        Some(changes) => {
+            outbox.send(Control::View { kind: ViewKind::Changes })?;
+            batches(changes, |e| e.0.as_bytes().len(), |batch| outbox.send(Control::Entries(batch)))?;
+        }
+        None => {
+            outbox.send(Control::View { kind: ViewKind::Listing })?;
+            let entries = tree.entries().iter().map(|e| (e.path.clone(), Some(e.node.clone())));
+            batches(entries, |e| e.0.as_bytes().len(), |batch| outbox.send(Control::Entries(batch)))?;
+        }
+    }
+    if new_tombstones {
+        let all = tombstones.iter().map(|(path, t)| (path.clone(), t.clone()));
+        batches(all, |t| t.0.as_bytes().len(), |batch| outbox.send(Control::Tombstones(batch)))?;
+    }
+    let told = problems.iter().take(limits::LIST_ITEMS).cloned();
+    batches(told, |p| p.path.len() + p.detail.len(), |batch| outbox.send(Control::Problems(batch)))?;
+    outbox.send(Control::ViewEnd {
+        generation: now.generation,
+        view: now.view,
+        tombstones: now.tombstones,
+        new_tombstones,
+    })
+}
+
+/// Cuts `items` into lists that fit a message.
+pub(super) fn batches<T>(
+    items: impl IntoIterator<Item = T>,
+    bytes_of: impl Fn(&T) -> usize,
+    mut send: impl FnMut(Vec<T>) -> Result<(), PeerError>,
+) -> Result<(), PeerError> {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    for item in items {
+        let size = bytes_of(&item) + 200;
+        if !batch.is_empty() && (batch.len() >= BATCH_ENTRIES || bytes + size > BATCH_BYTES) {
+            send(std::mem::take(&mut batch))?;
+            bytes = 0;
+        }
+        bytes += size;
+        batch.push(item);
+    }
+    if batch.is_empty() { Ok(()) } else { send(batch) }
+}
+
+/// Receives a view. `known` is what was seen last: tree and tombstones.
+///
+/// # Errors
+/// The peer sent something else, entries out of order, more than [`limits::TREE_ENTRIES`], or a view whose
+/// digest is not the one it claims.
+pub fn receive(inbox: &Inbox, known: (Tree, Tombstones)) -> Result<HubView, PeerError> {
+    let (known_tree, known_tombstones) = known;
+    let kind = match inbox.control("view")? {
+        Control::View { kind } => kind,
+        other => return Err(unexpected(&other.into(), "view")),
+    };
+    let mut told: Vec<(RelPath, Option<Node>)> = Vec::new();
+    let (mut tombstones, mut problems) = (Tombstones::new(), Vec::new());
+    let (now, new_tombstones) = loop {
+        match inbox.control("entries")? {
+            Control::Entries(batch) => extend_in_order(&mut told, batch)?,
+            Control::Tombstones(batch) => tombstones.extend(batch),
+            Control::Problems(batch) => problems.extend(batch),
+            Control::ViewEnd { generation, view, tombstones, new_tombstones } => {
+                break (Seen { generation, view, tombstones }, new_tombstones);
+            }
+            other => return Err(connection::unexpected(&Message::Control(other), "entries")),
+        }
+        if problems.len() > limits::LIST_ITEMS || tombstones.len() > limits::TREE_ENTRIES {
+            return Err(ProtocolError::Malformed { what: "view" }.into());
+        }
+    };
+    let tree = match kind {
+        ViewKind::Listing => Tree::default().with_changes(told),
+        ViewKind::Changes | ViewKind::Same => known_tree.with_changes(told),
+    };
+    let tombstones = if new_tombstones { tombstones } else { known_tombstones };
+    let told_right = tree.view_digest() == now.view
+        && crate::state::hub::tombstones_digest(&tombstones) == now.tombstones;
+    if !told_right {
+        return Err(ProtocolError::Malformed { what: "view (its digest is another)" }.into());
+    }
+    Ok(HubView { tree, tombstones, problems, seen: Some(now) })
+}
+
+fn extend_in_order(
+    told: &mut Vec<(RelPath, Option<Node>)>,
+    batch: Vec<(RelPath, Option<Node>)>,
+) -> Result<(), PeerError> {
+    for entry in batch {
+        let in_order = told.last().is_none_or(|(last, _)| *last < entry.0);
+        if !in_order || told.len() >= limits::TREE_ENTRIES {
+            return Err(ProtocolError::Malformed { what: "view (order or length)" }.into());
+        }
+        told.push(entry);
+    }
+    Ok(())
+}

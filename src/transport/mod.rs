@@ -1,0 +1,134 @@
+//! Reaches a hub: a reader, a writer, the last lines of stderr, and an end. Not here: messages.
+#![expect(clippy::disallowed_methods, reason = "this room starts processes")]
+
+mod child;
+pub mod remote_command;
+mod ssh;
+
+use std::io::{Read, Write};
+use std::process::Child;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+pub use child::local;
+pub use ssh::{SshOptions, with_command, with_ssh};
+
+/// How many lines of stderr are kept.
+const STDERR_LINES: usize = 40;
+
+/// Why a transport could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start {program}: {source}")]
+pub struct StartError {
+    /// The program.
+    pub program: String,
+    /// The system's answer.
+    pub source: std::io::Error,
+}
+
+/// The last lines that the other end's stderr said.
+#[derive(Debug, Clone, Default)]
+pub struct Stderr(Arc<Mutex<Vec<String>>>);
+
+impl Stderr {
+    /// The lines, escaped for a terminal.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn collect(&self, mut from: impl Read) {
+        let mut line = Vec::new();
+        let mut byte = [0; 4096];
+        while let Ok(read @ 1..) = from.read(&mut byte) {
+            for b in &byte[..read] {
+                match b {
+                    b'\n' => self.push(&std::mem::take(&mut line)),
+                    _ if line.len() < 1000 => line.push(*b),
+                    _ => {}
+                }
+            }
+        }
+        if !line.is_empty() {
+            self.push(&line);
+        }
+    }
+
+    fn push(&self, line: &[u8]) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == STDERR_LINES {
+            lines.remove(0);
+        }
+        let text = String::from_utf8_lossy(line.trim_ascii_end());
+        lines.push(text.chars().flat_map(escape_control).collect());
+    }
+}
+
+fn escape_control(c: char) -> Vec<char> {
+    if c.is_control() && c != '\t' { c.escape_default().collect() } else { vec![c] }
+}
+
+/// A started process that leads to a hub.
+pub struct Transport {
+    /// What the hub says.
+    pub reader: Box<dyn Read + Send>,
+    /// What the hub hears.
+    pub writer: Box<dyn Write + Send>,
+    /// What it complains about.
+    pub stderr: Stderr,
+    /// Its process.
+    pub process: Process,
+    /// Whether bytes cross a network, so that compression can pay.
+    pub is_network: bool,
+}
+
+/// The process at this end. Killed when dropped, if it did not end by itself.
+pub struct Process {
+    child: Child,
+}
+
+impl Process {
+    /// Waits at most `limit` for its end; gives the exit code (none if a signal ended it), or `None` if it runs on.
+    pub fn wait(&mut self, limit: Duration) -> Option<Option<i32>> {
+        let step = Duration::from_millis(2);
+        let mut waited = Duration::ZERO;
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Some(status.code()),
+                Ok(None) if waited < limit => std::thread::sleep(step),
+                _ => return None,
+            }
+            waited += step;
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.wait(Duration::from_millis(0)).is_none() {
+            // Nothing is left to do about a process that cannot be killed.
+            drop(self.child.kill());
+            drop(self.child.wait());
+        }
+    }
+}
+
+fn start(mut command: std::process::Command, is_network: bool) -> Result<Transport, StartError> {
+    use std::process::Stdio;
+    let program = command.get_program().to_string_lossy().into_owned();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|source| StartError { program, source })?;
+    let (stdin, stdout, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let stderr = Stderr::default();
+    if let Some(errors) = errors {
+        let stderr = stderr.clone();
+        std::thread::spawn(move || stderr.collect(errors));
+    }
+    Ok(Transport {
+        reader: stdout.map_or_else(|| Box::new(std::io::empty()) as _, |s| Box::new(s) as _),
+        writer: stdin.map_or_else(|| Box::new(std::io::sink()) as _, |s| Box::new(s) as _),
+        stderr,
+        process: Process { child },
+        is_network,
+    })
+}
