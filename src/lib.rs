@@ -3,11 +3,14 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod delta;
 pub mod disk;
 pub mod endpoint;
+pub mod filter;
 pub mod model;
 pub mod plan;
 pub mod protocol;
 pub mod scan;
 pub mod state;
+pub mod transaction;
 pub mod transport;

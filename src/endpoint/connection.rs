@@ -2,7 +2,7 @@
 //! neither side ever writes without also reading.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -41,12 +41,73 @@ pub struct Traffic {
     pub received: AtomicU64,
 }
 
+impl Traffic {
+    fn total(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed) + self.received.load(Ordering::Relaxed)
+    }
+}
+
+/// Set when the user wants to stop.
+pub type Interrupted = Arc<AtomicBool>;
+
+/// What both threads of a session share.
+#[derive(Clone)]
+pub struct Terms {
+    /// How long a peer may be silent.
+    pub timeout: Duration,
+    /// Bytes so far.
+    pub traffic: Arc<Traffic>,
+    /// Set when the user wants to stop.
+    pub interrupted: Interrupted,
+}
+
+impl Terms {
+    fn patience(&self) -> Patience {
+        let Self { timeout, traffic, interrupted } = self.clone();
+        Patience { timeout, traffic, interrupted }
+    }
+}
+
+/// A wait is looked at this often: has the user interrupted, has the peer moved?
+const STEP: Duration = Duration::from_millis(100);
+
+/// Tells a slow peer from a silent one: as long as bytes move in either direction, waiting goes on.
+#[derive(Clone)]
+struct Patience {
+    timeout: Duration,
+    traffic: Arc<Traffic>,
+    interrupted: Interrupted,
+}
+
+/// A wait that goes on.
+struct Wait {
+    moved: u64,
+    since: Instant,
+}
+
+impl Patience {
+    fn start(&self) -> Wait {
+        Wait { moved: self.traffic.total(), since: Instant::now() }
+    }
+
+    fn check(&self, wait: &mut Wait) -> Result<(), PeerError> {
+        if self.interrupted.load(Ordering::Relaxed) {
+            return Err(PeerError::Interrupted);
+        }
+        let moved = self.traffic.total();
+        if moved != wait.moved {
+            *wait = Wait { moved, since: Instant::now() };
+        }
+        if wait.since.elapsed() >= self.timeout { Err(PeerError::Silent(self.timeout)) } else { Ok(()) }
+    }
+}
+
 /// The sending half. Any thread may have one.
 #[derive(Clone)]
 pub struct Outbox {
     queue: Sender<Message>,
     failure: Arc<Mutex<Option<PeerError>>>,
-    timeout: Duration,
+    patience: Patience,
 }
 
 impl Outbox {
@@ -55,13 +116,18 @@ impl Outbox {
     /// # Errors
     /// The connection broke, or the peer took nothing for the whole timeout.
     pub fn send(&self, message: impl Into<Message>) -> Result<(), PeerError> {
-        match self.queue.send_timeout(message.into(), self.timeout) {
-            Ok(()) => Ok(()),
-            Err(SendTimeoutError::Timeout(_)) => Err(PeerError::Silent(self.timeout)),
-            Err(SendTimeoutError::Disconnected(_)) => {
-                let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-                Err(failure.clone().unwrap_or(PeerError::Closed))
+        let mut message = message.into();
+        let mut wait = self.patience.start();
+        loop {
+            match self.queue.send_timeout(message, STEP) {
+                Ok(()) => return Ok(()),
+                Err(SendTimeoutError::Timeout(back)) => message = back,
+                Err(SendTimeoutError::Disconnected(_)) => {
+                    let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+                    return Err(failure.clone().unwrap_or(PeerError::Closed));
+                }
             }
+            self.patience.check(&mut wait)?;
         }
     }
 }
@@ -69,7 +135,7 @@ impl Outbox {
 /// The receiving half.
 pub struct Inbox {
     queue: Receiver<Result<Message, PeerError>>,
-    timeout: Duration,
+    patience: Patience,
 }
 
 impl Inbox {
@@ -78,14 +144,15 @@ impl Inbox {
     /// # Errors
     /// [`PeerError`]: closed, silent for the whole timeout, malformed, refused.
     pub fn receive(&self) -> Result<Message, PeerError> {
+        let mut wait = self.patience.start();
         loop {
-            match self.queue.recv_timeout(self.timeout) {
+            match self.queue.recv_timeout(STEP) {
                 Ok(Ok(Message::Control(Control::KeepAlive))) => {}
                 Ok(Ok(Message::Control(Control::Refused(refusal)))) => {
                     return Err(PeerError::Refused(refusal));
                 }
                 Ok(other) => return other,
-                Err(RecvTimeoutError::Timeout) => return Err(PeerError::Silent(self.timeout)),
+                Err(RecvTimeoutError::Timeout) => self.patience.check(&mut wait)?,
                 Err(RecvTimeoutError::Disconnected) => return Err(PeerError::Closed),
             }
         }
@@ -131,9 +198,10 @@ impl<T> Greeting<T> {
 pub fn start_reader<T: DeserializeOwned + Send + 'static>(
     reader: impl Read + Send + 'static,
     after_magic: bool,
-    timeout: Duration,
-    traffic: Arc<Traffic>,
+    terms: &Terms,
 ) -> (Greeting<T>, Inbox) {
+    let patience = terms.patience();
+    let traffic = Arc::clone(&terms.traffic);
     let (greeting_sender, greeting) = bounded(1);
     let (sender, queue) = bounded(INBOX);
     std::thread::spawn(move || {
@@ -149,19 +217,19 @@ pub fn start_reader<T: DeserializeOwned + Send + 'static>(
             sink(Err(e));
         }
     });
-    (Greeting(greeting), Inbox { queue, timeout })
+    (Greeting(greeting), Inbox { queue, patience })
 }
 
 /// Starts the thread that writes. The stream stands right behind this side's Hello.
 pub fn start_writer(
     writer: impl Write + Send + 'static,
     options: SendOptions,
-    timeout: Duration,
-    traffic: Arc<Traffic>,
+    terms: &Terms,
 ) -> (Outbox, Writer) {
+    let traffic = Arc::clone(&terms.traffic);
     let (queue, messages) = bounded(OUTBOX);
     let failure = Arc::new(Mutex::new(None));
-    let outbox = Outbox { queue, failure: Arc::clone(&failure), timeout };
+    let outbox = Outbox { queue, failure: Arc::clone(&failure), patience: terms.patience() };
     let thread = std::thread::spawn(move || {
         if let Err(e) = write_messages(writer, &messages, options, &traffic) {
             *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);

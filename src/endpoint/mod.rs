@@ -22,6 +22,9 @@ pub enum PeerError {
     /// Nothing came, or nothing was taken, for the whole timeout.
     #[error("the other side was silent for {} s", .0.as_secs())]
     Silent(Duration),
+    /// The user wants to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// A pipe failed.
     #[error("the connection broke: {0}")]
     Io(String),

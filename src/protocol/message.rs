@@ -69,6 +69,8 @@ pub enum OpSource {
     Delta,
     /// The hub has it at this path.
     Yours(RelPath),
+    /// It is the content of an earlier operation, by number.
+    SameAs(u32),
 }
 
 /// One change of the hub.

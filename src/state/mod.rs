@@ -8,12 +8,14 @@ pub mod hub;
 pub mod index;
 pub mod layout;
 pub mod log;
+pub mod payload;
 pub mod sealed;
 
 pub use base::{Base, BaseUpdate};
 pub use hub::{Hub, HubUpdate};
 pub use index::{Index, Stamp};
 pub use layout::{RootId, State};
+pub use payload::Payload;
 
 use crate::disk::DiskError;
 
