@@ -10,6 +10,7 @@ pub mod filter;
 pub mod model;
 pub mod plan;
 pub mod protocol;
+pub mod report;
 pub mod scan;
 pub mod state;
 pub mod transaction;

@@ -2,8 +2,17 @@
 //! content, which is the same code whichever end sends.
 #![expect(clippy::disallowed_methods, reason = "deadlines and pacing need a clock")]
 
+pub mod client;
 pub mod connection;
+pub mod hub;
+pub mod local;
 mod pace;
+pub mod receive;
+pub mod serve;
+mod signatures;
+pub mod supply;
+pub mod undo;
+pub mod view;
 
 use std::time::Duration;
 

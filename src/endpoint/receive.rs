@@ -71,11 +71,20 @@ pub struct Received {
     pub staged_bytes: AtomicU64,
 }
 
+/// Where received content goes.
+#[derive(Clone, Copy)]
+pub struct Destination<'a> {
+    /// The root, for bases of deltas.
+    pub root: &'a Root,
+    /// The staging.
+    pub staging: &'a Staging,
+    /// What is counted.
+    pub counters: &'a Received,
+}
+
 /// Takes the content of awaited files into a staging.
-pub struct Receiver<'a> {
-    root: &'a Root,
-    staging: &'a Staging,
-    counters: &'a Received,
+#[derive(Default)]
+pub struct Receiver {
     awaited: HashMap<u32, Awaited>,
     /// Files that were begun by an earlier attempt, with what is there.
     begun: HashMap<u32, StagedFile>,
@@ -92,34 +101,25 @@ struct Current {
     basis: Option<(File, u64)>,
 }
 
-impl<'a> Receiver<'a> {
-    /// A receiver into `staging` for the files in `awaited`, by number.
+impl Receiver {
+    /// A receiver for the files in `awaited`, by number.
     #[must_use]
-    pub fn new(
-        root: &'a Root,
-        staging: &'a Staging,
-        awaited: HashMap<u32, Awaited>,
-        counters: &'a Received,
-    ) -> Self {
-        Self {
-            root,
-            staging,
-            counters,
-            awaited,
-            begun: HashMap::new(),
-            current: None,
-            failed: Vec::new(),
-            changed: BTreeMap::new(),
-        }
+    pub fn new(awaited: HashMap<u32, Awaited>) -> Self {
+        Self { awaited, ..Self::default() }
+    }
+
+    /// Awaits one more file.
+    pub fn await_file(&mut self, id: u32, file: Awaited) {
+        self.awaited.insert(id, file);
     }
 
     /// Picks up what an earlier attempt left of an item; returns how many bytes of it are here.
     ///
     /// # Errors
     /// The staging area cannot be used.
-    pub fn resume(&mut self, id: u32) -> Result<u64, StageError> {
+    pub fn resume(&mut self, to: &Destination<'_>, id: u32) -> Result<u64, StageError> {
         let Some(want) = self.awaited.get(&id) else { return Ok(0) };
-        match self.staging.resume(id, want.digest, want.size)? {
+        match to.staging.resume(id, want.digest, want.size)? {
             None => Ok(0),
             Some(file) => {
                 let here = file.position();
@@ -150,29 +150,26 @@ impl<'a> Receiver<'a> {
     ///
     /// # Errors
     /// It was not asked for, does not fit, or did not verify twice.
-    pub fn take(&mut self, message: Message) -> Result<(), ReceiveError> {
+    pub fn take(&mut self, to: &Destination<'_>, message: Message) -> Result<(), ReceiveError> {
         match message {
             Message::Whole { id, content } => {
-                let mut file = self.open(id)?;
-                self.append(&mut file, &content)?;
+                let mut file = self.open(to, id)?;
+                append(to, &mut file, &content)?;
                 self.close(id, file)
             }
             Message::Control(Control::Start { id }) if self.current.is_none() => {
-                let file = self.open(id)?;
+                let file = self.open(to, id)?;
                 self.current = Some(Current { id, file, basis: None });
                 Ok(())
             }
             Message::Data(bytes) => {
-                let mut current = self.current.take().ok_or_else(|| misplaced("data"))?;
-                self.append(&mut current.file, &bytes)?;
-                self.current = Some(current);
-                Ok(())
+                let current = self.current.as_mut().ok_or_else(|| misplaced("data"))?;
+                append(to, &mut current.file, &bytes)
             }
             Message::Control(Control::Copy { offset, len }) => {
-                let mut current = self.current.take().ok_or_else(|| misplaced("copy"))?;
-                self.copy(&mut current, offset, len)?;
-                self.current = Some(current);
-                Ok(())
+                let current = self.current.as_mut().ok_or_else(|| misplaced("copy"))?;
+                let basis = self.awaited.get(&current.id).and_then(|a| a.basis.as_ref());
+                copy(to, current, basis, offset, len)
             }
             Message::Control(Control::End) => {
                 let current = self.current.take().ok_or_else(|| misplaced("end"))?;
@@ -189,36 +186,12 @@ impl<'a> Receiver<'a> {
         }
     }
 
-    fn open(&mut self, id: u32) -> Result<StagedFile, ReceiveError> {
+    fn open(&mut self, to: &Destination<'_>, id: u32) -> Result<StagedFile, ReceiveError> {
         let want = self.awaited.get(&id).ok_or_else(|| misplaced("an item that was not asked for"))?;
         match self.begun.remove(&id) {
             Some(file) => Ok(file),
-            None => Ok(self.staging.file(id, want.digest, want.size)?),
+            None => Ok(to.staging.file(id, want.digest, want.size)?),
         }
-    }
-
-    fn append(&self, file: &mut StagedFile, bytes: &[u8]) -> Result<(), ReceiveError> {
-        file.append(bytes)?;
-        self.counters.literal_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        self.counters.staged_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn copy(&self, current: &mut Current, offset: u64, len: u64) -> Result<(), ReceiveError> {
-        if current.basis.is_none() {
-            let path = self.awaited.get(&current.id).and_then(|a| a.basis.as_ref());
-            let (file, stat) = self.root.open_file(path.ok_or_else(|| misplaced("copy"))?)?;
-            current.basis = Some((file, stat.size));
-        }
-        let Some((basis, size)) = &current.basis else { return Ok(()) };
-        // Read: [copy]. The peer chose both numbers.
-        if offset.checked_add(len).is_none_or(|end| end > *size) {
-            return Err(PeerError::from(ProtocolError::Malformed { what: "copy" }).into());
-        }
-        current.file.copy_from(basis, offset, len)?;
-        self.counters.matched_bytes.fetch_add(len, Ordering::Relaxed);
-        self.counters.staged_bytes.fetch_add(len, Ordering::Relaxed);
-        Ok(())
     }
 
     fn close(&mut self, id: u32, file: StagedFile) -> Result<(), ReceiveError> {
@@ -234,6 +207,38 @@ impl<'a> Receiver<'a> {
             Err(e) => Err(e.into()),
         }
     }
+}
+
+fn append(to: &Destination<'_>, file: &mut StagedFile, bytes: &[u8]) -> Result<(), ReceiveError> {
+    file.append(bytes)?;
+    to.counters.literal_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    to.counters.staged_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Appends a range of the basis, which is opened at its first use.
+fn copy(
+    to: &Destination<'_>,
+    current: &mut Current,
+    path: Option<&RelPath>,
+    offset: u64,
+    len: u64,
+) -> Result<(), ReceiveError> {
+    let (basis, size) = match &mut current.basis {
+        Some(basis) => basis,
+        none => {
+            let (file, stat) = to.root.open_file(path.ok_or_else(|| misplaced("copy"))?)?;
+            none.insert((file, stat.size))
+        }
+    };
+    // Read: [copy]. The peer chose both numbers.
+    if offset.checked_add(len).is_none_or(|end| end > *size) {
+        return Err(PeerError::from(ProtocolError::Malformed { what: "copy" }).into());
+    }
+    current.file.copy_from(basis, offset, len)?;
+    to.counters.matched_bytes.fetch_add(len, Ordering::Relaxed);
+    to.counters.staged_bytes.fetch_add(len, Ordering::Relaxed);
+    Ok(())
 }
 
 fn misplaced(what: &'static str) -> PeerError {

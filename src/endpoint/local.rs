@@ -1,0 +1,187 @@
+//! A root of this process: opened, locked, recovered, scanned. Both ends of a session stand on one.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use crate::disk::{DiskError, Holder, Lock, LockError, Root};
+use crate::filter::Rules;
+use crate::model::{Mode, Node};
+use crate::scan::{self, Progress, Scan, ScanError};
+use crate::state::{Index, Payload, State, StateError};
+use crate::transaction::{self, Attention, CommitError, PendingKind, Recovery};
+
+/// A root and its state directory.
+pub struct Local {
+    /// The root.
+    pub root: Root,
+    /// Its state; `None` before the first sync.
+    pub state: Option<State>,
+}
+
+/// What went wrong with a root of this process.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The state directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The scan.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// Somebody else writes it.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// An interrupted sync cannot be recovered.
+    #[error(transparent)]
+    Recover(#[from] CommitError),
+}
+
+/// How a scan is done.
+#[derive(Clone, Copy)]
+pub struct ScanOptions<'a> {
+    /// What is out of scope.
+    pub rules: &'a Rules,
+    /// Whether every file is read, whatever the index says.
+    pub checksum: bool,
+    /// The clock, in seconds since 1970.
+    pub now_secs: i64,
+    /// How far it got.
+    pub progress: &'a Progress,
+    /// Set when the user wants to stop.
+    pub interrupted: &'a AtomicBool,
+}
+
+impl Local {
+    /// Opens the root at `path` without writing anything.
+    ///
+    /// # Errors
+    /// It is missing or cannot be used.
+    pub fn open(path: &Path) -> Result<Self, LocalError> {
+        let root = Root::open(path)?;
+        let state = State::open(&root)?;
+        Ok(Self { root, state })
+    }
+
+    /// The state directory, made if there is none yet.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn make_state(&mut self) -> Result<&State, LocalError> {
+        if self.state.is_none() {
+            self.state = Some(State::create(&self.root)?);
+        }
+        match &self.state {
+            Some(state) => Ok(state),
+            None => Err(StateError::Layout("the state directory vanished".to_owned()).into()),
+        }
+    }
+
+    /// Takes the lock of the root.
+    ///
+    /// # Errors
+    /// Somebody else has it, or there is no state directory.
+    pub fn lock(&self, holder: &Holder) -> Result<Lock, LocalError> {
+        let missing = || StateError::Layout("there is no state directory to lock".to_owned());
+        let state = self.state.as_ref().ok_or_else(missing)?;
+        Ok(Lock::exclusive(state.dir(), holder)?)
+    }
+
+    /// Finishes or undoes an interrupted transaction.
+    ///
+    /// # Errors
+    /// It could not be settled; the next try goes on.
+    pub fn recover(&self, lock: &Lock) -> Result<Recovery, LocalError> {
+        Ok(transaction::recover(&self.root, lock, &mut |id, payload| self.remember(id.as_str(), payload))?)
+    }
+
+    /// Writes what goes with a decided transaction.
+    ///
+    /// # Errors
+    /// The payload is damaged or the state cannot be written.
+    pub fn remember(&self, id: &str, payload: &[u8]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        match &self.state {
+            Some(state) => Ok(Payload::apply(state, id, payload)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether an interrupted transaction waits.
+    ///
+    /// # Errors
+    /// That cannot be found out.
+    pub fn pending(&self) -> Result<Option<PendingKind>, LocalError> {
+        match self.state {
+            Some(_) => Ok(transaction::pending(&self.root)?),
+            None => Ok(None),
+        }
+    }
+
+    /// Scans the root. The index is read, never written.
+    ///
+    /// # Errors
+    /// The root cannot be read, or the user interrupted.
+    pub fn scan(&self, options: &ScanOptions<'_>) -> Result<Scan, LocalError> {
+        let index = match &self.state {
+            Some(state) if !options.checksum => Index::load(state)?,
+            _ => Index::default(),
+        };
+        let rules = options.rules;
+        let request = scan::Request {
+            excludes: &|path, is_dir| !rules.verdict(path.as_bytes(), is_dir).included,
+            index: &index,
+            now_secs: options.now_secs,
+            progress: options.progress,
+            interrupted: options.interrupted,
+        };
+        Ok(scan::scan(&self.root, &request)?)
+    }
+
+    /// Keeps what a scan learned for the next one. Losing it costs time only.
+    pub fn keep_index(&self, scan: &Scan) {
+        if let Some(state) = &self.state {
+            let new = scan.index();
+            if !Index::load(state).is_ok_and(|old| old.same(&new)) {
+                drop(new.save(state));
+            }
+        }
+    }
+
+    /// The version of the file at `path` of a staged copy: used where content is taken from this root.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn stage_copy(
+        &self,
+        staging: &transaction::Staging,
+        slot: u32,
+        from: &crate::model::RelPath,
+        node: &Node,
+    ) -> Result<(), transaction::StageError> {
+        let (file, _) = self.root.open_file(from)?;
+        staging.copy(slot, &file, node)
+    }
+}
+
+/// Stages an object that needs no content: a directory or a link. `false` if it is neither.
+///
+/// # Errors
+/// The staging area cannot be used.
+pub fn stage_plain(
+    staging: &transaction::Staging,
+    slot: u32,
+    node: &Node,
+) -> Result<bool, transaction::StageError> {
+    match node {
+        Node::Dir { mode } => staging.dir(slot, Mode::from(mode.bits())).map(|()| true),
+        Node::Symlink { target, mtime } => staging.symlink(slot, target, *mtime).map(|()| true),
+        Node::File { .. } | Node::Skipped(_) => Ok(false),
+    }
+}
+
+/// What a person has to look at after a recovery, as lines.
+#[must_use]
+pub fn attention_lines(attention: &[Attention]) -> Vec<String> {
+    attention.iter().map(ToString::to_string).collect()
+}

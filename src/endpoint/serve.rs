@@ -1,0 +1,519 @@
+//! The hub's end of a session: answers one client on a pair of streams, confined to one root.
+//!
+//! It stages without a lock and takes the lock only for the commit, so that a slow or dead client never
+//! holds it. Whatever the client asks, `--restrict` and `--read-only` hold.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use super::PeerError;
+use super::connection::{self, Inbox, Outbox, SendOptions, Terms, Traffic, unexpected};
+use super::hub::{self, Clock, Place, Receiving};
+use super::local::{Local, LocalError, ScanOptions};
+use super::receive::Received;
+use super::signatures::{Head, Partial};
+use super::supply::{Item, Supplied, Supplier};
+use super::view::{self, Telling};
+use crate::disk::LockError;
+use crate::filter::{FileStyle, Rules};
+use crate::model::Node;
+use crate::protocol::handshake::{self, ClientHello, ProtocolRange, Purpose, Seen, ServerHello};
+use crate::protocol::message::{Control, Message, Problem, Refusal, RefusalKind, Want};
+use crate::protocol::{ProtocolError, limits};
+use crate::scan::{Progress, Scan};
+use crate::state::Hub;
+use crate::state::hub::{Machine, tombstones_digest};
+
+/// zstd level of what the hub sends.
+const LEVEL: i32 = 1;
+/// A client that says nothing for this long is gone.
+const SILENCE: Duration = Duration::from_secs(180);
+/// Limit for the client's Hello.
+const HELLO_LIMIT: Duration = Duration::from_secs(30);
+
+/// What a server is allowed, whatever a client asks.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// The only directory whose inside may be a root.
+    pub restrict: Option<PathBuf>,
+    /// Nothing is written.
+    pub read_only: bool,
+}
+
+/// What a server knows of its machine.
+#[derive(Debug, Clone)]
+pub struct Machinery {
+    /// Home of the login, for paths that are not absolute.
+    pub home: PathBuf,
+    /// Name of the machine.
+    pub machine: String,
+    /// Its clock.
+    pub clock: Clock,
+    /// Version of rsyn.
+    pub version: String,
+}
+
+/// Serves one client.
+///
+/// # Errors
+/// The session broke. What was asked and could not be done is told to the client, and is no error here.
+pub fn serve(
+    reader: impl Read + Send + 'static,
+    mut writer: impl Write + Send + 'static,
+    policy: &Policy,
+    machinery: &Machinery,
+) -> Result<(), PeerError> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let terms = Terms { timeout: SILENCE, traffic: Arc::new(Traffic::default()), interrupted };
+    let mut magic = handshake::MAGIC.to_vec();
+    magic.push(u8::try_from(handshake::PROTOCOL_MAX).unwrap_or(u8::MAX));
+    writer.write_all(&magic).and_then(|()| writer.flush()).map_err(|e| connection::broken(&e))?;
+    let (greeting, inbox) = connection::start_reader::<ClientHello>(reader, false, &terms);
+    let hello = greeting.wait(HELLO_LIMIT)?;
+    let prepared = prepare(&hello, policy, machinery);
+    let (answer, place) = match prepared {
+        Ok((answer, place)) => (answer, Some(place)),
+        Err(refusal) => (server_hello(machinery, Some(refusal)), None),
+    };
+    let answer = handshake::encode_hello(&answer)?;
+    writer.write_all(&answer).and_then(|()| writer.flush()).map_err(|e| connection::broken(&e))?;
+    let Some(place) = place else { return Ok(()) };
+    let send = SendOptions {
+        level: hello.compress.then_some(LEVEL),
+        bytes_per_second: Some(hello.bytes_per_second).filter(|b| *b > 0),
+    };
+    let (outbox, thread) = connection::start_writer(writer, send, &terms);
+    let outcome = Session::new(place, hello, policy, machinery, &outbox, &inbox).run();
+    if let Err(refusal) = &outcome
+        && let Some(refusal) = refusal.as_refusal()
+    {
+        // The client may be gone; then nobody has to be told.
+        drop(outbox.send(Control::Refused(refusal)));
+    }
+    thread.finish(outbox);
+    match outcome {
+        Err(ServeError::Peer(e)) => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Why a request was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ServeError {
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    #[error(transparent)]
+    Local(#[from] LocalError),
+    #[error("{}", .0.message)]
+    Refused(Refusal),
+}
+
+impl ServeError {
+    pub(super) fn refused(kind: RefusalKind, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Refused(Refusal { kind, message: message.into(), hint: hint.into() })
+    }
+
+    /// What the client is told; nothing if it is the client that is gone.
+    fn as_refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.clone()),
+            Self::Local(error) => Some(local_refusal(error)),
+            Self::Peer(PeerError::Protocol(error)) => {
+                let message = format!("the hub did not understand this machine: {error}");
+                let hint = "use the same version of rsyn on both sides".to_owned();
+                Some(Refusal { kind: RefusalKind::Failed, message, hint })
+            }
+            Self::Peer(_) => None,
+        }
+    }
+}
+
+fn local_refusal(error: &LocalError) -> Refusal {
+    let (kind, hint) = match error {
+        LocalError::Lock(LockError::Held(_)) => (RefusalKind::Busy, "try again when it is done"),
+        LocalError::State(_) => (RefusalKind::Integrity, "look at .rsyn/ on the hub"),
+        LocalError::Recover(_) => (RefusalKind::Integrity, "run `rsyn recover` on the hub"),
+        LocalError::Disk(_) | LocalError::Lock(_) | LocalError::Scan(_) => {
+            (RefusalKind::Failed, "look at that path on the hub")
+        }
+    };
+    Refusal { kind, message: format!("on the hub: {error}"), hint: hint.to_owned() }
+}
+
+fn server_hello(machinery: &Machinery, refusal: Option<Refusal>) -> ServerHello {
+    ServerHello {
+        protocol: ProtocolRange::OURS,
+        features: handshake::FEATURES.iter().map(|f| (*f).to_owned()).collect(),
+        version: machinery.version.clone(),
+        root_id: String::new(),
+        machine: machinery.machine.clone(),
+        platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
+        clock_ms: (machinery.clock)(),
+        root_exists: false,
+        writable: false,
+        case_sensitive: true,
+        free_bytes: 0,
+        recovered: None,
+        recovery_pending: false,
+        refusal,
+    }
+}
+
+/// Opens the root that was asked for and puts it in order.
+fn prepare(
+    hello: &ClientHello,
+    policy: &Policy,
+    machinery: &Machinery,
+) -> Result<(ServerHello, Place), Refusal> {
+    let refusal = |e: ServeError| {
+        let unknown = Refusal { kind: RefusalKind::Failed, message: e.to_string(), hint: String::new() };
+        e.as_refusal().unwrap_or(unknown)
+    };
+    if ProtocolRange::OURS.common(hello.protocol).is_none() {
+        let (ours, theirs) = (ProtocolRange::OURS, hello.protocol);
+        let message = format!(
+            "no common protocol: this machine (rsyn {}) speaks {} to {}, the hub (rsyn {}) {} to {}",
+            hello.version, theirs.min, theirs.max, machinery.version, ours.min, ours.max
+        );
+        let hint = "install the same version of rsyn on both sides; `rsyn setup --install` does it";
+        return Err(Refusal { kind: RefusalKind::Version, message, hint: hint.to_owned() });
+    }
+    let writes = writes(hello.purpose) && !policy.read_only;
+    let asked = handshake::from_hex(&hello.root).unwrap_or_default();
+    let path = hub::resolve(&asked, &machinery.home);
+    let place = Place::open(&path, policy.restrict.as_deref(), writes).map_err(refusal)?;
+    let mut answer = server_hello(machinery, None);
+    match &place {
+        Place::Missing { .. } if !hello.create_root => {}
+        Place::Missing { parent_writable, .. } => answer.writable = *parent_writable && !policy.read_only,
+        Place::There(local) => {
+            answer.root_exists = true;
+            answer.writable = local.root.top().check_writable().is_ok() && !policy.read_only;
+            answer.root_id = hub::identity(local);
+            answer.free_bytes = crate::disk::space::space(local.root.top()).map_or(0, |s| s.free_bytes);
+            answer.case_sensitive = hub::is_case_sensitive(local);
+            if writes && answer.writable {
+                answer.recovered = hub::recover(local, hello, machinery).map_err(refusal)?;
+            } else {
+                let pending = local.pending().map_err(|e| refusal(e.into()))?;
+                answer.recovery_pending = pending.is_some();
+            }
+        }
+    }
+    Ok((answer, place))
+}
+
+/// Whether a session for this purpose may write state on the hub.
+fn writes(purpose: Purpose) -> bool {
+    match purpose {
+        Purpose::Look => false,
+        Purpose::Pull | Purpose::Push | Purpose::Sync | Purpose::Manage => true,
+    }
+}
+
+struct Session<'a> {
+    place: Place,
+    hello: ClientHello,
+    policy: &'a Policy,
+    machinery: &'a Machinery,
+    outbox: &'a Outbox,
+    inbox: &'a Inbox,
+    rules: Rules,
+    scan: Scan,
+    wants: HashMap<u32, Want>,
+    signature: Option<(u32, Partial)>,
+    receiving: Option<Receiving>,
+    received: Received,
+    supplied: Supplied,
+}
+
+impl<'a> Session<'a> {
+    fn new(
+        place: Place,
+        hello: ClientHello,
+        policy: &'a Policy,
+        machinery: &'a Machinery,
+        outbox: &'a Outbox,
+        inbox: &'a Inbox,
+    ) -> Self {
+        Self {
+            place,
+            hello,
+            policy,
+            machinery,
+            outbox,
+            inbox,
+            rules: Rules::new(),
+            scan: Scan::default(),
+            wants: HashMap::new(),
+            signature: None,
+            receiving: None,
+            received: Received::default(),
+            supplied: Supplied::default(),
+        }
+    }
+
+    fn writes(&self) -> bool {
+        writes(self.hello.purpose) && !self.policy.read_only
+    }
+
+    fn now_secs(&self) -> i64 {
+        (self.machinery.clock)().div_euclid(1000)
+    }
+
+    fn run(mut self) -> Result<(), ServeError> {
+        self.rules = if self.hello.own_rules { self.own_rules()? } else { self.receive_rules()? };
+        if self.hello.purpose != Purpose::Manage {
+            self.look()?;
+        }
+        loop {
+            match self.inbox.receive() {
+                Ok(Message::Control(Control::Bye)) => break,
+                // A client that is content with what it saw just leaves.
+                Err(PeerError::Closed) => return Ok(()),
+                Err(e) => return Err(e.into()),
+                Ok(message) => self.answer(message)?,
+            }
+        }
+        self.say_goodbye();
+        Ok(())
+    }
+
+    fn receive_rules(&self) -> Result<Rules, ServeError> {
+        let mut encoded = Vec::new();
+        loop {
+            match self.inbox.control("rules")? {
+                Control::Rules(part) if part.is_empty() => break,
+                Control::Rules(part) if encoded.len() + part.len() <= limits::RULES_BYTES => {
+                    encoded.extend_from_slice(&part);
+                }
+                Control::Rules(_) => return Err(malformed("rules").into()),
+                other => return Err(unexpected(&other.into(), "rules").into()),
+            }
+        }
+        Ok(Rules::decode(&encoded).map_err(|_| malformed("rules"))?)
+    }
+
+    /// The rules of the hub's own exclude file: a machine that clones has none yet.
+    fn own_rules(&self) -> Result<Rules, ServeError> {
+        let mut rules = Rules::new();
+        if let Place::There(local) = &self.place
+            && let Some(text) = hub::exclude_file(local)?
+        {
+            let added = rules.add_file(&text, hub::EXCLUDE_FILE, FileStyle::EXCLUDE);
+            added.map_err(|e| ServeError::refused(RefusalKind::Usage, e.to_string(), "mend it on the hub"))?;
+        }
+        Ok(rules)
+    }
+
+    fn answer(&mut self, message: Message) -> Result<(), ServeError> {
+        match message {
+            Message::Control(control) => match control {
+                Control::Look => {
+                    self.receiving = None;
+                    self.look()
+                }
+                Control::Want(wants) => self.supply_all(wants),
+                Control::Signature { id, basis_bytes, block_bytes, strong_bytes, key } => {
+                    let head = Head { basis_bytes, block_bytes, strong_bytes, key };
+                    self.signature = Some((id, Partial::new(head)?));
+                    Ok(())
+                }
+                Control::SignatureEnd => self.supply_delta(),
+                Control::Ops(ops) => {
+                    self.check_may_write()?;
+                    let receiving = self.receiving.get_or_insert_default();
+                    Ok(receiving.add(ops)?)
+                }
+                Control::OpsEnd { plan } => self.begin_receiving(plan),
+                Control::Commit { plan, snapshot, label } => self.commit(plan, snapshot, &label),
+                Control::ListSnapshots => Ok(self.outbox.send(Control::Snapshots(hub::snapshots(&self.place)?))?),
+                Control::ListMachines => Ok(self.outbox.send(Control::Machines(hub::machines(&self.place)?))?),
+                Control::PlanRollback { id } => {
+                    let (id, ops) = hub::plan_rollback(&self.place, id.as_deref())?;
+                    let mut left = ops.len();
+                    if ops.is_empty() {
+                        self.outbox.send(Control::RollbackPlan { id: id.clone(), ops: vec![], more: false })?;
+                    }
+                    Ok(view::batches(
+                        ops,
+                        |op| op.path.as_bytes().len(),
+                        |ops| {
+                            left -= ops.len();
+                            self.outbox.send(Control::RollbackPlan { id: id.clone(), ops, more: left > 0 })
+                        },
+                    )?)
+                }
+                Control::Rollback { id, label } => {
+                    self.check_may_write()?;
+                    let answer = hub::rollback(&self.place, &id, &label, &self.hello, self.machinery)?;
+                    Ok(self.outbox.send(answer)?)
+                }
+                other => self.receive(other.into()),
+            },
+            Message::SignatureData(bytes) => match &mut self.signature {
+                Some((_, part)) => Ok(part.push(&bytes)?),
+                None => Err(malformed("signature").into()),
+            },
+            data => self.receive(data),
+        }
+    }
+
+    fn check_may_write(&self) -> Result<(), ServeError> {
+        if self.writes() && self.hello.purpose != Purpose::Pull {
+            return Ok(());
+        }
+        let hint = "it is served read-only, or this session only looks";
+        Err(ServeError::refused(RefusalKind::Usage, "the hub does not let itself be written", hint))
+    }
+
+    /// Scans and tells.
+    fn look(&mut self) -> Result<(), ServeError> {
+        let Place::There(local) = &self.place else {
+            let tree = crate::model::Tree::default();
+            let tombstones = crate::model::Tombstones::new();
+            let now = Seen {
+                generation: 0,
+                view: tree.view_digest(),
+                tombstones: tombstones_digest(&tombstones),
+            };
+            let telling =
+                Telling { tree: &tree, tombstones: &tombstones, problems: &[], now, seen: None, changes: None };
+            return Ok(view::send(self.outbox, telling)?);
+        };
+        let never = AtomicBool::new(false);
+        let options = ScanOptions {
+            rules: &self.rules,
+            checksum: self.hello.checksum,
+            now_secs: self.now_secs(),
+            progress: &Progress::default(),
+            interrupted: &never,
+        };
+        self.scan = local.scan(&options)?;
+        let rules = self.rules.digest();
+        let hub = match self.writes() {
+            true => hub::observe(local, rules, &self.scan, self.now_secs())?,
+            false => hub::recall(local, rules, &self.scan, self.now_secs())?,
+        };
+        self.tell(&hub)
+    }
+
+    fn tell(&self, hub: &Hub) -> Result<(), ServeError> {
+        let tree = &self.scan.tree;
+        let now = Seen {
+            generation: hub.generation(),
+            view: tree.view_digest(),
+            tombstones: tombstones_digest(hub.tombstones()),
+        };
+        let seen = self.hello.seen;
+        let changes = seen.and_then(|seen| hub.changes_since(self.rules.digest(), seen, tree));
+        let problems: &[Problem] = &self.scan.problems;
+        let telling = Telling { tree, tombstones: hub.tombstones(), problems, now, seen, changes };
+        Ok(view::send(self.outbox, telling)?)
+    }
+
+    fn supply_all(&mut self, wants: Vec<Want>) -> Result<(), ServeError> {
+        for want in wants {
+            if want.delta {
+                if self.wants.len() >= limits::TREE_ENTRIES {
+                    return Err(malformed("want").into());
+                }
+                self.wants.insert(want.id, want);
+            } else {
+                self.wants.remove(&want.id);
+                self.supply(&want, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn supply_delta(&mut self) -> Result<(), ServeError> {
+        let (id, part) = self.signature.take().ok_or_else(|| malformed("signature"))?;
+        let want = self.wants.remove(&id).ok_or_else(|| malformed("signature"))?;
+        let signature = part.finish()?;
+        self.supply(&want, Some(&signature))
+    }
+
+    fn supply(&self, want: &Want, basis: Option<&crate::delta::Signature>) -> Result<(), ServeError> {
+        let Place::There(local) = &self.place else { return Err(malformed("want").into()) };
+        // Only what the view told of can be asked for: nothing excluded, no state, no link.
+        let Some(Node::File { .. }) = self.scan.tree.get(&want.path) else {
+            let why = "the hub has no such file in scope".to_owned();
+            return Ok(self.outbox.send(Control::Changed { id: want.id, why })?);
+        };
+        let seen = self.scan.stat(&want.path);
+        let item = Item { id: want.id, path: want.path.clone(), seen, skip_bytes: want.skip_bytes };
+        Supplier::new(&local.root, self.outbox, &self.supplied).send(&item, basis)?;
+        Ok(())
+    }
+
+    fn begin_receiving(&mut self, plan: crate::model::Digest) -> Result<(), ServeError> {
+        self.check_may_write()?;
+        let receiving = self.receiving.get_or_insert_default();
+        receiving.check_plan(plan)?;
+        let local = self.place.make(self.machinery)?;
+        receiving.begin(local, self.outbox)
+    }
+
+    fn receive(&mut self, message: Message) -> Result<(), ServeError> {
+        let (Some(receiving), Place::There(local)) = (&mut self.receiving, &self.place) else {
+            return Err(unexpected(&message, "a request").into());
+        };
+        receiving.take(local, &self.received, message)
+    }
+
+    fn commit(&mut self, plan: crate::model::Digest, snapshot: bool, label: &str) -> Result<(), ServeError> {
+        self.check_may_write()?;
+        let Some(receiving) = &mut self.receiving else { return Err(malformed("commit").into()) };
+        receiving.check_plan(plan)?;
+        let again = receiving.take_failed();
+        if !again.is_empty() {
+            return Ok(self.outbox.send(Control::Resend(again))?);
+        }
+        let (Some(receiving), Place::There(local)) = (self.receiving.take(), &self.place) else {
+            return Err(malformed("commit").into());
+        };
+        let order = hub::Order {
+            rules: self.rules.digest(),
+            scan: &self.scan,
+            keep_snapshot: snapshot,
+            label,
+            hello: &self.hello,
+            machinery: self.machinery,
+        };
+        let (answer, tree) = hub::commit(local, receiving, &order)?;
+        if let Some(tree) = tree {
+            self.scan = Scan { tree, ..Scan::default() };
+        }
+        Ok(self.outbox.send(answer)?)
+    }
+
+    /// Takes note of who was here. The session is over; what fails now changes nothing.
+    fn say_goodbye(&self) {
+        let Place::There(local) = &self.place else { return };
+        if let Some(state) = local.state.as_ref().filter(|_| self.writes()) {
+            let machine = Machine {
+                id: self.hello.machine_id.chars().take(64).collect(),
+                name: self.hello.machine.chars().take(128).collect(),
+                last_secs: self.now_secs(),
+                verb: format!("{:?}", self.hello.purpose).to_lowercase(),
+            };
+            drop(crate::state::hub::note_machine(state, machine));
+        }
+    }
+}
+
+fn malformed(what: &'static str) -> PeerError {
+    ProtocolError::Malformed { what }.into()
+}
+
+/// The bytes of a path, in hex, for a Hello.
+#[must_use]
+pub fn path_hex(path: &Path) -> String {
+    handshake::to_hex(path.as_os_str().as_bytes())
+}

@@ -1,0 +1,3 @@
+//! Results as text: names made safe to print, plans, JSON. Values in, strings out.
+
+pub mod time;
