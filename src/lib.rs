@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod delta;
 pub mod disk;
 pub mod model;
 pub mod plan;
