@@ -12,6 +12,7 @@ mod error;
 pub(crate) mod fault;
 mod file;
 pub mod lock;
+mod real_path;
 mod root;
 pub mod space;
 mod stat;
@@ -20,9 +21,10 @@ pub use dir::{Dir, Listed};
 pub use error::DiskError;
 pub use file::NewFile;
 pub use lock::{Holder, Lock, LockError};
+pub use real_path::real_path;
 pub use root::Root;
 pub use space::Space;
-pub use stat::{FileKind, Stat};
+pub use stat::{FileKind, Identity, Stat};
 
 /// What every call of this room returns.
-pub type Result<T> = std::result::Result<T, DiskError>;
+pub type Result<T, E = DiskError> = std::result::Result<T, E>;

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::client::{digest_of, needs_slot};
 use super::connection::Outbox;
@@ -82,7 +83,7 @@ impl Place {
     pub(super) fn make(&mut self, _machinery: &Machinery) -> Result<&Local, ServeError> {
         if let Self::Missing { path, .. } = self {
             let root = Root::create(path).map_err(LocalError::from)?;
-            let mut local = Local { root, state: None };
+            let mut local = Local { root: Arc::new(root), state: None };
             local.make_state()?;
             *self = Self::There(Box::new(local));
         }
@@ -106,13 +107,13 @@ fn confine(path: &Path, top: &Path) -> Result<PathBuf, ServeError> {
         let message = format!("{shown} is outside of what this key may use");
         ServeError::refused(RefusalKind::Usage, message, "ask for a path inside the served directory")
     };
-    let top = crate::disk::root::real_path(top).map_err(LocalError::from)?;
-    let real = match crate::disk::root::real_path(path) {
+    let top = crate::disk::real_path(top).map_err(LocalError::from)?;
+    let real = match crate::disk::real_path(path) {
         Ok(real) => real,
         // Not there yet: its parent decides.
         Err(e) if e.is_missing() => {
             let (parent, name) = path.parent().zip(path.file_name()).ok_or_else(outside)?;
-            crate::disk::root::real_path(parent).map_err(|_| outside())?.join(name)
+            crate::disk::real_path(parent).map_err(|_| outside())?.join(name)
         }
         Err(_) => return Err(outside()),
     };
@@ -275,7 +276,7 @@ impl Receiving {
         if items.is_empty() {
             return Ok(());
         }
-        let root = local.root.reopen().map_err(LocalError::from)?;
+        let root = Arc::clone(&local.root);
         let outbox = outbox.clone();
         self.signer = Some(std::thread::spawn(move || {
             for (id, path) in items {

@@ -1,6 +1,7 @@
 //! A root of this process: opened, locked, recovered, scanned. Both ends of a session stand on one.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::disk::{DiskError, Holder, Lock, LockError, Root};
@@ -13,7 +14,7 @@ use crate::transaction::{self, Attention, CommitError, PendingKind, Recovery};
 /// A root and its state directory.
 pub struct Local {
     /// The root.
-    pub root: Root,
+    pub root: Arc<Root>,
     /// Its state; `None` before the first sync.
     pub state: Option<State>,
 }
@@ -59,7 +60,7 @@ impl Local {
     /// # Errors
     /// It is missing or cannot be used.
     pub fn open(path: &Path) -> Result<Self, LocalError> {
-        let root = Root::open(path)?;
+        let root = Arc::new(Root::open(path)?);
         let state = State::open(&root)?;
         Ok(Self { root, state })
     }

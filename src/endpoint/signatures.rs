@@ -78,7 +78,7 @@ impl Partial {
     /// # Errors
     /// It is not what its head says.
     pub fn finish(self) -> Result<Signature, PeerError> {
-        Signature::parse(self.params, self.head.basis_bytes, &self.encoded).map_err(|_| malformed())
+        Signature::parse(self.params, self.head.basis_bytes, self.encoded).map_err(|_| malformed())
     }
 }
 

@@ -1,0 +1,298 @@
+//! [`Differ`]: walks a new file once and says which of it the basis has.
+//!
+//! At each place the cheap guesses come first: the block after the last match follows (no rolling: matching data costs
+//! one strong hash); any block stands here; this block was changed in place and the one after it was not. Only then
+//! does the window roll. What the rolling search may spend on false hits is limited (see [`Differ::over_budget`]).
+
+use super::output::Output;
+use super::signature::{Found, Signature};
+use super::{DiffStats, Op};
+
+/// Most bytes taken from the caller at once, so the most that waits beside the blocks in view.
+const FEED: usize = 256 * 1024;
+/// False hits that are free, in blocks: chance alone must not end the search in a short file.
+const FREE_FALSE_HITS: u64 = 32;
+
+/// Finds the operations that make a new file, which is fed in pieces of any length, from the basis of a signature.
+///
+/// The operations depend on the bytes, the signature and its key only, not on the pieces. Memory: two blocks,
+/// [`MAX_LITERAL`](super::MAX_LITERAL) and 256 KiB.
+pub struct Differ<'s> {
+    signature: &'s Signature,
+    /// The bytes in view; those before `output.done` are covered by operations.
+    view: Vec<u8>,
+    /// Place in the new file where the view begins.
+    origin: u64,
+    /// Place in the view where the search stands; all before it is decided.
+    at: usize,
+    /// The block after the last match: the one expected next.
+    next: u32,
+    /// Offset of the last match in the grid of blocks.
+    phase: u64,
+    state: State,
+    output: Output,
+    stats: DiffStats,
+}
+
+/// How the search goes on at `at`.
+#[derive(Clone, Copy)]
+enum State {
+    /// After a match, or at the start: guess.
+    Guess,
+    /// The window at `at` has this hash and is no block: roll.
+    Roll(u64),
+    /// Out of budget: look at whole windows on the grid only.
+    Grid,
+}
+
+/// Whether the search can go on with the bytes in view.
+#[derive(PartialEq)]
+enum Progress {
+    On,
+    Starved,
+}
+
+impl<'s> Differ<'s> {
+    /// A search for the blocks of `signature`.
+    #[must_use]
+    pub fn new(signature: &'s Signature) -> Self {
+        Self {
+            signature,
+            view: Vec::new(),
+            origin: 0,
+            at: 0,
+            next: 0,
+            phase: 0,
+            state: State::Guess,
+            output: Output::default(),
+            stats: DiffStats::default(),
+        }
+    }
+
+    /// Takes the next bytes of the new file and passes the operations that are certain to `sink`.
+    ///
+    /// # Errors
+    /// Those of `sink`, at the first of which the search stops; do not go on with it.
+    pub fn update<E>(
+        &mut self,
+        bytes: &[u8],
+        sink: &mut dyn FnMut(Op<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for piece in bytes.chunks(FEED) {
+            self.forget_done();
+            self.view.extend_from_slice(piece);
+            self.search(false, sink)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the new file and passes the remaining operations to `sink`.
+    ///
+    /// # Errors
+    /// Those of `sink`.
+    pub fn finish<E>(
+        mut self,
+        sink: &mut dyn FnMut(Op<'_>) -> Result<(), E>,
+    ) -> Result<DiffStats, E> {
+        self.search(true, sink)?;
+        self.end(sink)?;
+        self.output.flush_copy(sink)?;
+        Ok(DiffStats {
+            copied_bytes: self.output.copied_bytes,
+            literal_bytes: self.output.literal_bytes,
+            ..self.stats
+        })
+    }
+
+    fn search<E>(
+        &mut self,
+        ended: bool,
+        sink: &mut dyn FnMut(Op<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        loop {
+            let progress = match self.state {
+                State::Guess => self.guess(ended, sink)?,
+                State::Roll(hash) => self.roll(hash, sink)?,
+                State::Grid => self.look_on_grid(sink)?,
+            };
+            self.output.literals(&self.view, self.at, sink)?;
+            if progress == Progress::Starved {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Tries the block expected here, then any block, then the one after the expected one a block further on.
+    ///
+    /// Waits for two blocks before the first guess, so that the pieces of the input cannot change the outcome and no
+    /// hash is computed twice.
+    fn guess<E>(
+        &mut self,
+        ended: bool,
+        sink: &mut dyn FnMut(Op<'_>) -> Result<(), E>,
+    ) -> Result<Progress, E> {
+        let block_len = self.signature.params().block_len();
+        if self.in_view() < if ended { 1 } else { 2 * block_len } {
+            return Ok(Progress::Starved);
+        }
+        if self.is_at(self.next, self.at) {
+            self.take(self.next, sink)?;
+            return Ok(Progress::On);
+        }
+        if self.in_view() < block_len {
+            return Ok(Progress::Starved);
+        }
+        let hash = self.signature.weak.of(self.window());
+        if let Some(block) = self.find(hash) {
+            self.take(block, sink)?;
+        } else if self.is_at(self.next.saturating_add(1), self.at + block_len) {
+            self.at += block_len;
+            self.take(self.next + 1, sink)?;
+        } else {
+            self.search_on(hash);
+        }
+        Ok(Progress::On)
+    }
+
+    /// Rolls the window from `hash` on to the next that is a block, a false hit or the end of the view.
+    fn roll<E>(
+        &mut self,
+        hash: u64,
+        sink: &mut dyn FnMut(Op<'_>) -> Result<(), E>,
+    ) -> Result<Progress, E> {
+        let Signature { weak, filter, .. } = self.signature;
+        let leaving = &self.view[self.at..];
+        let entering = leaving
+            .get(self.signature.params().block_len()..)
+            .unwrap_or_default();
+        let scan = weak.scan(filter, hash, leaving, entering);
+        self.at += scan.steps;
+        self.state = State::Roll(scan.hash);
+        if !scan.hit {
+            return Ok(Progress::Starved);
+        }
+        match self.find(scan.hash) {
+            Some(block) => self.take(block, sink)?,
+            None => self.search_on(scan.hash),
+        }
+        Ok(Progress::On)
+    }
+
+    /// Looks at the window at `at`, which is on the grid, and goes on to the next place on it.
+    fn look_on_grid<E>(
+        &mut self,
+        sink: &mut dyn FnMut(Op<'_>) -> Result<(), E>,
+    ) -> Result<Progress, E> {
+        if self.in_view() < self.signature.params().block_len() {
+            return Ok(Progress::Starved);
+        }
+        let hash = self.signature.weak.of(self.window());
+        match self.find(hash) {
+            Some(block) => self.take(block, sink)?,
+            None => self.search_on(hash),
+        }
+        Ok(Progress::On)
+    }
+
+    /// Goes on from a window that is no block: rolls if the budget allows, else goes to the next place on the grid.
+    fn search_on(&mut self, hash: u64) {
+        if self.over_budget() {
+            self.at += self.to_next_on_grid();
+            self.state = State::Grid;
+        } else {
+            self.state = State::Roll(hash);
+        }
+    }
+
+    /// Whether false hits have cost more strong hashing than the new file is long so far.
+    ///
+    /// Beyond that only the grid is searched, where hits can cost no more than the file again; so the whole is linear,
+    /// and blocks that stand on the grid, or follow a match, are still found. Rolling resumes once the file is longer.
+    fn over_budget(&self) -> bool {
+        let block = u64::from(self.signature.params().block_bytes);
+        let spent = self.stats.false_hits.saturating_mul(block);
+        self.signature.basis_bytes() < block || spent > self.place() + FREE_FALSE_HITS * block
+    }
+
+    /// Bytes to the next place that is a multiple of the block length, or is one away from the last match.
+    fn to_next_on_grid(&self) -> usize {
+        let block = u64::from(self.signature.params().block_bytes);
+        let offset = self.place() % block;
+        let to = |target: u64| block - (offset + block - target) % block;
+        to(0).min(to(self.phase)) as usize
+    }
+
+    /// The last, shorter block of the basis, if it ends the new file too; all else is literal.
+    fn end<E>(&mut self, sink: &mut dyn FnMut(Op<'_>) -> Result<(), E>) -> Result<(), E> {
+        let len = self.signature.short_block_len();
+        let last = self.signature.blocks().saturating_sub(1);
+        if len > 0 && len <= self.in_view() && self.is_at(last, self.view.len() - len) {
+            self.at = self.view.len() - len;
+            self.take(last, sink)?;
+        }
+        self.at = self.view.len();
+        self.output.all_literals(&self.view, self.at, sink)
+    }
+
+    /// Whether `block` stands at `place` of the view. Blocks that do not exist or would not end in view do not.
+    fn is_at(&mut self, block: u32, place: usize) -> bool {
+        let len = self.signature.len_of(block);
+        let Some(bytes) = self
+            .view
+            .get(place..place + len)
+            .filter(|bytes| !bytes.is_empty())
+        else {
+            return false;
+        };
+        self.stats.strong_hashes += 1;
+        self.signature.is_block(block, bytes)
+    }
+
+    /// The block that equals the window at `at`, whose weak hash is `hash`.
+    fn find(&mut self, hash: u64) -> Option<u32> {
+        let found = self.signature.find(hash, self.window(), self.next);
+        self.stats.strong_hashes += u64::from(!matches!(found, Found::Nothing));
+        self.stats.false_hits += u64::from(matches!(found, Found::FalseHit));
+        if let Found::Block(block) = found {
+            Some(block)
+        } else {
+            None
+        }
+    }
+
+    /// Takes `block` for the bytes at `at`: everything before is literal.
+    fn take<E>(
+        &mut self,
+        block: u32,
+        sink: &mut dyn FnMut(Op<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let len = self.signature.len_of(block);
+        self.output.all_literals(&self.view, self.at, sink)?;
+        self.output.copy(self.signature.offset(block), len, sink)?;
+        self.at += len;
+        self.next = block + 1;
+        self.phase = self.place() % u64::from(self.signature.params().block_bytes);
+        self.state = State::Guess;
+        Ok(())
+    }
+
+    fn window(&self) -> &[u8] {
+        &self.view[self.at..][..self.signature.params().block_len()]
+    }
+
+    fn in_view(&self) -> usize {
+        self.view.len() - self.at
+    }
+
+    /// Where the search stands in the new file.
+    fn place(&self) -> u64 {
+        self.origin + self.at as u64
+    }
+
+    fn forget_done(&mut self) {
+        let done = self.output.forget_done();
+        self.view.drain(..done);
+        self.at -= done;
+        self.origin += done as u64;
+    }
+}

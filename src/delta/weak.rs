@@ -1,0 +1,229 @@
+//! The weak hash: a polynomial over keyed bytes mod 2^64 that rolls along a file one byte at a time.
+//!
+//! `H(x) = Σ map[x_i]·m^(b-1-i)` for a window of `b` bytes; `map` and the odd `m` come from the key. The low bits of
+//! such a hash are poor, so the high 40 are used. Contents can be made that collide under every key (Thue–Morse
+//! sequences do, mod any power of two), so a hit proves nothing: the strong hash decides, on a budget.
+//!
+//! Source: R. Karp, M. Rabin, "Efficient randomized pattern-matching algorithms" (1987).
+
+use super::filter::Filter;
+
+/// Bytes of a weak hash in a signature. With 40 bits a hit by chance costs less than a sixteenth of the new file in
+/// strong hashes up to a basis of 64 GiB; 32 bits would do so up to 256 MiB.
+pub(super) const WEAK_BYTES: usize = 5;
+
+const LANES: usize = 8;
+type Table = [u64; 256];
+
+/// A weak hash, high bits first; the low 24 are not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Weak(pub(super) u64);
+
+impl Weak {
+    /// The part that a signature holds, as a number below 2^40.
+    pub(super) fn kept(self) -> u64 {
+        self.0 >> (u64::BITS - 8 * WEAK_BYTES as u32)
+    }
+}
+
+/// Where [`WeakHash::scan`] stopped.
+pub(super) struct Scan {
+    /// How many bytes the window moved.
+    pub(super) steps: usize,
+    /// Hash of the window there.
+    pub(super) hash: u64,
+    /// Whether the filter knows it; if not, the input ended.
+    pub(super) hit: bool,
+}
+
+/// Keyed rolling hash for windows of one length.
+#[derive(Clone)]
+pub(super) struct WeakHash {
+    /// `powers[j][x] = map[x]·m^(7-j)`: what byte `j` of 8 adds to their hash.
+    lanes: Box<[Table; LANES]>,
+    /// `map[x]·m^b`: what a byte that leaves the window takes away.
+    leaving: Box<Table>,
+    multiplier: u64,
+}
+
+impl WeakHash {
+    /// Hashes windows of `block_bytes` with `key`.
+    pub(super) fn new(key: &[u8; 32], block_bytes: u32) -> Self {
+        let mut stream = blake3::Hasher::new_keyed(key)
+            .update(b"rsyn delta weak hash")
+            .finalize_xof();
+        let mut draw = || {
+            let mut bytes = [0; 8];
+            stream.fill(&mut bytes);
+            u64::from_le_bytes(bytes)
+        };
+        // 5 mod 8 has the longest period that there is mod 2^64.
+        let multiplier = draw() & !7 | 5;
+        let map: Table = std::array::from_fn(|_| draw());
+        let times = |factor: u64| map.map(|value| value.wrapping_mul(factor));
+        let power = |exponent: u32| multiplier.wrapping_pow(exponent);
+        Self {
+            lanes: Box::new(std::array::from_fn(|lane| {
+                times(power((LANES - 1 - lane) as u32))
+            })),
+            leaving: Box::new(times(power(block_bytes))),
+            multiplier,
+        }
+    }
+
+    /// The hash of a whole window.
+    pub(super) fn of(&self, window: &[u8]) -> u64 {
+        let (head, tail) = window.as_chunks::<LANES>();
+        let step = self.multiplier.wrapping_pow(LANES as u32);
+        let map = &self.lanes[LANES - 1];
+        let hash = head.iter().fold(0_u64, |hash, bytes| {
+            let sum = std::iter::zip(self.lanes.iter(), bytes)
+                .fold(0_u64, |sum, (table, &byte)| {
+                    sum.wrapping_add(table[usize::from(byte)])
+                });
+            hash.wrapping_mul(step).wrapping_add(sum)
+        });
+        tail.iter().fold(hash, |hash, &byte| {
+            hash.wrapping_mul(self.multiplier)
+                .wrapping_add(map[usize::from(byte)])
+        })
+    }
+
+    /// Rolls on from `hash`, one step for each byte of `entering` while its fellow in `leaving` leaves, until the
+    /// filter knows the hash or `entering` ends. `leaving` is at least as long.
+    pub(super) fn scan(&self, filter: &Filter, hash: u64, leaving: &[u8], entering: &[u8]) -> Scan {
+        let mut hash = hash;
+        let mut steps = 0;
+        let m = self.multiplier;
+        let (m2, m4) = (m.wrapping_pow(2), m.wrapping_pow(4));
+        let (quads, _) = entering.as_chunks::<4>();
+        let (quads_out, _) = leaving.as_chunks::<4>();
+        for (new, old) in std::iter::zip(quads, quads_out) {
+            // All four hashes come from the first, not each from the one before: a multiplication waits 4 cycles.
+            let d: [u64; 4] = std::array::from_fn(|i| self.change(old[i], new[i]));
+            let first = d[0].wrapping_mul(m).wrapping_add(d[1]);
+            let second = d[2].wrapping_mul(m).wrapping_add(d[3]);
+            let h1 = hash.wrapping_mul(m).wrapping_add(d[0]);
+            let h2 = hash.wrapping_mul(m2).wrapping_add(first);
+            let h3 = h2.wrapping_mul(m).wrapping_add(d[2]);
+            let h4 = hash
+                .wrapping_mul(m4)
+                .wrapping_add(first.wrapping_mul(m2).wrapping_add(second));
+            for (i, h) in [h1, h2, h3, h4].into_iter().enumerate() {
+                if filter.may_hold(h) {
+                    return Scan {
+                        steps: steps + i + 1,
+                        hash: h,
+                        hit: true,
+                    };
+                }
+            }
+            hash = h4;
+            steps += 4;
+        }
+        self.scan_bytes(filter, hash, leaving, entering, steps)
+    }
+
+    fn scan_bytes(
+        &self,
+        filter: &Filter,
+        mut hash: u64,
+        leaving: &[u8],
+        entering: &[u8],
+        mut steps: usize,
+    ) -> Scan {
+        for (&new, &old) in std::iter::zip(entering, leaving).skip(steps) {
+            hash = hash
+                .wrapping_mul(self.multiplier)
+                .wrapping_add(self.change(old, new));
+            steps += 1;
+            if filter.may_hold(hash) {
+                return Scan {
+                    steps,
+                    hash,
+                    hit: true,
+                };
+            }
+        }
+        Scan {
+            steps,
+            hash,
+            hit: false,
+        }
+    }
+
+    fn change(&self, old: u8, new: u8) -> u64 {
+        let map = &self.lanes[LANES - 1];
+        map[usize::from(new)].wrapping_sub(self.leaving[usize::from(old)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_data::Random;
+    use super::*;
+
+    fn by_definition(hash: &WeakHash, window: &[u8]) -> u64 {
+        let map = &hash.lanes[LANES - 1];
+        window.iter().fold(0, |sum: u64, &byte| {
+            sum.wrapping_mul(hash.multiplier)
+                .wrapping_add(map[usize::from(byte)])
+        })
+    }
+
+    #[test]
+    fn hash_of_a_window_is_the_polynomial_at_every_length() {
+        let data = Random::new(1).bytes(200);
+        let hash = WeakHash::new(&[3; 32], 100);
+
+        for len in 0..data.len() {
+            assert_eq!(
+                hash.of(&data[..len]),
+                by_definition(&hash, &data[..len]),
+                "{len} bytes"
+            );
+        }
+    }
+
+    #[test]
+    fn rolling_gives_the_hash_of_every_window() {
+        let data = Random::new(2).bytes(600);
+        for block in [1, 2, 3, 7, 8, 64, 100] {
+            let hash = WeakHash::new(&[3; 32], block as u32);
+            let nothing = Filter::new([].into_iter());
+            for steps in 1..data.len() - block {
+                let entering = &data[block..block + steps];
+                let end = hash.scan(&nothing, hash.of(&data[..block]), &data, entering);
+
+                assert_eq!((end.steps, end.hit), (steps, false));
+                assert_eq!(
+                    end.hash,
+                    hash.of(&data[steps..steps + block]),
+                    "{block} {steps}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn scan_stops_at_the_first_window_that_the_filter_knows() {
+        let data = Random::new(4).bytes(500);
+        let hash = WeakHash::new(&[5; 32], 50);
+        for place in 1..200 {
+            let filter = Filter::new([Weak(hash.of(&data[place..place + 50])).kept()].into_iter());
+            let known = |at: &usize| filter.may_hold(hash.of(&data[*at..at + 50]));
+            let wanted = (1..=place).find(known).unwrap();
+            let end = hash.scan(&filter, hash.of(&data[..50]), &data, &data[50..]);
+
+            assert_eq!((end.steps, end.hit), (wanted, true));
+            assert_eq!(end.hash, hash.of(&data[wanted..wanted + 50]));
+        }
+    }
+
+    #[test]
+    fn another_key_gives_another_hash() {
+        let (one, other) = (WeakHash::new(&[1; 32], 64), WeakHash::new(&[2; 32], 64));
+
+        assert_ne!(one.of(&[0; 64]), other.of(&[0; 64]));
+    }
+}
