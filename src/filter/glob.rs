@@ -27,6 +27,16 @@ pub(super) enum Token {
     DeepStar,
 }
 
+impl Token {
+    /// The byte, if it stands for just one.
+    pub(super) fn plain(&self) -> Option<u8> {
+        match self {
+            Self::Byte(byte) => Some(*byte),
+            _ => None,
+        }
+    }
+}
+
 /// Why a pattern can match nothing at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BadGlob {
@@ -117,6 +127,15 @@ impl Glob {
         &self.tokens
     }
 
+    /// The longest run of pieces that each stand for one given byte.
+    pub(super) fn longest_plain_run(&self) -> Vec<u8> {
+        let runs = self
+            .tokens
+            .split(|token| !matches!(token, Token::Byte(_)))
+            .map(|run| run.iter().filter_map(Token::plain).collect());
+        runs.max_by_key(Vec::len).unwrap_or_default()
+    }
+
     /// The same glob without its first `count` pieces.
     pub(super) fn without_first(&self, count: usize) -> Self {
         Self {
@@ -177,15 +196,30 @@ impl Glob {
         if self.refuses_end(subject.clone()) {
             return false;
         }
-        let (mut now, mut next) = (States::at_start(self), States::none(self));
+        // Nearly every pattern is short; the states of a long one take a kilobyte to clear.
+        if self.tokens.len() < 64 {
+            self.simulate::<1>(subject, at_any_component, meter)
+        } else {
+            self.simulate::<WORDS>(subject, at_any_component, meter)
+        }
+    }
+
+    /// The simulation itself, with states of `W` words.
+    fn simulate<const W: usize>(
+        &self,
+        subject: impl Iterator<Item = u8>,
+        at_any_component: bool,
+        meter: &mut impl Meter,
+    ) -> bool {
+        let (mut now, mut next) = (&mut States::<W>::at_start(self), &mut States([0; W]));
         for byte in subject {
             if now.reaches_final_deep_star(self) {
                 return true;
             }
-            next.clear();
+            next.0.fill(0);
             now.for_each(|at| {
                 meter.step();
-                self.follow(at, byte, &mut next);
+                self.follow(at, byte, next);
             });
             if at_any_component && byte == b'/' {
                 next.insert(0, self);
@@ -196,7 +230,7 @@ impl Glob {
     }
 
     /// Puts into `next` where `byte` leads from the piece number `at`.
-    fn follow(&self, at: usize, byte: u8, next: &mut States) {
+    fn follow<const W: usize>(&self, at: usize, byte: u8, next: &mut States<W>) {
         match self.tokens.get(at) {
             Some(Token::DeepStar) => next.insert(at, self),
             Some(Token::Star) if byte != b'/' => next.insert(at, self),
@@ -218,11 +252,8 @@ impl Glob {
     /// Whether the plain bytes that end the glob already differ from the end of `subject`.
     fn refuses_end(&self, subject: impl DoubleEndedIterator<Item = u8>) -> bool {
         let mut from_end = subject.rev();
-        let plain = self.tokens.iter().rev().map_while(|token| match token {
-            Token::Byte(byte) => Some(*byte),
-            _ => None,
-        });
-        plain.into_iter().any(|byte| from_end.next() != Some(byte))
+        let mut plain = self.tokens.iter().rev().map_while(Token::plain);
+        plain.any(|byte| from_end.next() != Some(byte))
     }
 }
 
@@ -230,39 +261,24 @@ impl Glob {
 const WORDS: usize = MAX_PATTERN_BYTES / 64 + 1;
 
 /// Positions in a glob: before the piece of that number, or at the end.
-struct States {
-    bits: [u64; WORDS],
-    /// Number of words in use.
-    len: usize,
-}
+struct States<const W: usize>([u64; W]);
 
-impl States {
-    fn none(glob: &Glob) -> Self {
-        Self {
-            bits: [0; WORDS],
-            len: glob.tokens.len() / 64 + 1,
-        }
-    }
-
+impl<const W: usize> States<W> {
     fn at_start(glob: &Glob) -> Self {
-        let mut states = Self::none(glob);
+        let mut states = Self([0; W]);
         states.insert(0, glob);
         states
     }
 
-    fn clear(&mut self) {
-        self.bits[..self.len].fill(0);
-    }
-
     fn contains(&self, at: usize) -> bool {
-        self.bits[at / 64] >> (at % 64) & 1 == 1
+        self.0[at / 64] >> (at % 64) & 1 == 1
     }
 
     /// Adds `at` and, because a star also stands for nothing, what follows a star there.
     fn insert(&mut self, at: usize, glob: &Glob) {
-        self.bits[at / 64] |= 1 << (at % 64);
+        self.0[at / 64] |= 1 << (at % 64);
         if matches!(glob.tokens.get(at), Some(Token::Star | Token::DeepStar)) {
-            self.bits[(at + 1) / 64] |= 1 << ((at + 1) % 64);
+            self.0[(at + 1) / 64] |= 1 << ((at + 1) % 64);
         }
     }
 
@@ -272,7 +288,7 @@ impl States {
     }
 
     fn for_each(&self, mut visit: impl FnMut(usize)) {
-        for (word, bits) in self.bits[..self.len].iter().enumerate() {
+        for (word, bits) in self.0.iter().enumerate() {
             let mut bits = *bits;
             while bits != 0 {
                 visit(word * 64 + bits.trailing_zeros() as usize);

@@ -21,6 +21,8 @@ mod lines;
 mod pattern;
 mod rule;
 mod rules;
+mod unreachable;
+mod warning;
 mod wire;
 
 pub use error::{FilterError, WireError};
@@ -28,4 +30,5 @@ pub use line::MAX_PATTERN_BYTES;
 pub use lines::FileStyle;
 pub use rule::{Origin, Rule, Sign};
 pub use rules::{Decision, MAX_RULES, Rules, Verdict};
+pub use warning::{Warning, WarningKind};
 pub use wire::MAX_WIRE_BYTES;

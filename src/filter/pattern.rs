@@ -49,6 +49,8 @@ pub(super) enum Text {
 pub(super) struct Deep {
     glob: Glob,
     start: Start,
+    /// Plain bytes that every path it matches has somewhere.
+    needle: Box<[u8]>,
     /// The pattern ends in three stars: a `/` is added to the path of a directory.
     dir_too: bool,
 }
@@ -167,11 +169,7 @@ impl Form {
             None if text.starts_with(b"**") => Start::Slash,
             None => Start::AnyComponent,
         };
-        Self::deep(Deep {
-            glob,
-            start,
-            dir_too: text.ends_with(b"***"),
-        })
+        Self::deep(Deep::new(glob, start, text.ends_with(b"***")))
     }
 
     /// A pattern without `**`.
@@ -203,6 +201,16 @@ impl Form {
                 let text = Text::new(deep.glob.without_first(2), slashes == 0);
                 Some(Self::shallow(false, slashes, text))
             }
+            // `**/foo/**`
+            (
+                Start::Slash,
+                [
+                    Token::DeepStar,
+                    Token::Byte(b'/'),
+                    head @ ..,
+                    Token::DeepStar,
+                ],
+            ) => plain(head).map(Self::Below),
             // `**foo`
             (Start::Slash, [Token::DeepStar, rest @ ..]) => {
                 plain(rest).map(|rest| Self::Whole(Text::Suffix(rest)))
@@ -215,11 +223,7 @@ impl Form {
 
 /// The bytes of pieces that all stand for one byte each.
 fn plain(tokens: &[Token]) -> Option<Box<[u8]>> {
-    let byte = |token: &Token| match token {
-        Token::Byte(byte) => Some(*byte),
-        _ => None,
-    };
-    tokens.iter().map(byte).collect()
+    tokens.iter().map(Token::plain).collect()
 }
 
 impl Text {
@@ -247,7 +251,22 @@ impl Text {
 }
 
 impl Deep {
+    fn new(glob: Glob, start: Start, dir_too: bool) -> Self {
+        // The slashes at its ends could be those added to the path.
+        let run = glob.longest_plain_run();
+        let needle = run.strip_prefix(b"/").unwrap_or(&run);
+        Self {
+            needle: needle.strip_suffix(b"/").unwrap_or(needle).into(),
+            glob,
+            start,
+            dir_too,
+        }
+    }
+
     fn matches(&self, subject: Subject<'_>, meter: &mut impl Meter) -> bool {
+        if !contains(subject.path, &self.needle) {
+            return false;
+        }
         let before: &[u8] = if self.start == Start::Slash {
             b"/"
         } else {
@@ -262,6 +281,10 @@ impl Deep {
         self.glob
             .matches_deep(bytes, self.start == Start::AnyComponent, meter)
     }
+}
+
+fn contains(path: &[u8], needle: &[u8]) -> bool {
+    needle.is_empty() || path.windows(needle.len()).any(|window| window == needle)
 }
 
 /// Whether `path`, or its rest from just after any `/`, begins with `start`.
@@ -302,6 +325,10 @@ mod tests {
             ("/foo/**", "foo/a foo/a/b", "foo foo/ x/foo/a"),
             ("foo/***", "foo/ foo/a x/foo/ x/foo/a", "foo xfoo/"),
             ("foo***", "foo foo/ foobar x/foo/a", "xfoo"),
+            ("**/foo/**", "foo/a foo/a/b x/foo/a", "foo foo/ xfoo/a"),
+            ("f*/***", "foo/ foo/a x/foo/", "foo bar/"),
+            ("/foo/***", "foo/ foo/a", "foo x/foo/ foobar/"),
+            ("/foo***", "foo/ foo/a foobar/ foobar", "x/foo"),
             ("a/**/b", "a/x/b a/x/y/b x/a/y/b", "a/b"),
             ("a**b", "ab a/b axb/yb x/a/b", "xa/b"),
             ("**/foo", "foo d/foo", "xfoo d/xfoo foo/x"),
@@ -341,6 +368,7 @@ mod tests {
             ("**~", Form::Whole(Text::Suffix(bytes("~")))),
             ("a/b", Form::Tail(2, Text::Literal(bytes("a/b")))),
             ("a/**", Form::Below(bytes("a/"))),
+            ("**/a/**", Form::Below(bytes("a/"))),
         ] {
             assert_eq!(form(pattern), expected, "{pattern}");
         }

@@ -11,6 +11,8 @@ use super::line::{self, Line};
 use super::lines::{self, FileStyle};
 use super::pattern::Subject;
 use super::rule::{Origin, Rule, Sign};
+use super::unreachable::unreachable;
+use super::warning::{self, Warning, WarningKind};
 use super::wire;
 use crate::model::{Digest, RelPath};
 
@@ -22,6 +24,8 @@ pub const MAX_RULES: usize = 20_000;
 pub struct Rules {
     rules: Vec<Rule>,
     index: Index,
+    /// What is odd about single lines.
+    odd: Vec<Warning>,
     /// Upper bound of the length of [`Rules::encode`].
     wire_bytes: usize,
 }
@@ -90,13 +94,25 @@ impl Rules {
     }
 
     fn add(&mut self, line: Line<'_>, origin: Origin) -> Result<(), FilterError> {
+        let odd = warning::odd(line, self.rules.len(), &origin);
         match line {
             Line::Blank | Line::OverLong(_) => {}
-            Line::Clear => *self = Self::default(),
+            Line::Clear => self.clear(),
             Line::SignAlone => return Err(FilterError::SignAlone(origin)),
             Line::Rule { sign, pattern, .. } => self.push(Rule::new(sign, pattern, origin))?,
         }
+        self.odd.extend(odd);
         Ok(())
+    }
+
+    /// Forgets the rules, and what was odd about them.
+    fn clear(&mut self) {
+        let mut odd = std::mem::take(&mut self.odd);
+        odd.retain(|warning| matches!(warning.kind, WarningKind::ClearsRules(_)));
+        *self = Self {
+            odd,
+            ..Self::default()
+        };
     }
 
     /// Appends a rule, within the limits of a list.
@@ -155,6 +171,15 @@ impl Rules {
             path: path.clone(),
             rule: None,
         }
+    }
+
+    /// Lines that probably do not do what their author wants, in reading order; then the includes that
+    /// no entry reaches. The verdicts are rsync's all the same.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Warning> {
+        let mut all = self.odd.clone();
+        all.extend(unreachable(&self.rules));
+        all
     }
 
     /// A digest of what the list means: signs and patterns in order, not where they come from.

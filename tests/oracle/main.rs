@@ -61,6 +61,7 @@ struct Tally {
     excluding: u64,
     including: u64,
     refused: u64,
+    warned: u64,
     disagreements: Vec<String>,
 }
 
@@ -78,6 +79,8 @@ fn try_seeds(seeds: std::ops::Range<u64>) -> Tally {
                 .disagreements
                 .push(format!("seed {seed}: {sources:?}{paths}"));
         }
+        let rules = sources.rules().unwrap_or_default();
+        tally.warned += u64::from(!oracle::unreachable(&rules).is_empty());
         match tree.kept_by_rsyn(&sources) {
             Some(kept) if kept.len() == tree.paths().len() => {}
             Some(kept) => {
@@ -124,6 +127,7 @@ impl Tally {
         self.excluding += other.excluding;
         self.including += other.including;
         self.refused += other.refused;
+        self.warned += other.warned;
         self.disagreements.extend(other.disagreements);
     }
 
@@ -133,11 +137,12 @@ impl Tally {
             excluding,
             including,
             refused,
+            warned,
             disagreements,
         } = self;
         eprintln!(
             "oracle: {cases} lists of rules, {} disagreements; {excluding} exclude something, \
-             {including} of them not everything; {refused} are refused",
+             {including} of them not everything; {refused} are refused, {warned} hold an include that is never reached",
             disagreements.len()
         );
         assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));

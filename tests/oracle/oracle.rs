@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::process::Command;
 
-use rsyn::filter::Sign;
+use rsyn::filter::{Origin, Rules, Sign, Warning, WarningKind};
 use rsyn::model::RelPath;
 use tempfile::TempDir;
 
@@ -101,23 +101,44 @@ impl Tree {
 
     /// What rsyn would take; `None` if it refuses the rules.
     ///
-    /// A walk that asks for one verdict after the other and a decision on each single path must agree.
+    /// A walk that asks for one verdict after the other and a decision on each single path must agree,
+    /// and no rule decides that a warning calls unreachable.
     pub(crate) fn kept_by_rsyn(&self, sources: &Sources) -> Option<Paths> {
         let rules = sources.rules().ok()?;
+        let unreachable = unreachable(&rules);
         let mut kept = Paths::new();
         for path in &self.paths {
             let (name, is_dir) = split(path);
             let parent = name.iter().rposition(|b| *b == b'/').map(|at| &path[..=at]);
             let walked = parent.is_none_or(|parent| kept.contains(parent))
                 && rules.verdict(name, is_dir).included;
-            let decided = rules.decide(&RelPath::new(name).unwrap(), is_dir).included;
-            assert_eq!(walked, decided, "{} with {sources:?}", name.escape_ascii());
+            let path_here = RelPath::new(name).unwrap();
+            let decided = rules.decide(&path_here, is_dir);
+            assert_eq!(walked, decided.included, "{path_here:?} with {sources:?}");
+            if let Some(rule) = decided.rule {
+                assert!(
+                    !unreachable.contains(&rule.origin),
+                    "{rule} is reached in {sources:?}"
+                );
+            }
             if walked {
                 kept.insert(path.clone());
             }
         }
         Some(kept)
     }
+}
+
+/// Where the rules stand that are said to be never reached.
+pub(crate) fn unreachable(rules: &Rules) -> Vec<Origin> {
+    let is_unreachable = |warning: &Warning| {
+        matches!(
+            warning.kind,
+            WarningKind::Shadowed { .. } | WarningKind::ParentExcluded { .. }
+        )
+    };
+    let warnings = rules.warnings().into_iter().filter(is_unreachable);
+    warnings.map(|warning| warning.origin).collect()
 }
 
 /// A path without the slash of a directory, and whether it had one.

@@ -24,12 +24,13 @@ impl Sources {
     /// The rules as rsyn reads them.
     pub(crate) fn rules(&self) -> Result<Rules, FilterError> {
         let mut rules = Rules::new();
-        for source in &self.list {
+        for (at, source) in self.list.iter().enumerate() {
+            let name = format!("source {at}");
             match source {
                 Source::File(sign, text) => {
                     rules.add_file(
                         text,
-                        "file",
+                        &name,
                         FileStyle {
                             sign: *sign,
                             nul: self.from0,
@@ -37,7 +38,7 @@ impl Sources {
                     )?;
                 }
                 Source::Option(sign, text) => {
-                    rules.add_rule(*sign, text, Origin::option("--option"))?;
+                    rules.add_rule(*sign, text, Origin::option(&name))?;
                 }
             }
         }
