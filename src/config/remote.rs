@@ -46,16 +46,22 @@ pub enum Remote {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RemoteError {
     /// Nothing at all.
-    #[error("the remote is empty; write [user@]host:path, ssh://[user@]host[:port]/path, or a path")]
+    #[error(
+        "the remote is empty; write [user@]host:path, ssh://[user@]host[:port]/path, or a path"
+    )]
     Empty,
     /// A host or user with letters that no host has, or that looks like an option.
-    #[error("`{0}` is no host name: letters, digits and . _ - : % + [ ] are allowed, and no leading -")]
+    #[error(
+        "`{0}` is no host name: letters, digits and . _ - : % + [ ] are allowed, and no leading -"
+    )]
     Host(String),
     /// A port that is none.
     #[error("`{0}` is no port: 1 to 65535")]
     Port(String),
     /// A path that would make a whole home or file system the root.
-    #[error("the remote `{0}` names no directory of its own: give a path below / or the home directory")]
+    #[error(
+        "the remote `{0}` names no directory of its own: give a path below / or the home directory"
+    )]
     TooWide(String),
     /// A path with a NUL.
     #[error("the path of the remote has a NUL byte")]
@@ -98,13 +104,21 @@ fn parse_url(rest: &str, whole: &str) -> Result<Remote, RemoteError> {
         None => after_user,
     };
     let (name, port) = match authority[host_end..].rfind(':') {
-        Some(colon) => (&authority[..host_end + colon], Some(parse_port(&authority[host_end + colon + 1..])?)),
+        Some(colon) => (
+            &authority[..host_end + colon],
+            Some(parse_port(&authority[host_end + colon + 1..])?),
+        ),
         None => (authority, None),
     };
     let host = parse_host(name, port)?;
     // `ssh://host/~/p` is below the home, as in git.
-    let path = path.strip_prefix("/~/").map_or_else(|| path.to_owned(), |p| format!("~/{p}"));
-    Ok(Remote::Ssh { host, path: checked_path(&path, whole)? })
+    let path = path
+        .strip_prefix("/~/")
+        .map_or_else(|| path.to_owned(), |p| format!("~/{p}"));
+    Ok(Remote::Ssh {
+        host,
+        path: checked_path(&path, whole)?,
+    })
 }
 
 fn parse_port(text: &str) -> Result<u16, RemoteError> {
@@ -127,11 +141,18 @@ fn parse_host(text: &str, port: Option<u16>) -> Result<Host, RemoteError> {
     if !fits(name, "") || user.is_some_and(|u| !fits(u, "@\\")) {
         return Err(shown());
     }
-    let name = name.strip_prefix('[').and_then(|n| n.strip_suffix(']')).unwrap_or(name);
+    let name = name
+        .strip_prefix('[')
+        .and_then(|n| n.strip_suffix(']'))
+        .unwrap_or(name);
     if name.starts_with('-') || name.is_empty() {
         return Err(shown());
     }
-    Ok(Host { user: user.map(str::to_owned), name: name.to_owned(), port })
+    Ok(Host {
+        user: user.map(str::to_owned),
+        name: name.to_owned(),
+        port,
+    })
 }
 
 /// Refuses what would make a whole home directory or file system the root: a typo must not sync it all.
@@ -156,12 +177,29 @@ fn checked_path(path: &str, whole: &str) -> Result<Vec<u8>, RemoteError> {
 impl fmt::Display for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ssh { host: Host { port: Some(port), .. }, path } if path.starts_with(b"/") => {
-                let Self::Ssh { host, .. } = self else { return Ok(()) };
-                write!(f, "ssh://{}:{port}{}", host.destination(), String::from_utf8_lossy(path))
+            Self::Ssh {
+                host: Host {
+                    port: Some(port), ..
+                },
+                path,
+            } if path.starts_with(b"/") => {
+                let Self::Ssh { host, .. } = self else {
+                    return Ok(());
+                };
+                write!(
+                    f,
+                    "ssh://{}:{port}{}",
+                    host.destination(),
+                    String::from_utf8_lossy(path)
+                )
             }
             Self::Ssh { host, path } => {
-                write!(f, "{}:{}", host.destination(), String::from_utf8_lossy(path))
+                write!(
+                    f,
+                    "{}:{}",
+                    host.destination(),
+                    String::from_utf8_lossy(path)
+                )
             }
             Self::Path(path) => write!(f, "{}", String::from_utf8_lossy(path)),
         }
@@ -173,8 +211,15 @@ mod tests {
     use super::*;
 
     fn ssh(user: Option<&str>, name: &str, port: Option<u16>, path: &str) -> Remote {
-        let host = Host { user: user.map(str::to_owned), name: name.to_owned(), port };
-        Remote::Ssh { host, path: path.as_bytes().to_vec() }
+        let host = Host {
+            user: user.map(str::to_owned),
+            name: name.to_owned(),
+            port,
+        };
+        Remote::Ssh {
+            host,
+            path: path.as_bytes().to_vec(),
+        }
     }
 
     #[test]
@@ -183,7 +228,10 @@ mod tests {
             ("dev@hub:/srv/p", ssh(Some("dev"), "hub", None, "/srv/p")),
             ("hub:work/p/", ssh(None, "hub", None, "work/p")),
             ("hub:~/p", ssh(None, "hub", None, "~/p")),
-            ("ssh://dev@hub:2222/srv/p", ssh(Some("dev"), "hub", Some(2222), "/srv/p")),
+            (
+                "ssh://dev@hub:2222/srv/p",
+                ssh(Some("dev"), "hub", Some(2222), "/srv/p"),
+            ),
             ("ssh://hub/~/p", ssh(None, "hub", None, "~/p")),
             ("ssh://[::1]:2222/p", ssh(None, "::1", Some(2222), "/p")),
             ("/mnt/disk/p", Remote::Path(b"/mnt/disk/p".to_vec())),
@@ -209,17 +257,36 @@ mod tests {
             ":/p",
             "h\n:/p",
         ] {
-            assert!(matches!(text.parse::<Remote>(), Err(RemoteError::Host(_))), "{text}");
+            assert!(
+                matches!(text.parse::<Remote>(), Err(RemoteError::Host(_))),
+                "{text}"
+            );
         }
         for text in ["ssh://hub:0/p", "ssh://hub:99999/p", "ssh://hub:x/p"] {
-            assert!(matches!(text.parse::<Remote>(), Err(RemoteError::Port(_))), "{text}");
+            assert!(
+                matches!(text.parse::<Remote>(), Err(RemoteError::Port(_))),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn a_root_that_is_everything_is_refused() {
-        for text in ["/", "hub:/", "hub:", "hub:~", "hub:~/", "hub:.", "ssh://hub", "//", "hub:/a/.."] {
-            assert!(matches!(text.parse::<Remote>(), Err(RemoteError::TooWide(_))), "{text}");
+        for text in [
+            "/",
+            "hub:/",
+            "hub:",
+            "hub:~",
+            "hub:~/",
+            "hub:.",
+            "ssh://hub",
+            "//",
+            "hub:/a/..",
+        ] {
+            assert!(
+                matches!(text.parse::<Remote>(), Err(RemoteError::TooWide(_))),
+                "{text}"
+            );
         }
     }
 }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::connection::{self, Inbox, Interrupted, Outbox, SendOptions, Terms, Traffic, Writer, unexpected};
+use super::connection::{
+    self, Inbox, Interrupted, Outbox, SendOptions, Terms, Traffic, Writer, unexpected,
+};
 use super::local::{Local, stage_plain};
 use super::receive::{self, Awaited, Destination, ReceiveError, Received, Receiver};
 use super::supply::{Item, Supplied, Supplier};
@@ -85,10 +87,24 @@ pub fn open(
     rules: Option<&Rules>,
     options: OpenOptions,
 ) -> Result<Opening, PeerError> {
-    let Transport { reader, mut writer, stderr, process, .. } = transport;
+    let Transport {
+        reader,
+        mut writer,
+        stderr,
+        process,
+        ..
+    } = transport;
     let traffic = Arc::new(Traffic::default());
-    let OpenOptions { send, timeout, interrupted } = options;
-    let terms = Terms { timeout, traffic: Arc::clone(&traffic), interrupted: Arc::clone(&interrupted) };
+    let OpenOptions {
+        send,
+        timeout,
+        interrupted,
+    } = options;
+    let terms = Terms {
+        timeout,
+        traffic: Arc::clone(&traffic),
+        interrupted: Arc::clone(&interrupted),
+    };
     let hello = handshake::encode_hello(hello)?;
     let (greeting, inbox) = connection::start_reader(reader, true, &terms);
     // A hub that is gone already says so on the reading side, with words.
@@ -100,7 +116,16 @@ pub fn open(
         }
         drop(outbox.send(Control::Rules(Vec::new())));
     }
-    Ok(Opening { greeting, outbox, inbox, writer, process, stderr, traffic, interrupted })
+    Ok(Opening {
+        greeting,
+        outbox,
+        inbox,
+        writer,
+        process,
+        stderr,
+        traffic,
+        interrupted,
+    })
 }
 
 impl Opening {
@@ -109,12 +134,23 @@ impl Opening {
     /// # Errors
     /// [`NotOpened`]: it did not come, or refuses.
     pub fn wait(self) -> Result<Client, NotOpened> {
-        let Self { greeting, outbox, inbox, writer, mut process, stderr, traffic, interrupted } = self;
+        let Self {
+            greeting,
+            outbox,
+            inbox,
+            writer,
+            mut process,
+            stderr,
+            traffic,
+            interrupted,
+        } = self;
         let step = Duration::from_millis(50);
         let mut waited = Duration::ZERO;
         let hello = loop {
             match greeting.wait(step) {
-                Err(PeerError::Silent(_)) if interrupted.load(std::sync::atomic::Ordering::Relaxed) => {
+                Err(PeerError::Silent(_))
+                    if interrupted.load(std::sync::atomic::Ordering::Relaxed) =>
+                {
                     break Err(PeerError::Interrupted);
                 }
                 Err(PeerError::Silent(_)) if waited < GREETING_LIMIT => waited += step,
@@ -123,13 +159,29 @@ impl Opening {
             }
         };
         match hello {
-            Ok(ServerHello { refusal: Some(refusal), .. }) => {
-                Err(NotOpened { error: PeerError::Refused(refusal), exit_code: None, stderr: stderr.lines() })
-            }
-            Ok(hello) => Ok(Client { outbox, inbox, writer, process, hello, traffic }),
+            Ok(ServerHello {
+                refusal: Some(refusal),
+                ..
+            }) => Err(NotOpened {
+                error: PeerError::Refused(refusal),
+                exit_code: None,
+                stderr: stderr.lines(),
+            }),
+            Ok(hello) => Ok(Client {
+                outbox,
+                inbox,
+                writer,
+                process,
+                hello,
+                traffic,
+            }),
             Err(error) => {
                 let exit_code = process.wait(Duration::from_secs(1)).flatten();
-                Err(NotOpened { error, exit_code, stderr: stderr.lines() })
+                Err(NotOpened {
+                    error,
+                    exit_code,
+                    stderr: stderr.lines(),
+                })
             }
         }
     }
@@ -220,8 +272,17 @@ impl Client {
         for (id, action) in (0..).zip(&plan.actions) {
             fetch.prepare(id, action, local, staging, options)?;
         }
-        let Fetch { awaited, mut wants, doubles, .. } = fetch;
-        let to = Destination { root: &local.root, staging, counters: &counters.received };
+        let Fetch {
+            awaited,
+            mut wants,
+            doubles,
+            ..
+        } = fetch;
+        let to = Destination {
+            root: &local.root,
+            staging,
+            counters: &counters.received,
+        };
         let mut receiver = Receiver::new(awaited);
         for want in &mut wants {
             want.skip_bytes = receiver.resume(&to, want.id)?;
@@ -238,7 +299,9 @@ impl Client {
         })?;
         if !receiver.changed().is_empty() {
             let path_of = |id: &u32| plan.actions.get(*id as usize).map(|a| a.path.clone());
-            return Err(TransferError::Changed(receiver.changed().keys().filter_map(path_of).collect()));
+            return Err(TransferError::Changed(
+                receiver.changed().keys().filter_map(path_of).collect(),
+            ));
         }
         for (from, to, node) in doubles {
             if let Node::File { mode, mtime, .. } = node {
@@ -256,7 +319,10 @@ impl Client {
         )?;
         for want in wants.iter().filter(|w| w.delta) {
             if !receive::send_signature(&local.root, &self.outbox, want.id, &want.path)? {
-                let whole = Want { delta: false, ..want.clone() };
+                let whole = Want {
+                    delta: false,
+                    ..want.clone()
+                };
                 self.outbox.send(Control::Want(vec![whole]))?;
             }
         }
@@ -273,8 +339,13 @@ impl Client {
             receiver.take(to, self.inbox.receive()?)?;
             for id in receiver.take_failed() {
                 let again = wants.iter().find(|w| w.id == id);
-                let whole = again.map(|w| Want { delta: false, skip_bytes: 0, ..w.clone() });
-                self.outbox.send(Control::Want(whole.into_iter().collect()))?;
+                let whole = again.map(|w| Want {
+                    delta: false,
+                    skip_bytes: 0,
+                    ..w.clone()
+                });
+                self.outbox
+                    .send(Control::Want(whole.into_iter().collect()))?;
             }
         }
         Ok(())
@@ -301,7 +372,14 @@ impl Client {
             |batch| self.outbox.send(Control::Ops(batch)),
         )?;
         self.outbox.send(Control::OpsEnd { plan: digest })?;
-        let mut sending = Sending { client: self, ops: &ops, plan, local, scan, counters };
+        let mut sending = Sending {
+            client: self,
+            ops: &ops,
+            plan,
+            local,
+            scan,
+            counters,
+        };
         sending.send_all()?;
         for _ in 0..=RESEND_ROUNDS {
             self.outbox.send(Control::Commit {
@@ -317,7 +395,10 @@ impl Client {
             }
         }
         let path = ops.first().map(|op| op.path.clone());
-        path.map_or_else(|| Err(PeerError::Closed.into()), |path| Err(TransferError::Integrity(path)))
+        path.map_or_else(
+            || Err(PeerError::Closed.into()),
+            |path| Err(TransferError::Integrity(path)),
+        )
     }
 
     /// The hub's snapshots, newest first.
@@ -379,7 +460,12 @@ impl Client {
 
     /// Says goodbye and waits for the end of the hub's process.
     pub fn close(self) {
-        let Self { outbox, writer, mut process, .. } = self;
+        let Self {
+            outbox,
+            writer,
+            mut process,
+            ..
+        } = self;
         drop(outbox.send(Control::Bye));
         writer.finish(outbox);
         drop(process.wait(Duration::from_secs(5)));
@@ -416,7 +502,11 @@ impl Fetch {
         staging: &Staging,
         options: TransferOptions,
     ) -> Result<(), TransferError> {
-        let Some(new) = action.new.as_ref().filter(|n| needs_slot(action.verb, action.old.as_ref(), n)) else {
+        let Some(new) = action
+            .new
+            .as_ref()
+            .filter(|n| needs_slot(action.verb, action.old.as_ref(), n))
+        else {
             return Ok(());
         };
         if stage_plain(staging, id, new)? {
@@ -441,8 +531,14 @@ impl Fetch {
         }
         let delta = *theirs == action.path && wants_delta(action.old.as_ref(), new, options);
         let basis = delta.then(|| action.path.clone());
-        self.awaited.extend(Awaited::of(new, basis).map(|a| (id, a)));
-        self.wants.push(Want { id, path: theirs.clone(), skip_bytes: 0, delta });
+        self.awaited
+            .extend(Awaited::of(new, basis).map(|a| (id, a)));
+        self.wants.push(Want {
+            id,
+            path: theirs.clone(),
+            skip_bytes: 0,
+            delta,
+        });
         Ok(())
     }
 }
@@ -454,7 +550,9 @@ pub fn needs_slot(verb: Verb, old: Option<&Node>, new: &Node) -> bool {
 }
 
 fn wants_delta(old: Option<&Node>, new: &Node, options: TransferOptions) -> bool {
-    let (Some(Node::File { size: old, .. }), Node::File { size: new, .. }) = (old, new) else { return false };
+    let (Some(Node::File { size: old, .. }), Node::File { size: new, .. }) = (old, new) else {
+        return false;
+    };
     let (small, large) = (*old.min(new), *old.max(new));
     !options.whole_file && small >= DELTA_BYTES && large / DELTA_RATIO <= small
 }
@@ -464,7 +562,11 @@ fn wants_delta(old: Option<&Node>, new: &Node, options: TransferOptions) -> bool
 pub fn ops(plan: &Plan, options: TransferOptions) -> Vec<Op> {
     let mut sent: BTreeMap<Digest, u32> = BTreeMap::new();
     let mut source = |id: u32, action: &Action| -> OpSource {
-        let Some(new) = action.new.as_ref().filter(|n| needs_slot(action.verb, action.old.as_ref(), n)) else {
+        let Some(new) = action
+            .new
+            .as_ref()
+            .filter(|n| needs_slot(action.verb, action.old.as_ref(), n))
+        else {
             return OpSource::Nothing;
         };
         match (&action.source, new) {
@@ -515,15 +617,33 @@ impl Sending<'_> {
     fn send_all(&mut self) -> Result<(), TransferError> {
         let client = self.client;
         let mut supplier = Supplier::new(&self.local.root, &client.outbox, &self.counters.supplied);
-        for (id, op) in (0..).zip(self.ops).filter(|(_, op)| op.source == OpSource::Whole) {
+        for (id, op) in (0..)
+            .zip(self.ops)
+            .filter(|(_, op)| op.source == OpSource::Whole)
+        {
             let _: &Op = op;
             self.send_one(&mut supplier, id, None)?;
         }
-        let mut waiting = self.ops.iter().filter(|op| op.source == OpSource::Delta).count();
+        let mut waiting = self
+            .ops
+            .iter()
+            .filter(|op| op.source == OpSource::Delta)
+            .count();
         while waiting > 0 {
             match client.inbox.receive()? {
-                Message::Control(Control::Signature { id, basis_bytes, block_bytes, strong_bytes, key }) => {
-                    let head = signatures::Head { basis_bytes, block_bytes, strong_bytes, key };
+                Message::Control(Control::Signature {
+                    id,
+                    basis_bytes,
+                    block_bytes,
+                    strong_bytes,
+                    key,
+                }) => {
+                    let head = signatures::Head {
+                        basis_bytes,
+                        block_bytes,
+                        strong_bytes,
+                        key,
+                    };
                     let signature = signatures::receive(&client.inbox, head)?;
                     self.send_one(&mut supplier, id, Some(&signature))?;
                     waiting -= 1;
@@ -535,7 +655,9 @@ impl Sending<'_> {
                     }
                     waiting = waiting.saturating_sub(ids.len());
                 }
-                Message::Control(Control::Stale(paths)) => return Err(TransferError::Changed(paths)),
+                Message::Control(Control::Stale(paths)) => {
+                    return Err(TransferError::Changed(paths));
+                }
                 other => return Err(unexpected(&other, "signature").into()),
             }
         }
@@ -543,8 +665,13 @@ impl Sending<'_> {
     }
 
     fn send_again(&mut self, ids: &[u32]) -> Result<(), TransferError> {
-        let mut supplier = Supplier::new(&self.local.root, &self.client.outbox, &self.counters.supplied);
-        ids.iter().try_for_each(|id| self.send_one(&mut supplier, *id, None))
+        let mut supplier = Supplier::new(
+            &self.local.root,
+            &self.client.outbox,
+            &self.counters.supplied,
+        );
+        ids.iter()
+            .try_for_each(|id| self.send_one(&mut supplier, *id, None))
     }
 
     fn send_one(
@@ -556,9 +683,16 @@ impl Sending<'_> {
         // The hub may ask only for what the plan has.
         let action = self.plan.actions.get(id as usize);
         let Some((action, Source::Theirs(from))) = action.map(|a| (a, &a.source)) else {
-            return Err(unexpected(&Control::Resend(vec![id]).into(), "an item of the plan").into());
+            return Err(
+                unexpected(&Control::Resend(vec![id]).into(), "an item of the plan").into(),
+            );
         };
-        let item = Item { id, path: from.clone(), seen: self.scan.stat(from), skip_bytes: 0 };
+        let item = Item {
+            id,
+            path: from.clone(),
+            seen: self.scan.stat(from),
+            skip_bytes: 0,
+        };
         match supplier.send(&item, basis)? {
             true => Ok(()),
             false => Err(TransferError::Changed(vec![action.path.clone()])),

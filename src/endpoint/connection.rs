@@ -63,8 +63,16 @@ pub struct Terms {
 
 impl Terms {
     fn patience(&self) -> Patience {
-        let Self { timeout, traffic, interrupted } = self.clone();
-        Patience { timeout, traffic, interrupted }
+        let Self {
+            timeout,
+            traffic,
+            interrupted,
+        } = self.clone();
+        Patience {
+            timeout,
+            traffic,
+            interrupted,
+        }
     }
 }
 
@@ -87,7 +95,10 @@ struct Wait {
 
 impl Patience {
     fn start(&self) -> Wait {
-        Wait { moved: self.traffic.total(), since: Instant::now() }
+        Wait {
+            moved: self.traffic.total(),
+            since: Instant::now(),
+        }
     }
 
     fn check(&self, wait: &mut Wait) -> Result<(), PeerError> {
@@ -96,9 +107,16 @@ impl Patience {
         }
         let moved = self.traffic.total();
         if moved != wait.moved {
-            *wait = Wait { moved, since: Instant::now() };
+            *wait = Wait {
+                moved,
+                since: Instant::now(),
+            };
         }
-        if wait.since.elapsed() >= self.timeout { Err(PeerError::Silent(self.timeout)) } else { Ok(()) }
+        if wait.since.elapsed() >= self.timeout {
+            Err(PeerError::Silent(self.timeout))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -173,7 +191,11 @@ impl Inbox {
 /// A message that has no place where it came.
 #[must_use]
 pub fn unexpected(got: &Message, wanted: &'static str) -> PeerError {
-    ProtocolError::Unexpected { got: got.name(), wanted }.into()
+    ProtocolError::Unexpected {
+        got: got.name(),
+        wanted,
+    }
+    .into()
 }
 
 /// A Hello and what was printed before it.
@@ -229,7 +251,11 @@ pub fn start_writer(
     let traffic = Arc::clone(&terms.traffic);
     let (queue, messages) = bounded(OUTBOX);
     let failure = Arc::new(Mutex::new(None));
-    let outbox = Outbox { queue, failure: Arc::clone(&failure), patience: terms.patience() };
+    let outbox = Outbox {
+        queue,
+        failure: Arc::clone(&failure),
+        patience: terms.patience(),
+    };
     let thread = std::thread::spawn(move || {
         if let Err(e) = write_messages(writer, &messages, options, &traffic) {
             *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
@@ -267,7 +293,9 @@ fn read_hello<T: DeserializeOwned>(
     let len = handshake::check_hello_len(u32::from_le_bytes(len) as usize)?;
     let mut json = vec![0; len as usize];
     reader.read_exact(&mut json).map_err(|e| broken(&e))?;
-    traffic.received.fetch_add(u64::from(len) + 4, Ordering::Relaxed);
+    traffic
+        .received
+        .fetch_add(u64::from(len) + 4, Ordering::Relaxed);
     Ok(handshake::decode_hello(&json)?)
 }
 
@@ -277,7 +305,11 @@ fn skip_noise(reader: &mut impl BufRead) -> Result<(), PeerError> {
     while noise.len() < limits::NOISE_BYTES + handshake::MAGIC.len() {
         let mut byte = [0];
         if !read_or_end(reader, &mut byte)? {
-            return Err(if noise.is_empty() { PeerError::Closed } else { PeerError::Noise(shown(&noise)) });
+            return Err(if noise.is_empty() {
+                PeerError::Closed
+            } else {
+                PeerError::Noise(shown(&noise))
+            });
         }
         noise.push(byte[0]);
         if noise.ends_with(handshake::MAGIC) {
@@ -288,7 +320,11 @@ fn skip_noise(reader: &mut impl BufRead) -> Result<(), PeerError> {
 }
 
 fn shown(noise: &[u8]) -> String {
-    noise.get(..noise.len().min(200)).unwrap_or_default().escape_ascii().to_string()
+    noise
+        .get(..noise.len().min(200))
+        .unwrap_or_default()
+        .escape_ascii()
+        .to_string()
 }
 
 fn write_messages(
@@ -304,7 +340,9 @@ fn write_messages(
     loop {
         match queue.recv_timeout(KEEP_ALIVE) {
             Ok(message) => frame::encode(&message, &mut messages)?,
-            Err(RecvTimeoutError::Timeout) => frame::encode(&Control::KeepAlive.into(), &mut messages)?,
+            Err(RecvTimeoutError::Timeout) => {
+                frame::encode(&Control::KeepAlive.into(), &mut messages)?
+            }
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }
         // What waits goes along: one chunk for many small messages.
@@ -323,7 +361,9 @@ fn write_messages(
             for piece in chunk.chunks(pace.piece_bytes()) {
                 std::thread::sleep(pace.wait(piece.len(), Instant::now()));
                 to.write_all(piece).map_err(|e| broken(&e))?;
-                traffic.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                traffic
+                    .sent
+                    .fetch_add(piece.len() as u64, Ordering::Relaxed);
             }
         }
         messages.clear();
@@ -359,7 +399,8 @@ impl Worth {
         }
         // Less than 5 % gained.
         if output * 20 > input * 19 {
-            self.plain_next = (self.plain_next * 2).clamp(CHUNK_INPUT_BYTES, Self::MOST_PLAIN_BYTES);
+            self.plain_next =
+                (self.plain_next * 2).clamp(CHUNK_INPUT_BYTES, Self::MOST_PLAIN_BYTES);
             self.plain_left = self.plain_next;
         } else {
             self.plain_next = 0;
@@ -378,18 +419,26 @@ fn read_messages(
     loop {
         let mut header = [0; CHUNK_HEADER_BYTES];
         if !read_or_end(&mut from, &mut header)? {
-            return if messages.is_empty() { Ok(()) } else { Err(PeerError::Closed) };
+            return if messages.is_empty() {
+                Ok(())
+            } else {
+                Err(PeerError::Closed)
+            };
         }
         // Read: [chunk-len]. At most CHUNK_BYTES; the peer chose it.
         let (len, coding) = codec::Decoder::header(header)?;
         payload.resize(len, 0);
         from.read_exact(&mut payload).map_err(|e| broken(&e))?;
-        traffic.received.fetch_add((CHUNK_HEADER_BYTES + len) as u64, Ordering::Relaxed);
+        traffic
+            .received
+            .fetch_add((CHUNK_HEADER_BYTES + len) as u64, Ordering::Relaxed);
         let mut open = true;
         decoder.chunk(coding, &payload, &mut |bytes| {
             messages.extend_from_slice(bytes);
             let mut taken = 0;
-            while let Some((message, len)) = frame::decode(messages.get(taken..).unwrap_or_default())? {
+            while let Some((message, len)) =
+                frame::decode(messages.get(taken..).unwrap_or_default())?
+            {
                 taken += len;
                 open = open && sink(Ok(message));
             }
@@ -423,7 +472,9 @@ fn read_or_end(from: &mut impl Read, buffer: &mut [u8]) -> Result<bool, PeerErro
 /// A pipe that broke is a peer that is gone.
 pub(super) fn broken(error: &std::io::Error) -> PeerError {
     match error.kind() {
-        ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => PeerError::Closed,
+        ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => {
+            PeerError::Closed
+        }
         _ => PeerError::Io(error.to_string()),
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::client::{digest_of, needs_slot};
 use super::connection::Outbox;
-use super::local::{Local, LocalError, attention_lines, stage_plain};
+use super::local::{Local, LocalError, recovery_words, stage_plain};
 use super::receive::{self, Awaited, Destination, ReceiveError, Received, Receiver};
 use super::serve::{Machinery, ServeError};
 use crate::disk::{DiskError, Holder, LockError, Root, durable};
@@ -16,12 +16,14 @@ use crate::plan::Verb;
 use crate::protocol::handshake::ClientHello;
 use crate::protocol::limits;
 use crate::protocol::message::{
-    CommitReport, Control, Message, Op, OpSource, Problem, RefusalKind, SnapshotLine,
+    CommitReport, Control, Message, Op, OpSource, RefusalKind, SnapshotLine,
 };
 use crate::scan::Scan;
 use crate::state::hub::tombstones_digest;
 use crate::state::{Hub, HubUpdate, Payload, State, log};
-use crate::transaction::{self, Change, CommitError, Expected, Label, NewNode, Request, StageError, Staging};
+use crate::transaction::{
+    self, Change, CommitError, Expected, Label, NewNode, Request, StageError, Staging,
+};
 
 /// The exclude file that travels with a project.
 pub const EXCLUDE_FILE: &str = ".rsync-exclude";
@@ -58,7 +60,11 @@ pub fn resolve(asked: &[u8], home: &Path) -> PathBuf {
 
 impl Place {
     /// Opens the root at `path`, inside `restrict` if that is given. With `writes`, a root without state gets it.
-    pub(super) fn open(path: &Path, restrict: Option<&Path>, writes: bool) -> Result<Self, ServeError> {
+    pub(super) fn open(
+        path: &Path,
+        restrict: Option<&Path>,
+        writes: bool,
+    ) -> Result<Self, ServeError> {
         let path = match restrict {
             None => path.to_owned(),
             Some(top) => confine(path, top)?,
@@ -72,8 +78,12 @@ impl Place {
             }
             Err(LocalError::Disk(e)) if e.is_missing() => {
                 let parent = path.parent().map(Root::open);
-                let parent_writable = parent.is_some_and(|p| p.is_ok_and(|p| p.top().check_writable().is_ok()));
-                Ok(Self::Missing { path, parent_writable })
+                let parent_writable =
+                    parent.is_some_and(|p| p.is_ok_and(|p| p.top().check_writable().is_ok()));
+                Ok(Self::Missing {
+                    path,
+                    parent_writable,
+                })
             }
             Err(e) => Err(e.into()),
         }
@@ -83,7 +93,10 @@ impl Place {
     pub(super) fn make(&mut self, _machinery: &Machinery) -> Result<&Local, ServeError> {
         if let Self::Missing { path, .. } = self {
             let root = Root::create(path).map_err(LocalError::from)?;
-            let mut local = Local { root: Arc::new(root), state: None };
+            let mut local = Local {
+                root: Arc::new(root),
+                state: None,
+            };
             local.make_state()?;
             *self = Self::There(Box::new(local));
         }
@@ -94,7 +107,11 @@ impl Place {
             }
             Self::Missing { path, .. } => {
                 let message = format!("cannot make {}", path.as_os_str().as_bytes().escape_ascii());
-                Err(ServeError::refused(RefusalKind::Failed, message, "make it by hand"))
+                Err(ServeError::refused(
+                    RefusalKind::Failed,
+                    message,
+                    "make it by hand",
+                ))
             }
         }
     }
@@ -105,7 +122,11 @@ fn confine(path: &Path, top: &Path) -> Result<PathBuf, ServeError> {
     let outside = || {
         let shown = path.as_os_str().as_bytes().escape_ascii().to_string();
         let message = format!("{shown} is outside of what this key may use");
-        ServeError::refused(RefusalKind::Usage, message, "ask for a path inside the served directory")
+        ServeError::refused(
+            RefusalKind::Usage,
+            message,
+            "ask for a path inside the served directory",
+        )
     };
     let top = crate::disk::real_path(top).map_err(LocalError::from)?;
     let real = match crate::disk::real_path(path) {
@@ -113,11 +134,17 @@ fn confine(path: &Path, top: &Path) -> Result<PathBuf, ServeError> {
         // Not there yet: its parent decides.
         Err(e) if e.is_missing() => {
             let (parent, name) = path.parent().zip(path.file_name()).ok_or_else(outside)?;
-            crate::disk::real_path(parent).map_err(|_| outside())?.join(name)
+            crate::disk::real_path(parent)
+                .map_err(|_| outside())?
+                .join(name)
         }
         Err(_) => return Err(outside()),
     };
-    if real.starts_with(&top) { Ok(real) } else { Err(outside()) }
+    if real.starts_with(&top) {
+        Ok(real)
+    } else {
+        Err(outside())
+    }
 }
 
 /// The id of a root. One that cannot be written has none of its own and is known by its place.
@@ -126,7 +153,11 @@ pub fn identity(local: &Local) -> String {
     match &local.state {
         Some(state) => state.id().to_string(),
         None => {
-            let place = format!("rsyn root without state {} {}", local.root.dev(), local.root.ino());
+            let place = format!(
+                "rsyn root without state {} {}",
+                local.root.dev(),
+                local.root.ino()
+            );
             Digest::of(place.as_bytes()).to_string()[..32].to_owned()
         }
     }
@@ -140,7 +171,11 @@ pub fn is_case_sensitive(local: &Local) -> bool {
 
 /// The text of the root's exclude file, if there is one.
 pub(super) fn exclude_file(local: &Local) -> Result<Option<Vec<u8>>, ServeError> {
-    let read = durable::read(local.root.top(), EXCLUDE_FILE.as_bytes(), EXCLUDE_FILE_BYTES);
+    let read = durable::read(
+        local.root.top(),
+        EXCLUDE_FILE.as_bytes(),
+        EXCLUDE_FILE_BYTES,
+    );
     Ok(read.map_err(LocalError::from)?)
 }
 
@@ -177,21 +212,30 @@ pub(super) fn recover(
         return Ok(None);
     }
     let lock = lock(local, &holder(hello, machinery, "recover"))?;
-    let recovery = local.recover(&lock)?;
-    let mut lines = vec![recovery.to_string()];
-    lines.extend(attention_lines(&recovery.attention));
-    Ok(Some(lines.join("; ")))
+    Ok(recovery_words(&local.recover(&lock)?))
 }
 
 /// Takes note of the tree as it is, durably, if anything is new.
-pub(super) fn observe(local: &Local, rules: Digest, scan: &Scan, now_secs: i64) -> Result<Hub, ServeError> {
-    let Some(state) = &local.state else { return recall(local, rules, scan, now_secs) };
+pub(super) fn observe(
+    local: &Local,
+    rules: Digest,
+    scan: &Scan,
+    now_secs: i64,
+) -> Result<Hub, ServeError> {
+    let Some(state) = &local.state else {
+        return recall(local, rules, scan, now_secs);
+    };
     local.keep_index(scan);
     let mut hub = Hub::load(state).map_err(LocalError::from)?;
     let expired = hub.expire(now_secs, TOMBSTONE_SECS);
     if hub.observe(rules, &scan.tree, now_secs) || !expired.is_empty() {
         let machine = "hub".to_owned();
-        let holder = Holder { pid: std::process::id(), machine, verb: "look".to_owned(), since: now_secs };
+        let holder = Holder {
+            pid: std::process::id(),
+            machine,
+            verb: "look".to_owned(),
+            since: now_secs,
+        };
         // Somebody commits just now: what changed is told all the same, and noted next time.
         if let Ok(_lock) = local.lock(&holder) {
             hub.save(state).map_err(LocalError::from)?;
@@ -201,7 +245,12 @@ pub(super) fn observe(local: &Local, rules: Digest, scan: &Scan, now_secs: i64) 
 }
 
 /// As [`observe`], without writing anything.
-pub(super) fn recall(local: &Local, rules: Digest, scan: &Scan, now_secs: i64) -> Result<Hub, ServeError> {
+pub(super) fn recall(
+    local: &Local,
+    rules: Digest,
+    scan: &Scan,
+    now_secs: i64,
+) -> Result<Hub, ServeError> {
     let mut hub = match &local.state {
         Some(state) => Hub::load(state).map_err(LocalError::from)?,
         None => Hub::default(),
@@ -236,7 +285,11 @@ impl Receiving {
             return Ok(());
         }
         let hint = "run it again";
-        Err(ServeError::refused(RefusalKind::Integrity, "the plan arrived damaged", hint))
+        Err(ServeError::refused(
+            RefusalKind::Integrity,
+            "the plan arrived damaged",
+            hint,
+        ))
     }
 
     /// Stages what is at hand and asks for the rest.
@@ -246,7 +299,9 @@ impl Receiving {
         let ops = std::mem::take(&mut self.ops);
         for (id, op) in (0..).zip(&ops) {
             let Some(new) = &op.new else { continue };
-            if !needs_slot(verb(op), op.old.as_ref(), new) || stage_plain(&staging, id, new).map_err(staging_error)? {
+            if !needs_slot(verb(op), op.old.as_ref(), new)
+                || stage_plain(&staging, id, new).map_err(staging_error)?
+            {
                 continue;
             }
             match &op.source {
@@ -272,7 +327,12 @@ impl Receiving {
 
     /// Signs bases on a thread of its own: the client sends whole files meanwhile, and this end must not
     /// stop reading them.
-    fn sign(&mut self, local: &Local, outbox: &Outbox, items: Vec<(u32, RelPath)>) -> Result<(), ServeError> {
+    fn sign(
+        &mut self,
+        local: &Local,
+        outbox: &Outbox,
+        items: Vec<(u32, RelPath)>,
+    ) -> Result<(), ServeError> {
         if items.is_empty() {
             return Ok(());
         }
@@ -299,8 +359,14 @@ impl Receiving {
         counters: &Received,
         message: Message,
     ) -> Result<(), ServeError> {
-        let Some(staging) = &self.staging else { return Err(malformed("content").into()) };
-        let to = Destination { root: &local.root, staging, counters };
+        let Some(staging) = &self.staging else {
+            return Err(malformed("content").into());
+        };
+        let to = Destination {
+            root: &local.root,
+            staging,
+            counters,
+        };
         let taken = self.receiver.take(&to, message);
         self.again.extend(self.receiver.take_failed());
         taken.map_err(receive_error)
@@ -333,7 +399,11 @@ fn receive_error(error: ReceiveError) -> ServeError {
         ReceiveError::Stage(StageError::Disk(e)) => LocalError::from(e).into(),
         ReceiveError::Stage(e) => {
             let message = format!("content did not verify on the hub: {e}");
-            ServeError::refused(RefusalKind::Integrity, message, "nothing was changed; run it again")
+            ServeError::refused(
+                RefusalKind::Integrity,
+                message,
+                "nothing was changed; run it again",
+            )
         }
     }
 }
@@ -363,22 +433,37 @@ pub(super) fn commit(
     mut receiving: Receiving,
     order: &Order<'_>,
 ) -> Result<(Control, Option<Tree>), ServeError> {
-    let Some(staging) = receiving.staging.take() else { return Err(malformed("commit").into()) };
+    let Some(staging) = receiving.staging.take() else {
+        return Err(malformed("commit").into());
+    };
     if let Some(signer) = receiving.signer.take() {
         drop(signer.join());
     }
     for (id, op) in (0..).zip(&receiving.ops) {
-        if let (OpSource::SameAs(from), Some(Node::File { mode, mtime, .. })) = (&op.source, &op.new) {
-            staging.duplicate(*from, id, *mode, *mtime).map_err(staging_error)?;
+        if let (OpSource::SameAs(from), Some(Node::File { mode, mtime, .. })) =
+            (&op.source, &op.new)
+        {
+            staging
+                .duplicate(*from, id, *mode, *mtime)
+                .map_err(staging_error)?;
         }
     }
     staging.sync().map_err(LocalError::from)?;
     let update = HubUpdate {
         rules: order.rules,
-        changes: receiving.ops.iter().map(|op| (op.path.clone(), op.new.clone())).collect(),
+        changes: receiving
+            .ops
+            .iter()
+            .map(|op| (op.path.clone(), op.new.clone()))
+            .collect(),
         deleted: tombstones(&receiving.ops, order.hello, order.machinery),
     };
-    let changes = receiving.ops.iter().zip(0..).map(|(op, id)| change(op, id, order.scan)).collect();
+    let changes = receiving
+        .ops
+        .iter()
+        .zip(0..)
+        .map(|(op, id)| change(op, id, order.scan))
+        .collect();
     let label = Label {
         verb: "push".to_owned(),
         peer: order.label.chars().take(256).collect(),
@@ -386,7 +471,12 @@ pub(super) fn commit(
         when: (order.machinery.clock)().div_euclid(1000),
     };
     let payload = Payload::Hub(update).encode().map_err(LocalError::from)?;
-    let tree = order.scan.tree.with_changes(receiving.ops.iter().map(|op| (op.path.clone(), op.new.clone())));
+    let tree = order.scan.tree.with_changes(
+        receiving
+            .ops
+            .iter()
+            .map(|op| (op.path.clone(), op.new.clone())),
+    );
     let lock = lock(local, &holder(order.hello, order.machinery, "push"))?;
     let request = Request {
         changes,
@@ -396,8 +486,9 @@ pub(super) fn commit(
         consumes: None,
         interrupted: &|| false,
     };
-    let committed =
-        transaction::commit(&local.root, &lock, staging, request, &mut |id, p| local.remember(id.as_str(), p));
+    let committed = transaction::commit(&local.root, &lock, staging, request, &mut |id, p| {
+        local.remember(id.as_str(), p)
+    });
     let answer = report(local, committed, &tree)?;
     transaction_pruned(local, &lock, order.machinery);
     if let Control::Committed(report) = &answer {
@@ -446,9 +537,10 @@ fn commit_error(error: &CommitError) -> ServeError {
     let (kind, hint) = match error {
         CommitError::Stage(_) | CommitError::Damaged(_) => (RefusalKind::Integrity, "run it again"),
         CommitError::RecoveryPending => (RefusalKind::Busy, "run it again: the hub recovers first"),
-        CommitError::Unsettled { .. } | CommitError::Unfinished { .. } => {
-            (RefusalKind::Failed, "the next sync, or `rsyn recover` on the hub, goes on with it")
-        }
+        CommitError::Unsettled { .. } | CommitError::Unfinished { .. } => (
+            RefusalKind::Failed,
+            "the next sync, or `rsyn recover` on the hub, goes on with it",
+        ),
         _ => (RefusalKind::Failed, "nothing was changed on the hub"),
     };
     ServeError::refused(kind, format!("on the hub: {error}"), hint)
@@ -458,8 +550,14 @@ fn change(op: &Op, id: u32, scan: &Scan) -> Change {
     let slot = |new: &Node| needs_slot(verb(op), op.old.as_ref(), new).then_some(id);
     Change {
         path: op.path.clone(),
-        old: op.old.as_ref().map(|node| Expected { node: node.clone(), seen: scan.stat(&op.path) }),
-        new: op.new.as_ref().map(|node| NewNode { node: node.clone(), slot: slot(node) }),
+        old: op.old.as_ref().map(|node| Expected {
+            node: node.clone(),
+            seen: scan.stat(&op.path),
+        }),
+        new: op.new.as_ref().map(|node| NewNode {
+            node: node.clone(),
+            slot: slot(node),
+        }),
     }
 }
 
@@ -470,7 +568,15 @@ fn tombstones(ops: &[Op], hello: &ClientHello, machinery: &Machinery) -> Vec<(Re
     let tombstone = |op: &Op| {
         let old = op.old.as_ref()?;
         let machine = machine.clone();
-        Some((op.path.clone(), Tombstone { kind: old.kind(), digest: old.digest(), machine, when_secs }))
+        Some((
+            op.path.clone(),
+            Tombstone {
+                kind: old.kind(),
+                digest: old.digest(),
+                machine,
+                when_secs,
+            },
+        ))
     };
     gone.filter_map(tombstone).collect()
 }
@@ -502,13 +608,22 @@ fn there(place: &Place) -> Result<(&Local, &State), ServeError> {
     match place {
         Place::There(local) => match &local.state {
             Some(state) => Ok((local, state)),
-            None => {
-                Err(ServeError::refused(RefusalKind::Usage, "nothing was ever synced there", "push first"))
-            }
+            None => Err(ServeError::refused(
+                RefusalKind::Usage,
+                "nothing was ever synced there",
+                "push first",
+            )),
         },
         Place::Missing { path, .. } => {
-            let message = format!("{} does not exist", path.as_os_str().as_bytes().escape_ascii());
-            Err(ServeError::refused(RefusalKind::Usage, message, "push first"))
+            let message = format!(
+                "{} does not exist",
+                path.as_os_str().as_bytes().escape_ascii()
+            );
+            Err(ServeError::refused(
+                RefusalKind::Usage,
+                message,
+                "push first",
+            ))
         }
     }
 }
@@ -527,22 +642,34 @@ pub fn snapshot_lines(local: &Local) -> Result<Vec<SnapshotLine>, DiskError> {
     let line = |info: transaction::SnapshotInfo| SnapshotLine {
         id: info.id.to_string(),
         when_secs: info.label.when,
-        label: format!("{} {}", info.label.verb, info.label.peer).trim_end().to_owned(),
+        label: format!("{} {}", info.label.verb, info.label.peer)
+            .trim_end()
+            .to_owned(),
         changes: info.changes as u64,
         bytes: info.bytes,
     };
-    Ok(transaction::snapshots(&local.root)?.into_iter().take(limits::LIST_ITEMS).map(line).collect())
+    Ok(transaction::snapshots(&local.root)?
+        .into_iter()
+        .take(limits::LIST_ITEMS)
+        .map(line)
+        .collect())
 }
 
 /// The machines that synced here.
 pub(super) fn machines(place: &Place) -> Result<Vec<(String, i64)>, ServeError> {
     let (_, state) = there(place)?;
     let machines = crate::state::hub::machines(state).map_err(LocalError::from)?;
-    Ok(machines.into_iter().map(|m| (m.name, m.last_secs)).collect())
+    Ok(machines
+        .into_iter()
+        .map(|m| (m.name, m.last_secs))
+        .collect())
 }
 
 /// What undoing a snapshot would do.
-pub(super) fn plan_rollback(place: &Place, id: Option<&str>) -> Result<(String, Vec<Op>), ServeError> {
+pub(super) fn plan_rollback(
+    place: &Place,
+    id: Option<&str>,
+) -> Result<(String, Vec<Op>), ServeError> {
     let (local, _) = there(place)?;
     let undo = super::undo::plan(local, id)?;
     Ok((undo.id().to_string(), undo.ops()))
@@ -567,10 +694,4 @@ pub(super) fn rollback(
     };
     let committed = undo.commit(local, &lock, label, &|| false);
     report(local, committed, &Tree::default())
-}
-
-/// What a hub could not read, for people at the other end.
-#[must_use]
-pub fn told(problems: &[Problem]) -> usize {
-    problems.len()
 }

@@ -9,7 +9,7 @@ use crate::filter::Rules;
 use crate::model::{Mode, Node};
 use crate::scan::{self, Progress, Scan, ScanError};
 use crate::state::{Index, Payload, State, StateError};
-use crate::transaction::{self, Attention, CommitError, PendingKind, Recovery};
+use crate::transaction::{self, CommitError, PendingKind, Recovery};
 
 /// A root and its state directory.
 pub struct Local {
@@ -94,14 +94,22 @@ impl Local {
     /// # Errors
     /// It could not be settled; the next try goes on.
     pub fn recover(&self, lock: &Lock) -> Result<Recovery, LocalError> {
-        Ok(transaction::recover(&self.root, lock, &mut |id, payload| self.remember(id.as_str(), payload))?)
+        Ok(transaction::recover(
+            &self.root,
+            lock,
+            &mut |id, payload| self.remember(id.as_str(), payload),
+        )?)
     }
 
     /// Writes what goes with a decided transaction.
     ///
     /// # Errors
     /// The payload is damaged or the state cannot be written.
-    pub fn remember(&self, id: &str, payload: &[u8]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    pub fn remember(
+        &self,
+        id: &str,
+        payload: &[u8],
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         match &self.state {
             Some(state) => Ok(Payload::apply(state, id, payload)?),
             None => Ok(()),
@@ -181,8 +189,19 @@ pub fn stage_plain(
     }
 }
 
-/// What a person has to look at after a recovery, as lines.
+/// What a recovery did, for people; `None` if there was nothing to do.
 #[must_use]
-pub fn attention_lines(attention: &[Attention]) -> Vec<String> {
-    attention.iter().map(ToString::to_string).collect()
+pub fn recovery_words(recovery: &Recovery) -> Option<String> {
+    if recovery.is_nothing() {
+        return None;
+    }
+    let mut words = Vec::new();
+    if recovery.undone.is_some() {
+        words.push("an interrupted sync was undone: the files are as before it".to_owned());
+    }
+    if !recovery.finished.is_empty() {
+        words.push("an interrupted sync was finished: the files are as after it".to_owned());
+    }
+    words.extend(recovery.attention.iter().map(ToString::to_string));
+    Some(words.join("; "))
 }

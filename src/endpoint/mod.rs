@@ -1,6 +1,9 @@
 //! The two ends of a session: [`serve`] on the hub, [`client`] here, and between them the transfer of
 //! content, which is the same code whichever end sends.
-#![expect(clippy::disallowed_methods, reason = "deadlines and pacing need a clock")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "deadlines and pacing need a clock"
+)]
 
 pub mod client;
 pub mod connection;

@@ -17,20 +17,27 @@ pub(super) struct Pace {
 impl Pace {
     /// `None` is no limit.
     pub(super) fn new(bytes_per_second: Option<u64>, now: Instant) -> Self {
-        Self { rate: bytes_per_second.filter(|r| *r > 0), free_at: now }
+        Self {
+            rate: bytes_per_second.filter(|r| *r > 0),
+            free_at: now,
+        }
     }
 
     /// The most bytes to send at once.
     pub(super) fn piece_bytes(&self) -> usize {
         match self.rate {
             None => usize::MAX,
-            Some(rate) => usize::try_from(rate / PIECES_PER_SECOND).unwrap_or(usize::MAX).max(LEAST_PIECE_BYTES),
+            Some(rate) => usize::try_from(rate / PIECES_PER_SECOND)
+                .unwrap_or(usize::MAX)
+                .max(LEAST_PIECE_BYTES),
         }
     }
 
     /// How long to wait before `bytes` may go.
     pub(super) fn wait(&mut self, bytes: usize, now: Instant) -> Duration {
-        let Some(rate) = self.rate else { return Duration::ZERO };
+        let Some(rate) = self.rate else {
+            return Duration::ZERO;
+        };
         let start = self.free_at.max(now);
         let nanos = (bytes as u64).saturating_mul(1_000_000_000) / rate;
         self.free_at = start + Duration::from_nanos(nanos);
@@ -39,7 +46,10 @@ impl Pace {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a starting point for made-up times")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a starting point for made-up times"
+)]
 mod tests {
     use super::*;
 
@@ -54,7 +64,10 @@ mod tests {
         let sent = 100 * pace.piece_bytes() as u64;
         let seconds = (now - start).as_secs_f64();
         let rate = sent as f64 / seconds;
-        assert!((95_000.0..105_500.0).contains(&rate), "{rate} bytes per second");
+        assert!(
+            (95_000.0..105_500.0).contains(&rate),
+            "{rate} bytes per second"
+        );
     }
 
     #[test]

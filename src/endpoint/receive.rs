@@ -38,9 +38,18 @@ impl Awaited {
     #[must_use]
     pub fn of(node: &Node, basis: Option<RelPath>) -> Option<Self> {
         match node {
-            Node::File { size, digest, mode, mtime } => {
-                Some(Self { digest: *digest, size: *size, mode: *mode, mtime: *mtime, basis })
-            }
+            Node::File {
+                size,
+                digest,
+                mode,
+                mtime,
+            } => Some(Self {
+                digest: *digest,
+                size: *size,
+                mode: *mode,
+                mtime: *mtime,
+                basis,
+            }),
             _ => None,
         }
     }
@@ -105,7 +114,10 @@ impl Receiver {
     /// A receiver for the files in `awaited`, by number.
     #[must_use]
     pub fn new(awaited: HashMap<u32, Awaited>) -> Self {
-        Self { awaited, ..Self::default() }
+        Self {
+            awaited,
+            ..Self::default()
+        }
     }
 
     /// Awaits one more file.
@@ -118,7 +130,9 @@ impl Receiver {
     /// # Errors
     /// The staging area cannot be used.
     pub fn resume(&mut self, to: &Destination<'_>, id: u32) -> Result<u64, StageError> {
-        let Some(want) = self.awaited.get(&id) else { return Ok(0) };
+        let Some(want) = self.awaited.get(&id) else {
+            return Ok(0);
+        };
         match to.staging.resume(id, want.digest, want.size)? {
             None => Ok(0),
             Some(file) => {
@@ -159,7 +173,11 @@ impl Receiver {
             }
             Message::Control(Control::Start { id }) if self.current.is_none() => {
                 let file = self.open(to, id)?;
-                self.current = Some(Current { id, file, basis: None });
+                self.current = Some(Current {
+                    id,
+                    file,
+                    basis: None,
+                });
                 Ok(())
             }
             Message::Data(bytes) => {
@@ -177,7 +195,9 @@ impl Receiver {
             }
             Message::Control(Control::Changed { id, why }) => {
                 self.current = None;
-                self.awaited.remove(&id).ok_or_else(|| misplaced("changed"))?;
+                self.awaited
+                    .remove(&id)
+                    .ok_or_else(|| misplaced("changed"))?;
                 let why = why.chars().take(limits::TEXT_BYTES).collect();
                 self.changed.insert(id, why);
                 Ok(())
@@ -187,7 +207,10 @@ impl Receiver {
     }
 
     fn open(&mut self, to: &Destination<'_>, id: u32) -> Result<StagedFile, ReceiveError> {
-        let want = self.awaited.get(&id).ok_or_else(|| misplaced("an item that was not asked for"))?;
+        let want = self
+            .awaited
+            .get(&id)
+            .ok_or_else(|| misplaced("an item that was not asked for"))?;
         match self.begun.remove(&id) {
             Some(file) => Ok(file),
             None => Ok(to.staging.file(id, want.digest, want.size)?),
@@ -195,12 +218,20 @@ impl Receiver {
     }
 
     fn close(&mut self, id: u32, file: StagedFile) -> Result<(), ReceiveError> {
-        let Some(want) = self.awaited.remove(&id) else { return Ok(()) };
+        let Some(want) = self.awaited.remove(&id) else {
+            return Ok(());
+        };
         match file.finish(want.mode, want.mtime) {
             Ok(()) => Ok(()),
             // A delta met a collision or a basis that moved: once more, whole.
             Err(StageError::Integrity { .. }) if want.basis.is_some() => {
-                self.awaited.insert(id, Awaited { basis: None, ..want });
+                self.awaited.insert(
+                    id,
+                    Awaited {
+                        basis: None,
+                        ..want
+                    },
+                );
                 self.failed.push(id);
                 Ok(())
             }
@@ -211,8 +242,12 @@ impl Receiver {
 
 fn append(to: &Destination<'_>, file: &mut StagedFile, bytes: &[u8]) -> Result<(), ReceiveError> {
     file.append(bytes)?;
-    to.counters.literal_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-    to.counters.staged_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    to.counters
+        .literal_bytes
+        .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    to.counters
+        .staged_bytes
+        .fetch_add(bytes.len() as u64, Ordering::Relaxed);
     Ok(())
 }
 
@@ -242,7 +277,11 @@ fn copy(
 }
 
 fn misplaced(what: &'static str) -> PeerError {
-    ProtocolError::Unexpected { got: what, wanted: "something else" }.into()
+    ProtocolError::Unexpected {
+        got: what,
+        wanted: "something else",
+    }
+    .into()
 }
 
 /// Sends the signature of the file at `path` for the item `id`; `false` if that cannot be read: then the
@@ -250,9 +289,16 @@ fn misplaced(what: &'static str) -> PeerError {
 ///
 /// # Errors
 /// The connection broke.
-pub fn send_signature(root: &Root, outbox: &Outbox, id: u32, path: &RelPath) -> Result<bool, PeerError> {
+pub fn send_signature(
+    root: &Root,
+    outbox: &Outbox,
+    id: u32,
+    path: &RelPath,
+) -> Result<bool, PeerError> {
     use std::io::Read;
-    let Ok((file, stat)) = root.open_file(path) else { return Ok(false) };
+    let Ok((file, stat)) = root.open_file(path) else {
+        return Ok(false);
+    };
     let mut key = [0; 32];
     if getrandom::fill(&mut key).is_err() {
         return Ok(false);
@@ -273,7 +319,10 @@ pub fn send_signature(root: &Root, outbox: &Outbox, id: u32, path: &RelPath) -> 
         signer.update(buffer.get(..read).unwrap_or_default(), &mut encoded);
         while encoded.len() >= limits::DATA_BYTES {
             let rest = encoded.split_off(limits::DATA_BYTES);
-            outbox.send(Message::SignatureData(std::mem::replace(&mut encoded, rest)))?;
+            outbox.send(Message::SignatureData(std::mem::replace(
+                &mut encoded,
+                rest,
+            )))?;
         }
     }
     signer.finish(&mut encoded);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::PeerError;
 use super::connection::{self, Inbox, Outbox, SendOptions, Terms, Traffic, unexpected};
 use super::hub::{self, Clock, Place, Receiving};
-use super::local::{Local, LocalError, ScanOptions};
+use super::local::{LocalError, ScanOptions};
 use super::receive::Received;
 use super::signatures::{Head, Partial};
 use super::supply::{Item, Supplied, Supplier};
@@ -69,10 +69,17 @@ pub fn serve(
     machinery: &Machinery,
 ) -> Result<(), PeerError> {
     let interrupted = Arc::new(AtomicBool::new(false));
-    let terms = Terms { timeout: SILENCE, traffic: Arc::new(Traffic::default()), interrupted };
+    let terms = Terms {
+        timeout: SILENCE,
+        traffic: Arc::new(Traffic::default()),
+        interrupted,
+    };
     let mut magic = handshake::MAGIC.to_vec();
     magic.push(u8::try_from(handshake::PROTOCOL_MAX).unwrap_or(u8::MAX));
-    writer.write_all(&magic).and_then(|()| writer.flush()).map_err(|e| connection::broken(&e))?;
+    writer
+        .write_all(&magic)
+        .and_then(|()| writer.flush())
+        .map_err(|e| connection::broken(&e))?;
     let (greeting, inbox) = connection::start_reader::<ClientHello>(reader, false, &terms);
     let hello = greeting.wait(HELLO_LIMIT)?;
     let prepared = prepare(&hello, policy, machinery);
@@ -81,7 +88,10 @@ pub fn serve(
         Err(refusal) => (server_hello(machinery, Some(refusal)), None),
     };
     let answer = handshake::encode_hello(&answer)?;
-    writer.write_all(&answer).and_then(|()| writer.flush()).map_err(|e| connection::broken(&e))?;
+    writer
+        .write_all(&answer)
+        .and_then(|()| writer.flush())
+        .map_err(|e| connection::broken(&e))?;
     let Some(place) = place else { return Ok(()) };
     let send = SendOptions {
         level: hello.compress.then_some(LEVEL),
@@ -114,8 +124,16 @@ pub(super) enum ServeError {
 }
 
 impl ServeError {
-    pub(super) fn refused(kind: RefusalKind, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Refused(Refusal { kind, message: message.into(), hint: hint.into() })
+    pub(super) fn refused(
+        kind: RefusalKind,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self::Refused(Refusal {
+            kind,
+            message: message.into(),
+            hint: hint.into(),
+        })
     }
 
     /// What the client is told; nothing if it is the client that is gone.
@@ -126,7 +144,11 @@ impl ServeError {
             Self::Peer(PeerError::Protocol(error)) => {
                 let message = format!("the hub did not understand this machine: {error}");
                 let hint = "use the same version of rsyn on both sides".to_owned();
-                Some(Refusal { kind: RefusalKind::Failed, message, hint })
+                Some(Refusal {
+                    kind: RefusalKind::Failed,
+                    message,
+                    hint,
+                })
             }
             Self::Peer(_) => None,
         }
@@ -142,13 +164,20 @@ fn local_refusal(error: &LocalError) -> Refusal {
             (RefusalKind::Failed, "look at that path on the hub")
         }
     };
-    Refusal { kind, message: format!("on the hub: {error}"), hint: hint.to_owned() }
+    Refusal {
+        kind,
+        message: format!("on the hub: {error}"),
+        hint: hint.to_owned(),
+    }
 }
 
 fn server_hello(machinery: &Machinery, refusal: Option<Refusal>) -> ServerHello {
     ServerHello {
         protocol: ProtocolRange::OURS,
-        features: handshake::FEATURES.iter().map(|f| (*f).to_owned()).collect(),
+        features: handshake::FEATURES
+            .iter()
+            .map(|f| (*f).to_owned())
+            .collect(),
         version: machinery.version.clone(),
         root_id: String::new(),
         machine: machinery.machine.clone(),
@@ -171,7 +200,11 @@ fn prepare(
     machinery: &Machinery,
 ) -> Result<(ServerHello, Place), Refusal> {
     let refusal = |e: ServeError| {
-        let unknown = Refusal { kind: RefusalKind::Failed, message: e.to_string(), hint: String::new() };
+        let unknown = Refusal {
+            kind: RefusalKind::Failed,
+            message: e.to_string(),
+            hint: String::new(),
+        };
         e.as_refusal().unwrap_or(unknown)
     };
     if ProtocolRange::OURS.common(hello.protocol).is_none() {
@@ -181,7 +214,11 @@ fn prepare(
             hello.version, theirs.min, theirs.max, machinery.version, ours.min, ours.max
         );
         let hint = "install the same version of rsyn on both sides; `rsyn setup --install` does it";
-        return Err(Refusal { kind: RefusalKind::Version, message, hint: hint.to_owned() });
+        return Err(Refusal {
+            kind: RefusalKind::Version,
+            message,
+            hint: hint.to_owned(),
+        });
     }
     let writes = writes(hello.purpose) && !policy.read_only;
     let asked = handshake::from_hex(&hello.root).unwrap_or_default();
@@ -190,12 +227,15 @@ fn prepare(
     let mut answer = server_hello(machinery, None);
     match &place {
         Place::Missing { .. } if !hello.create_root => {}
-        Place::Missing { parent_writable, .. } => answer.writable = *parent_writable && !policy.read_only,
+        Place::Missing {
+            parent_writable, ..
+        } => answer.writable = *parent_writable && !policy.read_only,
         Place::There(local) => {
             answer.root_exists = true;
             answer.writable = local.root.top().check_writable().is_ok() && !policy.read_only;
             answer.root_id = hub::identity(local);
-            answer.free_bytes = crate::disk::space::space(local.root.top()).map_or(0, |s| s.free_bytes);
+            answer.free_bytes =
+                crate::disk::space::space(local.root.top()).map_or(0, |s| s.free_bytes);
             answer.case_sensitive = hub::is_case_sensitive(local);
             if writes && answer.writable {
                 answer.recovered = hub::recover(local, hello, machinery).map_err(refusal)?;
@@ -267,7 +307,11 @@ impl<'a> Session<'a> {
     }
 
     fn run(mut self) -> Result<(), ServeError> {
-        self.rules = if self.hello.own_rules { self.own_rules()? } else { self.receive_rules()? };
+        self.rules = if self.hello.own_rules {
+            self.own_rules()?
+        } else {
+            self.receive_rules()?
+        };
         if self.hello.purpose != Purpose::Manage {
             self.look()?;
         }
@@ -306,7 +350,9 @@ impl<'a> Session<'a> {
             && let Some(text) = hub::exclude_file(local)?
         {
             let added = rules.add_file(&text, hub::EXCLUDE_FILE, FileStyle::EXCLUDE);
-            added.map_err(|e| ServeError::refused(RefusalKind::Usage, e.to_string(), "mend it on the hub"))?;
+            added.map_err(|e| {
+                ServeError::refused(RefusalKind::Usage, e.to_string(), "mend it on the hub")
+            })?;
         }
         Ok(rules)
     }
@@ -319,8 +365,19 @@ impl<'a> Session<'a> {
                     self.look()
                 }
                 Control::Want(wants) => self.supply_all(wants),
-                Control::Signature { id, basis_bytes, block_bytes, strong_bytes, key } => {
-                    let head = Head { basis_bytes, block_bytes, strong_bytes, key };
+                Control::Signature {
+                    id,
+                    basis_bytes,
+                    block_bytes,
+                    strong_bytes,
+                    key,
+                } => {
+                    let head = Head {
+                        basis_bytes,
+                        block_bytes,
+                        strong_bytes,
+                        key,
+                    };
                     self.signature = Some((id, Partial::new(head)?));
                     Ok(())
                 }
@@ -331,27 +388,44 @@ impl<'a> Session<'a> {
                     Ok(receiving.add(ops)?)
                 }
                 Control::OpsEnd { plan } => self.begin_receiving(plan),
-                Control::Commit { plan, snapshot, label } => self.commit(plan, snapshot, &label),
-                Control::ListSnapshots => Ok(self.outbox.send(Control::Snapshots(hub::snapshots(&self.place)?))?),
-                Control::ListMachines => Ok(self.outbox.send(Control::Machines(hub::machines(&self.place)?))?),
+                Control::Commit {
+                    plan,
+                    snapshot,
+                    label,
+                } => self.commit(plan, snapshot, &label),
+                Control::ListSnapshots => Ok(self
+                    .outbox
+                    .send(Control::Snapshots(hub::snapshots(&self.place)?))?),
+                Control::ListMachines => Ok(self
+                    .outbox
+                    .send(Control::Machines(hub::machines(&self.place)?))?),
                 Control::PlanRollback { id } => {
                     let (id, ops) = hub::plan_rollback(&self.place, id.as_deref())?;
                     let mut left = ops.len();
                     if ops.is_empty() {
-                        self.outbox.send(Control::RollbackPlan { id: id.clone(), ops: vec![], more: false })?;
+                        self.outbox.send(Control::RollbackPlan {
+                            id: id.clone(),
+                            ops: vec![],
+                            more: false,
+                        })?;
                     }
                     Ok(view::batches(
                         ops,
                         |op| op.path.as_bytes().len(),
                         |ops| {
                             left -= ops.len();
-                            self.outbox.send(Control::RollbackPlan { id: id.clone(), ops, more: left > 0 })
+                            self.outbox.send(Control::RollbackPlan {
+                                id: id.clone(),
+                                ops,
+                                more: left > 0,
+                            })
                         },
                     )?)
                 }
                 Control::Rollback { id, label } => {
                     self.check_may_write()?;
-                    let answer = hub::rollback(&self.place, &id, &label, &self.hello, self.machinery)?;
+                    let answer =
+                        hub::rollback(&self.place, &id, &label, &self.hello, self.machinery)?;
                     Ok(self.outbox.send(answer)?)
                 }
                 other => self.receive(other.into()),
@@ -369,7 +443,11 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let hint = "it is served read-only, or this session only looks";
-        Err(ServeError::refused(RefusalKind::Usage, "the hub does not let itself be written", hint))
+        Err(ServeError::refused(
+            RefusalKind::Usage,
+            "the hub does not let itself be written",
+            hint,
+        ))
     }
 
     /// Scans and tells.
@@ -382,8 +460,14 @@ impl<'a> Session<'a> {
                 view: tree.view_digest(),
                 tombstones: tombstones_digest(&tombstones),
             };
-            let telling =
-                Telling { tree: &tree, tombstones: &tombstones, problems: &[], now, seen: None, changes: None };
+            let telling = Telling {
+                tree: &tree,
+                tombstones: &tombstones,
+                problems: &[],
+                now,
+                seen: None,
+                changes: None,
+            };
             return Ok(view::send(self.outbox, telling)?);
         };
         let never = AtomicBool::new(false);
@@ -413,7 +497,14 @@ impl<'a> Session<'a> {
         let seen = self.hello.seen;
         let changes = seen.and_then(|seen| hub.changes_since(self.rules.digest(), seen, tree));
         let problems: &[Problem] = &self.scan.problems;
-        let telling = Telling { tree, tombstones: hub.tombstones(), problems, now, seen, changes };
+        let telling = Telling {
+            tree,
+            tombstones: hub.tombstones(),
+            problems,
+            now,
+            seen,
+            changes,
+        };
         Ok(view::send(self.outbox, telling)?)
     }
 
@@ -433,21 +524,38 @@ impl<'a> Session<'a> {
     }
 
     fn supply_delta(&mut self) -> Result<(), ServeError> {
-        let (id, part) = self.signature.take().ok_or_else(|| malformed("signature"))?;
-        let want = self.wants.remove(&id).ok_or_else(|| malformed("signature"))?;
+        let (id, part) = self
+            .signature
+            .take()
+            .ok_or_else(|| malformed("signature"))?;
+        let want = self
+            .wants
+            .remove(&id)
+            .ok_or_else(|| malformed("signature"))?;
         let signature = part.finish()?;
         self.supply(&want, Some(&signature))
     }
 
-    fn supply(&self, want: &Want, basis: Option<&crate::delta::Signature>) -> Result<(), ServeError> {
-        let Place::There(local) = &self.place else { return Err(malformed("want").into()) };
+    fn supply(
+        &self,
+        want: &Want,
+        basis: Option<&crate::delta::Signature>,
+    ) -> Result<(), ServeError> {
+        let Place::There(local) = &self.place else {
+            return Err(malformed("want").into());
+        };
         // Only what the view told of can be asked for: nothing excluded, no state, no link.
         let Some(Node::File { .. }) = self.scan.tree.get(&want.path) else {
             let why = "the hub has no such file in scope".to_owned();
             return Ok(self.outbox.send(Control::Changed { id: want.id, why })?);
         };
         let seen = self.scan.stat(&want.path);
-        let item = Item { id: want.id, path: want.path.clone(), seen, skip_bytes: want.skip_bytes };
+        let item = Item {
+            id: want.id,
+            path: want.path.clone(),
+            seen,
+            skip_bytes: want.skip_bytes,
+        };
         Supplier::new(&local.root, self.outbox, &self.supplied).send(&item, basis)?;
         Ok(())
     }
@@ -467,9 +575,16 @@ impl<'a> Session<'a> {
         receiving.take(local, &self.received, message)
     }
 
-    fn commit(&mut self, plan: crate::model::Digest, snapshot: bool, label: &str) -> Result<(), ServeError> {
+    fn commit(
+        &mut self,
+        plan: crate::model::Digest,
+        snapshot: bool,
+        label: &str,
+    ) -> Result<(), ServeError> {
         self.check_may_write()?;
-        let Some(receiving) = &mut self.receiving else { return Err(malformed("commit").into()) };
+        let Some(receiving) = &mut self.receiving else {
+            return Err(malformed("commit").into());
+        };
         receiving.check_plan(plan)?;
         let again = receiving.take_failed();
         if !again.is_empty() {
@@ -488,14 +603,19 @@ impl<'a> Session<'a> {
         };
         let (answer, tree) = hub::commit(local, receiving, &order)?;
         if let Some(tree) = tree {
-            self.scan = Scan { tree, ..Scan::default() };
+            self.scan = Scan {
+                tree,
+                ..Scan::default()
+            };
         }
         Ok(self.outbox.send(answer)?)
     }
 
     /// Takes note of who was here. The session is over; what fails now changes nothing.
     fn say_goodbye(&self) {
-        let Place::There(local) = &self.place else { return };
+        let Place::There(local) = &self.place else {
+            return;
+        };
         if let Some(state) = local.state.as_ref().filter(|_| self.writes()) {
             let machine = Machine {
                 id: self.hello.machine_id.chars().take(64).collect(),

@@ -21,9 +21,17 @@ pub struct Head {
 
 impl Head {
     fn params(&self) -> Result<Params, PeerError> {
-        let params = Params { block_bytes: self.block_bytes, strong_bytes: self.strong_bytes, key: self.key };
+        let params = Params {
+            block_bytes: self.block_bytes,
+            strong_bytes: self.strong_bytes,
+            key: self.key,
+        };
         match params.check(self.basis_bytes) {
-            Ok(()) if params.signature_bytes(self.basis_bytes) <= limits::SIGNATURE_BYTES as u64 => Ok(params),
+            Ok(())
+                if params.signature_bytes(self.basis_bytes) <= limits::SIGNATURE_BYTES as u64 =>
+            {
+                Ok(params)
+            }
             _ => Err(malformed()),
         }
     }
@@ -57,7 +65,11 @@ impl Partial {
     /// # Errors
     /// No signature can have this head.
     pub fn new(head: Head) -> Result<Self, PeerError> {
-        Ok(Self { params: head.params()?, head, encoded: Vec::new() })
+        Ok(Self {
+            params: head.params()?,
+            head,
+            encoded: Vec::new(),
+        })
     }
 
     /// Takes the next part.

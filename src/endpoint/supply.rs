@@ -62,7 +62,12 @@ impl<'a> Supplier<'a> {
     /// A supplier from `root` to `outbox`.
     #[must_use]
     pub fn new(root: &'a Root, outbox: &'a Outbox, counters: &'a Supplied) -> Self {
-        Self { root, outbox, counters, buffer: vec![0; limits::DATA_BYTES] }
+        Self {
+            root,
+            outbox,
+            counters,
+            buffer: vec![0; limits::DATA_BYTES],
+        }
     }
 
     /// Sends one file, as a delta if there is a signature of the receiver's basis. Returns whether it was
@@ -82,9 +87,14 @@ impl<'a> Supplier<'a> {
     }
 
     fn try_send(&mut self, item: &Item, basis: Option<&Signature>) -> Result<(), Trouble> {
-        let (mut file, before) = self.root.open_file(&item.path).map_err(|e| Trouble::Changed(e.to_string()))?;
+        let (mut file, before) = self
+            .root
+            .open_file(&item.path)
+            .map_err(|e| Trouble::Changed(e.to_string()))?;
         if item.seen.is_some_and(|seen| !before.untouched_since(&seen)) {
-            return Err(Trouble::Changed("it changed since it was scanned".to_owned()));
+            return Err(Trouble::Changed(
+                "it changed since it was scanned".to_owned(),
+            ));
         }
         match basis {
             _ if before.size <= frame::WHOLE_CONTENT_BYTES as u64 && item.skip_bytes == 0 => {
@@ -101,28 +111,48 @@ impl<'a> Supplier<'a> {
     fn send_small(&mut self, item: &Item, file: &mut File, before: &Stat) -> Result<(), Trouble> {
         let mut content = Vec::with_capacity(usize::try_from(before.size).unwrap_or(0) + 1);
         let limit = frame::WHOLE_CONTENT_BYTES as u64 + 1;
-        file.by_ref().take(limit).read_to_end(&mut content).map_err(|e| Trouble::Changed(e.to_string()))?;
+        file.by_ref()
+            .take(limit)
+            .read_to_end(&mut content)
+            .map_err(|e| Trouble::Changed(e.to_string()))?;
         if content.len() as u64 != before.size {
             return Err(Trouble::Changed("it changed while it was read".to_owned()));
         }
         self.check_unmoved(item, before)?;
-        self.counters.literal_bytes.fetch_add(before.size, Ordering::Relaxed);
-        Ok(self.outbox.send(Message::Whole { id: item.id, content })?)
+        self.counters
+            .literal_bytes
+            .fetch_add(before.size, Ordering::Relaxed);
+        Ok(self.outbox.send(Message::Whole {
+            id: item.id,
+            content,
+        })?)
     }
 
     fn send_whole(&mut self, item: &Item, file: &mut File) -> Result<(), Trouble> {
         use std::io::{Seek, SeekFrom};
-        file.seek(SeekFrom::Start(item.skip_bytes)).map_err(|e| Trouble::Changed(e.to_string()))?;
+        file.seek(SeekFrom::Start(item.skip_bytes))
+            .map_err(|e| Trouble::Changed(e.to_string()))?;
         self.outbox.send(Control::Start { id: item.id })?;
         loop {
-            let read = file.read(&mut self.buffer).map_err(|e| Trouble::Changed(e.to_string()))?;
-            let Some(bytes) = self.buffer.get(..read).filter(|b| !b.is_empty()) else { return Ok(()) };
-            self.counters.literal_bytes.fetch_add(read as u64, Ordering::Relaxed);
+            let read = file
+                .read(&mut self.buffer)
+                .map_err(|e| Trouble::Changed(e.to_string()))?;
+            let Some(bytes) = self.buffer.get(..read).filter(|b| !b.is_empty()) else {
+                return Ok(());
+            };
+            self.counters
+                .literal_bytes
+                .fetch_add(read as u64, Ordering::Relaxed);
             self.outbox.send(Message::Data(bytes.to_vec()))?;
         }
     }
 
-    fn send_delta(&mut self, item: &Item, file: &mut File, basis: &Signature) -> Result<(), Trouble> {
+    fn send_delta(
+        &mut self,
+        item: &Item,
+        file: &mut File,
+        basis: &Signature,
+    ) -> Result<(), Trouble> {
         self.outbox.send(Control::Start { id: item.id })?;
         let (outbox, counters) = (self.outbox, self.counters);
         let mut sink = |op: Op<'_>| match op {
@@ -131,14 +161,20 @@ impl<'a> Supplier<'a> {
                 outbox.send(Control::Copy { offset, len })
             }
             Op::Literal(bytes) => {
-                counters.literal_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                counters
+                    .literal_bytes
+                    .fetch_add(bytes.len() as u64, Ordering::Relaxed);
                 outbox.send(Message::Data(bytes.to_vec()))
             }
         };
         let mut differ = Differ::new(basis);
         loop {
-            let read = file.read(&mut self.buffer).map_err(|e| Trouble::Changed(e.to_string()))?;
-            let Some(bytes) = self.buffer.get(..read).filter(|b| !b.is_empty()) else { break };
+            let read = file
+                .read(&mut self.buffer)
+                .map_err(|e| Trouble::Changed(e.to_string()))?;
+            let Some(bytes) = self.buffer.get(..read).filter(|b| !b.is_empty()) else {
+                break;
+            };
             differ.update(bytes, &mut sink)?;
         }
         differ.finish(&mut sink)?;

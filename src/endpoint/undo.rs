@@ -15,19 +15,32 @@ pub struct Undo {
 
 /// Plans to undo the snapshot `id`, or the newest.
 pub(super) fn plan(local: &Local, id: Option<&str>) -> Result<Undo, ServeError> {
-    let refused = |message: String, hint: &str| ServeError::refused(RefusalKind::Usage, message, hint);
-    let none = || refused("there is no snapshot to go back to".to_owned(), "nothing was changed by rsyn yet");
+    let refused =
+        |message: String, hint: &str| ServeError::refused(RefusalKind::Usage, message, hint);
+    let none = || {
+        refused(
+            "there is no snapshot to go back to".to_owned(),
+            "nothing was changed by rsyn yet",
+        )
+    };
     let id = match id {
         Some(text) => TxnId::parse(text).ok_or_else(|| {
-            refused(format!("there is no snapshot `{}`", text.escape_debug()), "see `rsyn snapshots`")
+            refused(
+                format!("there is no snapshot `{}`", text.escape_debug()),
+                "see `rsyn snapshots`",
+            )
         })?,
         None => {
             let all = transaction::snapshots(&local.root).map_err(LocalError::from)?;
             all.into_iter().next().map(|s| s.id).ok_or_else(none)?
         }
     };
-    let inverse = transaction::inverse(&local.root, &id)
-        .map_err(|e| refused(format!("cannot use the snapshot {id}: {e}"), "see `rsyn snapshots`"))?;
+    let inverse = transaction::inverse(&local.root, &id).map_err(|e| {
+        refused(
+            format!("cannot use the snapshot {id}: {e}"),
+            "see `rsyn snapshots`",
+        )
+    })?;
     Ok(Undo { inverse })
 }
 
@@ -87,6 +100,8 @@ impl Undo {
             consumes: Some(self.inverse.consumes),
             interrupted,
         };
-        transaction::commit(&local.root, lock, staging, request, &mut |id, p| local.remember(id.as_str(), p))
+        transaction::commit(&local.root, lock, staging, request, &mut |id, p| {
+            local.remember(id.as_str(), p)
+        })
     }
 }

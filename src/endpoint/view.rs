@@ -46,27 +46,59 @@ pub struct Telling<'a> {
 /// # Errors
 /// The connection broke.
 pub fn send(outbox: &Outbox, telling: Telling<'_>) -> Result<(), PeerError> {
-    let Telling { tree, tombstones, problems, now, seen, changes } = telling;
+    let Telling {
+        tree,
+        tombstones,
+        problems,
+        now,
+        seen,
+        changes,
+    } = telling;
     let same = seen.is_some_and(|s| s.view == now.view);
     let new_tombstones = seen.is_none_or(|s| s.tombstones != now.tombstones);
     match changes {
-        _ if same => outbox.send(Control::View { kind: ViewKind::Same })?,
+        _ if same => outbox.send(Control::View {
+            kind: ViewKind::Same,
+        })?,
         Some(changes) => {
-            outbox.send(Control::View { kind: ViewKind::Changes })?;
-            batches(changes, |e| e.0.as_bytes().len(), |batch| outbox.send(Control::Entries(batch)))?;
+            outbox.send(Control::View {
+                kind: ViewKind::Changes,
+            })?;
+            batches(
+                changes,
+                |e| e.0.as_bytes().len(),
+                |batch| outbox.send(Control::Entries(batch)),
+            )?;
         }
         None => {
-            outbox.send(Control::View { kind: ViewKind::Listing })?;
-            let entries = tree.entries().iter().map(|e| (e.path.clone(), Some(e.node.clone())));
-            batches(entries, |e| e.0.as_bytes().len(), |batch| outbox.send(Control::Entries(batch)))?;
+            outbox.send(Control::View {
+                kind: ViewKind::Listing,
+            })?;
+            let entries = tree
+                .entries()
+                .iter()
+                .map(|e| (e.path.clone(), Some(e.node.clone())));
+            batches(
+                entries,
+                |e| e.0.as_bytes().len(),
+                |batch| outbox.send(Control::Entries(batch)),
+            )?;
         }
     }
     if new_tombstones {
         let all = tombstones.iter().map(|(path, t)| (path.clone(), t.clone()));
-        batches(all, |t| t.0.as_bytes().len(), |batch| outbox.send(Control::Tombstones(batch)))?;
+        batches(
+            all,
+            |t| t.0.as_bytes().len(),
+            |batch| outbox.send(Control::Tombstones(batch)),
+        )?;
     }
     let told = problems.iter().take(limits::LIST_ITEMS).cloned();
-    batches(told, |p| p.path.len() + p.detail.len(), |batch| outbox.send(Control::Problems(batch)))?;
+    batches(
+        told,
+        |p| p.path.len() + p.detail.len(),
+        |batch| outbox.send(Control::Problems(batch)),
+    )?;
     outbox.send(Control::ViewEnd {
         generation: now.generation,
         view: now.view,
@@ -91,7 +123,11 @@ pub(super) fn batches<T>(
         bytes += size;
         batch.push(item);
     }
-    if batch.is_empty() { Ok(()) } else { send(batch) }
+    if batch.is_empty() {
+        Ok(())
+    } else {
+        send(batch)
+    }
 }
 
 /// Receives a view. `known` is what was seen last: tree and tombstones.
@@ -112,8 +148,20 @@ pub fn receive(inbox: &Inbox, known: (Tree, Tombstones)) -> Result<HubView, Peer
             Control::Entries(batch) => extend_in_order(&mut told, batch)?,
             Control::Tombstones(batch) => tombstones.extend(batch),
             Control::Problems(batch) => problems.extend(batch),
-            Control::ViewEnd { generation, view, tombstones, new_tombstones } => {
-                break (Seen { generation, view, tombstones }, new_tombstones);
+            Control::ViewEnd {
+                generation,
+                view,
+                tombstones,
+                new_tombstones,
+            } => {
+                break (
+                    Seen {
+                        generation,
+                        view,
+                        tombstones,
+                    },
+                    new_tombstones,
+                );
             }
             other => return Err(connection::unexpected(&Message::Control(other), "entries")),
         }
@@ -125,13 +173,25 @@ pub fn receive(inbox: &Inbox, known: (Tree, Tombstones)) -> Result<HubView, Peer
         ViewKind::Listing => Tree::default().with_changes(told),
         ViewKind::Changes | ViewKind::Same => known_tree.with_changes(told),
     };
-    let tombstones = if new_tombstones { tombstones } else { known_tombstones };
+    let tombstones = if new_tombstones {
+        tombstones
+    } else {
+        known_tombstones
+    };
     let told_right = tree.view_digest() == now.view
         && crate::state::hub::tombstones_digest(&tombstones) == now.tombstones;
     if !told_right {
-        return Err(ProtocolError::Malformed { what: "view (its digest is another)" }.into());
+        return Err(ProtocolError::Malformed {
+            what: "view (its digest is another)",
+        }
+        .into());
     }
-    Ok(HubView { tree, tombstones, problems, seen: Some(now) })
+    Ok(HubView {
+        tree,
+        tombstones,
+        problems,
+        seen: Some(now),
+    })
 }
 
 fn extend_in_order(
@@ -141,7 +201,10 @@ fn extend_in_order(
     for entry in batch {
         let in_order = told.last().is_none_or(|(last, _)| *last < entry.0);
         if !in_order || told.len() >= limits::TREE_ENTRIES {
-            return Err(ProtocolError::Malformed { what: "view (order or length)" }.into());
+            return Err(ProtocolError::Malformed {
+                what: "view (order or length)",
+            }
+            .into());
         }
         told.push(entry);
     }

@@ -29,8 +29,13 @@ mod tests {
     #[test]
     fn times_read_well() {
         assert_eq!(rfc3339(1_700_000_000_999), "2023-11-14T22:13:20Z");
-        let cases =
-            [(0, "just now"), (-5, "just now"), (60, "1 min ago"), (7200, "2 h ago"), (90_000, "yesterday")];
+        let cases = [
+            (0, "just now"),
+            (-5, "just now"),
+            (60, "1 min ago"),
+            (7200, "2 h ago"),
+            (90_000, "yesterday"),
+        ];
         for (age, words) in cases {
             assert_eq!(ago(1000, 1000 + age), words);
         }

@@ -39,5 +39,7 @@ impl Payload {
 }
 
 fn damaged() -> StateError {
-    StateError::Damaged { file: "txn/…/plan".to_owned() }
+    StateError::Damaged {
+        file: "txn/…/plan".to_owned(),
+    }
 }

@@ -34,7 +34,10 @@ impl Stderr {
     /// The lines, escaped for a terminal.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn collect(&self, mut from: impl Read) {
@@ -65,7 +68,11 @@ impl Stderr {
 }
 
 fn escape_control(c: char) -> Vec<char> {
-    if c.is_control() && c != '\t' { c.escape_default().collect() } else { vec![c] }
+    if c.is_control() && c != '\t' {
+        c.escape_default().collect()
+    } else {
+        vec![c]
+    }
 }
 
 /// A started process that leads to a hub.
@@ -116,8 +123,13 @@ impl Drop for Process {
 fn start(mut command: std::process::Command, is_network: bool) -> Result<Transport, StartError> {
     use std::process::Stdio;
     let program = command.get_program().to_string_lossy().into_owned();
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|source| StartError { program, source })?;
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .map_err(|source| StartError { program, source })?;
     let (stdin, stdout, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let stderr = Stderr::default();
     if let Some(errors) = errors {

@@ -6,8 +6,7 @@ pub const INSTALL_PATH: &str = ".local/bin/rsyn";
 
 /// The command line for the hub's login shell, whichever that is: `sh` finds rsyn on the PATH or where an
 /// install puts it, though a non-interactive login often has neither on its PATH.
-pub const SERVE: &str =
-    r#"sh -c 'PATH="$PATH:$HOME/.local/bin:$HOME/.cargo/bin:/usr/local/bin"; export PATH; exec rsyn serve --stdio'"#;
+pub const SERVE: &str = r#"sh -c 'PATH="$PATH:$HOME/.local/bin:$HOME/.cargo/bin:/usr/local/bin"; export PATH; exec rsyn serve --stdio'"#;
 
 /// Exit code of a shell that did not find the command.
 pub const NOT_FOUND: i32 = 127;

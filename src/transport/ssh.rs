@@ -30,14 +30,21 @@ pub struct SshOptions {
 pub fn with_ssh(host: &Host, options: &SshOptions) -> Result<Transport, StartError> {
     let mut command = Command::new("ssh");
     command.arg("-T");
-    for option in ["RemoteCommand=none", "ClearAllForwardings=yes", "ForwardX11=no", "LogLevel=ERROR"] {
+    for option in [
+        "RemoteCommand=none",
+        "ClearAllForwardings=yes",
+        "ForwardX11=no",
+        "LogLevel=ERROR",
+    ] {
         command.args(["-o", option]);
     }
     if !options.interactive {
         command.args(["-o", "BatchMode=yes"]);
     }
     if let Some(limit) = options.connect_timeout {
-        command.arg("-o").arg(format!("ConnectTimeout={}", limit.as_secs().max(1)));
+        command
+            .arg("-o")
+            .arg(format!("ConnectTimeout={}", limit.as_secs().max(1)));
     }
     if let Some(file) = &options.config_file {
         command.arg("-F").arg(file);
@@ -46,7 +53,10 @@ pub fn with_ssh(host: &Host, options: &SshOptions) -> Result<Transport, StartErr
         command.arg("-p").arg(port.to_string());
     }
     // After `--` ssh takes no option, whatever the host looks like.
-    command.arg("--").arg(host.destination()).arg(&options.remote_command);
+    command
+        .arg("--")
+        .arg(host.destination())
+        .arg(&options.remote_command);
     start(command, true)
 }
 
@@ -54,16 +64,26 @@ pub fn with_ssh(host: &Host, options: &SshOptions) -> Result<Transport, StartErr
 ///
 /// # Errors
 /// It cannot be started, or there are no words.
-pub fn with_command(words: &[String], host: &Host, remote_command: &str) -> Result<Transport, StartError> {
+pub fn with_command(
+    words: &[String],
+    host: &Host,
+    remote_command: &str,
+) -> Result<Transport, StartError> {
     let Some((program, arguments)) = words.split_first() else {
         let source = std::io::Error::other("the command is empty");
-        return Err(StartError { program: "the command of --ssh-command".to_owned(), source });
+        return Err(StartError {
+            program: "the command of --ssh-command".to_owned(),
+            source,
+        });
     };
     let mut command = Command::new(program);
     command.args(arguments);
     if let Some(port) = host.port {
         command.arg("-p").arg(port.to_string());
     }
-    command.arg("--").arg(host.destination()).arg(remote_command);
+    command
+        .arg("--")
+        .arg(host.destination())
+        .arg(remote_command);
     start(command, true)
 }
