@@ -468,7 +468,8 @@ impl Client {
         } = self;
         drop(outbox.send(Control::Bye));
         writer.finish(outbox);
-        drop(process.wait(Duration::from_secs(5)));
+        // One that hangs on is killed with `process`.
+        process.wait(Duration::from_secs(5));
     }
 }
 

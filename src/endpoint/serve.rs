@@ -603,10 +603,7 @@ impl<'a> Session<'a> {
         };
         let (answer, tree) = hub::commit(local, receiving, &order)?;
         if let Some(tree) = tree {
-            self.scan = Scan {
-                tree,
-                ..Scan::default()
-            };
+            self.scan = Scan::of_tree(tree);
         }
         Ok(self.outbox.send(answer)?)
     }

@@ -8,15 +8,15 @@ use crate::protocol::{ProtocolError, limits};
 
 /// What a signature says about itself.
 #[derive(Debug, Clone, Copy)]
-pub struct Head {
+pub(super) struct Head {
     /// Length of the basis in bytes.
-    pub basis_bytes: u64,
+    pub(super) basis_bytes: u64,
     /// Length of a block in bytes.
-    pub block_bytes: u32,
+    pub(super) block_bytes: u32,
     /// Bytes of strong hash per block.
-    pub strong_bytes: u8,
+    pub(super) strong_bytes: u8,
     /// Key of both hashes.
-    pub key: [u8; 32],
+    pub(super) key: [u8; 32],
 }
 
 impl Head {
@@ -41,7 +41,7 @@ impl Head {
 ///
 /// # Errors
 /// The connection broke, or the signature is not what its head says.
-pub fn receive(inbox: &Inbox, head: Head) -> Result<Signature, PeerError> {
+pub(super) fn receive(inbox: &Inbox, head: Head) -> Result<Signature, PeerError> {
     let mut part = Partial::new(head)?;
     loop {
         match inbox.receive()? {
@@ -53,7 +53,7 @@ pub fn receive(inbox: &Inbox, head: Head) -> Result<Signature, PeerError> {
 }
 
 /// A signature of which some parts are here.
-pub struct Partial {
+pub(super) struct Partial {
     head: Head,
     params: Params,
     encoded: Vec<u8>,
@@ -64,7 +64,7 @@ impl Partial {
     ///
     /// # Errors
     /// No signature can have this head.
-    pub fn new(head: Head) -> Result<Self, PeerError> {
+    pub(super) fn new(head: Head) -> Result<Self, PeerError> {
         Ok(Self {
             params: head.params()?,
             head,
@@ -76,7 +76,7 @@ impl Partial {
     ///
     /// # Errors
     /// It is longer than its head says.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<(), PeerError> {
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), PeerError> {
         let len = (self.encoded.len() + bytes.len()) as u64;
         if len > self.params.signature_bytes(self.head.basis_bytes) {
             return Err(malformed());
@@ -89,7 +89,7 @@ impl Partial {
     ///
     /// # Errors
     /// It is not what its head says.
-    pub fn finish(self) -> Result<Signature, PeerError> {
+    pub(super) fn finish(self) -> Result<Signature, PeerError> {
         Signature::parse(self.params, self.head.basis_bytes, self.encoded).map_err(|_| malformed())
     }
 }

@@ -10,7 +10,7 @@ mod walk;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use crate::disk::{Root, Stat};
-use crate::model::{Node, RelPath, Tree};
+use crate::model::{Entry, Node, RelPath, Tree};
 use crate::protocol::message::Problem;
 use crate::state::{Index, Stamp};
 
@@ -82,6 +82,33 @@ pub fn scan(root: &Root, request: &Request<'_>) -> Result<Scan, ScanError> {
 }
 
 impl Scan {
+    /// A tree that is known without having been walked: no stat vouches for its contents.
+    #[must_use]
+    pub fn of_tree(tree: Tree) -> Self {
+        Self {
+            tree,
+            ..Self::default()
+        }
+    }
+
+    /// This scan with some paths changed since. Stats of unchanged files go on to vouch for them.
+    #[must_use]
+    pub fn with_changes(self, changes: impl IntoIterator<Item = (RelPath, Option<Node>)>) -> Self {
+        let tree = self.tree.with_changes(changes);
+        let mut old = self.tree.entries().iter().zip(&self.stamps).peekable();
+        let stamp_of = |entry: &Entry| {
+            while old.next_if(|(e, _)| e.path < entry.path).is_some() {}
+            let (known, stamp) = old.next_if(|(e, _)| e.path == entry.path)?;
+            stamp.filter(|_| known.node == entry.node)
+        };
+        let stamps = tree.entries().iter().map(stamp_of).collect();
+        Self {
+            tree,
+            stamps,
+            ..self
+        }
+    }
+
     /// The index for the next scan.
     #[must_use]
     pub fn index(&self) -> Index {

@@ -1,0 +1,66 @@
+//! Sizes and rates in rsync's units.
+
+/// Not a rate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no rate; write KiB per second (`1000`) or a number with a unit (`1.5m`, `500k`, `2MB`)"
+)]
+pub struct RateError(String);
+
+/// Bytes per second of an rsync `--bwlimit`: a plain number is KiB per second; `k`, `m`, `g` and `KiB` are
+/// powers of 1024, `KB` of 1000, `b` is bytes; 0 is no limit.
+///
+/// # Errors
+/// [`RateError`].
+pub fn parse_rate(text: &str) -> Result<u64, RateError> {
+    let error = || RateError(text.to_owned());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: f64 = number.parse().map_err(|_| error())?;
+    let factor = match unit.to_ascii_lowercase().as_str() {
+        "b" => 1.0,
+        "" | "k" | "kib" => 1024.0,
+        "kb" => 1000.0,
+        "m" | "mib" => 1024.0 * 1024.0,
+        "mb" => 1e6,
+        "g" | "gib" => 1024.0 * 1024.0 * 1024.0,
+        "gb" => 1e9,
+        _ => return Err(error()),
+    };
+    let bytes = number * factor;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked right before"
+    )]
+    if (0.0..1e15).contains(&bytes) {
+        Ok(bytes.round() as u64)
+    } else {
+        Err(error())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_rsyncs() {
+        let cases = [
+            ("0", 0),
+            ("1000", 1_024_000),
+            ("1.5m", 1_572_864),
+            ("500K", 512_000),
+            ("2MB", 2_000_000),
+            ("100b", 100),
+        ];
+        for (text, bytes) in cases {
+            assert_eq!(parse_rate(text), Ok(bytes), "{text}");
+        }
+        for wrong in ["", "-1", "x", "1x", "1..2", "99999999999999g"] {
+            assert!(parse_rate(wrong).is_err(), "{wrong}");
+        }
+    }
+}
