@@ -4,3 +4,4 @@
 
 pub mod disk;
 pub mod model;
+pub mod transaction;

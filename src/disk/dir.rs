@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::error::DiskError;
 use super::file::{NewFile, open_regular, sync_fd, timestamps};
-use super::stat::{FileKind, Stat};
+use super::stat::{FileKind, Identity, Stat};
 use super::{Result, fault};
 use crate::model::Mtime;
 
@@ -105,6 +105,19 @@ impl Dir {
         self.leaf("look at", name)?;
         match fs::statat(self, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(Stat::of(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(self.error("look at", name, e)),
+        }
+    }
+
+    /// Which object stands at `name`; `None` if nothing does.
+    ///
+    /// # Errors
+    /// The failed call, other than for a missing object.
+    pub fn identity(&self, name: &[u8]) -> Result<Option<Identity>> {
+        self.leaf("look at", name)?;
+        match Identity::at(self, name) {
+            Ok(identity) => Ok(Some(identity)),
             Err(Errno::NOENT) => Ok(None),
             Err(e) => Err(self.error("look at", name, e)),
         }
@@ -244,7 +257,7 @@ impl Dir {
     /// # Errors
     /// The failed call.
     pub fn rename_over(&self, name: &[u8], to: &Self, to_name: &[u8]) -> Result<()> {
-        self.rename_with("replace", name, to, to_name, RenameFlags::empty())
+        self.rename_with("overwrite", name, to, to_name, RenameFlags::empty())
     }
 
     /// Lets two objects swap their names in one step.
@@ -327,10 +340,44 @@ impl Dir {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         match fs::openat(self, name, flags, Mode::empty()) {
             Ok(fd) => fs::fchmod(fd, mode),
-            Err(Errno::ACCESS) => set_mode_unreadable(self, name, mode),
+            Err(Errno::ACCESS) => {
+                open_unreadable(self, name).and_then(|fd| chmod_unreadable(&fd, mode))
+            }
             Err(e) => Err(e),
         }
         .map_err(|e| self.error(VERB, name, e))
+    }
+
+    /// Changes all twelve permission bits of the file or directory `name` from `from` to `to`, if it is
+    /// still the object with that inode and has them still. Returns whether it was and had.
+    ///
+    /// # Errors
+    /// The failed call, other than for a missing object.
+    pub fn change_mode(&self, name: &[u8], ino: u64, from: u16, to: u16) -> Result<bool> {
+        const VERB: &str = "change the mode of";
+        self.mutate(VERB, name)?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let (fd, readable) = match fs::openat(self, name, flags, Mode::empty()) {
+            Err(Errno::ACCESS) => (open_unreadable(self, name), false),
+            other => (other, true),
+        };
+        let fd = match fd {
+            Err(Errno::NOENT | Errno::LOOP) => return Ok(false),
+            other => other.map_err(|e| self.error(VERB, name, e))?,
+        };
+        let stat = fs::fstat(&fd).map_err(|e| self.error(VERB, name, e))?;
+        let stat = Stat::of(&stat);
+        if stat.ino != ino || stat.raw_mode & 0o7777 != u32::from(from) {
+            return Ok(false);
+        }
+        let to = Mode::from_raw_mode(to.into());
+        if readable {
+            fs::fchmod(&fd, to)
+        } else {
+            chmod_unreadable(&fd, to)
+        }
+        .map_err(|e| self.error(VERB, name, e))?;
+        Ok(true)
     }
 
     /// Sets the permission bits of the directory itself.
@@ -360,6 +407,22 @@ impl Dir {
     pub fn sync(&self) -> Result<()> {
         fault::before("sync", || self.path.to_vec()).map_err(|e| self.own_error("sync", e))?;
         sync_fd(self).map_err(|e| self.own_error("sync", e))
+    }
+
+    /// Waits until content and attributes of the file `name` are on the disk. A failure is final.
+    ///
+    /// # Errors
+    /// It cannot be opened, or the failed `fsync`.
+    pub fn sync_file(&self, name: &[u8]) -> Result<()> {
+        self.mutate("sync", name)?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = match fs::openat(self, name, flags, Mode::empty()) {
+            // Its owner may not read it, but write.
+            Err(Errno::ACCESS) => fs::openat(self, name, flags | OFlags::WRONLY, Mode::empty()),
+            other => other,
+        };
+        fd.and_then(sync_fd)
+            .map_err(|e| self.error("sync", name, e))
     }
 
     /// Waits until everything on this file system is on the disk. A failure is final.
@@ -420,30 +483,46 @@ fn in_state(path: &[u8]) -> bool {
     path.split(|b| *b == b'/').next() == Some(crate::model::path::STATE_DIR)
 }
 
-/// A handle that cannot read still knows its object: `O_PATH`, then the object by that handle.
+/// A handle that cannot read still knows its object.
 #[cfg(target_os = "linux")]
-fn set_mode_unreadable(dir: &Dir, name: &[u8], mode: Mode) -> rustix::io::Result<()> {
-    use std::os::fd::AsRawFd;
-    let fd = fs::openat(
+fn open_unreadable(dir: &Dir, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+    fs::openat(
         dir,
         name,
         OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
         Mode::empty(),
-    )?;
-    if FileKind::of(fs::FileType::from_raw_mode(fs::fstat(&fd)?.st_mode)) == FileKind::Symlink {
+    )
+}
+
+/// `fchmod` refuses such a handle; its entry below `/proc` is the object itself, not a name of it.
+#[cfg(target_os = "linux")]
+fn chmod_unreadable(fd: &OwnedFd, mode: Mode) -> rustix::io::Result<()> {
+    use std::os::fd::AsRawFd;
+    if FileKind::of(fs::FileType::from_raw_mode(fs::fstat(fd)?.st_mode)) == FileKind::Symlink {
         return Err(Errno::INVAL);
     }
     fs::chmod(format!("/proc/self/fd/{}", fd.as_raw_fd()), mode)
 }
 
+/// What cannot be read can often be written; what allows neither is refused.
 #[cfg(not(target_os = "linux"))]
-fn set_mode_unreadable(dir: &Dir, name: &[u8], mode: Mode) -> rustix::io::Result<()> {
-    fs::chmodat(dir, name, mode, AtFlags::SYMLINK_NOFOLLOW)
+fn open_unreadable(dir: &Dir, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    fs::openat(dir, name, flags, Mode::empty())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn chmod_unreadable(fd: &OwnedFd, mode: Mode) -> rustix::io::Result<()> {
+    fs::fchmod(fd, mode)
 }
 
 #[cfg(target_os = "linux")]
 fn sync_filesystem(dir: &Dir) -> rustix::io::Result<()> {
-    fs::syncfs(dir)
+    if fault::SYNCS {
+        fs::syncfs(dir)
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -602,7 +681,8 @@ mod tests {
         root.top().set_mode(b"f", 0o000).unwrap();
         root.top().set_mode(b"f", 0o640).unwrap();
         assert_eq!(root.top().stat(b"f").unwrap().unwrap().mode, 0o640);
-        set_mode_unreadable(root.top(), b"f", Mode::RUSR).unwrap();
+        let fd = open_unreadable(root.top(), b"f").unwrap();
+        chmod_unreadable(&fd, Mode::RUSR).unwrap();
         assert_eq!(root.top().stat(b"f").unwrap().unwrap().mode, 0o400);
     }
 

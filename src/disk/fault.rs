@@ -2,6 +2,10 @@
 
 use std::io;
 
+/// Whether syncs reach the disk. Unit tests stop calls and processes, never the power, and make so many
+/// syncs that waiting for them would be all they do; `before` is called for each all the same.
+pub(crate) const SYNCS: bool = !cfg!(test);
+
 #[cfg(not(test))]
 #[inline]
 #[expect(clippy::unnecessary_wraps, reason = "the test build refuses here")]

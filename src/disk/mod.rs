@@ -22,7 +22,7 @@ pub use file::NewFile;
 pub use lock::{Holder, Lock, LockError};
 pub use root::Root;
 pub use space::Space;
-pub use stat::{FileKind, Stat};
+pub use stat::{FileKind, Identity, Stat};
 
 /// What every call of this room returns.
-pub type Result<T> = std::result::Result<T, DiskError>;
+pub type Result<T, E = DiskError> = std::result::Result<T, E>;

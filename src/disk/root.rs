@@ -146,6 +146,17 @@ impl Root {
             .clear();
     }
 
+    /// Forgets the cached handles of `path` and what is below it, for when that directory moves.
+    pub fn forget_below(&self, path: &RelPath) {
+        let top = path.as_bytes();
+        let is_below = |p: &[u8]| {
+            p.strip_prefix(top)
+                .is_some_and(|r| r.first().is_none_or(|b| *b == b'/'))
+        };
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.retain(|(cached, _)| !is_below(cached));
+    }
+
     fn cached(&self, path: &[u8]) -> Result<Arc<Dir>> {
         if let Some(dir) = self.look_up(path) {
             return Ok(dir);

@@ -1,5 +1,8 @@
 //! [`Stat`]: what the system says about an object without following it.
 
+use std::os::fd::AsFd;
+
+use rustix::fs::AtFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Mtime;
@@ -86,6 +89,61 @@ impl Stat {
         self.same_object(earlier)
             && (self.size, self.mtime, self.ctime, self.raw_mode)
                 == (earlier.size, earlier.mtime, earlier.ctime, earlier.raw_mode)
+    }
+}
+
+/// Which object a name stands for, told apart even from a later one that got the same inode number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// File system.
+    pub dev: u64,
+    /// Inode on it.
+    pub ino: u64,
+    /// When the object was made; `None` where the file system does not tell.
+    pub born: Option<Mtime>,
+    /// Last change of content or attributes; a rename is one.
+    pub ctime: Mtime,
+}
+
+impl Identity {
+    /// Whether both are the same object, whatever happened to it in between.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        (self.dev, self.ino, self.born) == (other.dev, other.ino, other.born)
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(super) fn at(fd: impl AsFd, name: &[u8]) -> rustix::io::Result<Self> {
+        use rustix::fs::{StatxFlags, makedev, statx};
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
+        let wanted = StatxFlags::INO | StatxFlags::CTIME | StatxFlags::BTIME;
+        let x = statx(fd, name, flags, wanted)?;
+        let has_birth = x.stx_mask & StatxFlags::BTIME.bits() != 0;
+        let time = |t: &rustix::fs::StatxTimestamp| Mtime {
+            secs: t.tv_sec,
+            nanos: t.tv_nsec,
+        };
+        Ok(Self {
+            dev: makedev(x.stx_dev_major, x.stx_dev_minor),
+            ino: x.stx_ino,
+            born: has_birth.then(|| time(&x.stx_btime)),
+            ctime: time(&x.stx_ctime),
+        })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn at(fd: impl AsFd, name: &[u8]) -> rustix::io::Result<Self> {
+        let stat = match name {
+            [] => rustix::fs::fstat(fd)?,
+            _ => rustix::fs::statat(fd, name, AtFlags::SYMLINK_NOFOLLOW)?,
+        };
+        let stat = Stat::of(&stat);
+        Ok(Self {
+            dev: stat.dev,
+            ino: stat.ino,
+            born: None,
+            ctime: stat.ctime,
+        })
     }
 }
 

@@ -1,0 +1,185 @@
+//! The moves: the only code that changes the user's tree (with `undo` and `settle`, which take it back).
+//!
+//! Each object that is displaced is looked at right afterwards; one that is not what the plan saw ends
+//! the transaction. Nothing here waits for the disk. One thread.
+
+use crate::disk::{Dir, DiskError, Stat};
+use crate::model::{Mtime, Node};
+
+use super::content;
+use super::error::CommitError;
+use super::journal::{Action, Before, Planned, Step, old_name};
+use super::order::bits;
+use super::place::{place, swap};
+use super::work::{Touched, Work};
+
+/// A displaced file up to this size is read again.
+const REREAD_MAX_BYTES: u64 = 16 << 20;
+/// A displaced file with an mtime as young as this is read again: a second edit in the same tick of the
+/// clock would not show.
+const YOUNG_SECS: i64 = 2;
+
+/// What was done.
+#[derive(Debug, Default)]
+pub(super) struct Applied {
+    pub(super) touched: Touched,
+    /// Changes whose directory had to stay, because something unplanned is inside.
+    pub(super) kept: Vec<u32>,
+}
+
+/// Where it stopped, and why.
+#[derive(Debug)]
+pub(super) struct Stopped {
+    /// Steps that may have been done, counted from the first.
+    pub(super) tried: usize,
+    pub(super) cause: CommitError,
+}
+
+/// Carries out all steps. `now` is the time of the file system's own clock.
+pub(super) fn apply(
+    work: &Work<'_>,
+    now: Mtime,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<Applied, Stopped> {
+    let mut apply = Apply {
+        work,
+        young: now.secs.saturating_sub(YOUNG_SECS),
+        done: Applied::default(),
+    };
+    for (n, step) in work.plan.body.steps.iter().enumerate() {
+        if interrupted() {
+            return Err(Stopped {
+                tried: n,
+                cause: CommitError::Interrupted,
+            });
+        }
+        apply.step(step).map_err(|cause| Stopped {
+            tried: n + 1,
+            cause,
+        })?;
+    }
+    Ok(apply.done)
+}
+
+struct Apply<'a> {
+    work: &'a Work<'a>,
+    /// From this second on an mtime is young.
+    young: i64,
+    done: Applied,
+}
+
+impl Apply<'_> {
+    fn step(&mut self, step: &Step) -> Result<(), CommitError> {
+        let Some(change) = self.work.plan.change(step) else {
+            return Ok(());
+        };
+        let done = self.work.root.parent(&change.path).and_then(|parent| {
+            if !matches!(step.action, Action::Mode { .. }) {
+                self.done.touched.add(&change.path, &parent);
+            }
+            match step.action {
+                Action::Place => self.place(change, &parent),
+                Action::Exchange => self.exchange(change, &parent),
+                Action::Displace => self.displace(step.change, change, &parent),
+                Action::Mode { from, to } => {
+                    parent.change_mode(change.path.name(), change.mode_ino(), from, to)
+                }
+            }
+        });
+        match done {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(stale(change)),
+            Err(e) if e.is_no_directory() || e.is_taken() => Err(stale(change)),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn place(&self, change: &Planned, parent: &Dir) -> Result<bool, DiskError> {
+        let Some((_, name)) = change.staged() else {
+            return Ok(false);
+        };
+        place(self.work.new, &name, parent, change.path.name())?;
+        Ok(true)
+    }
+
+    fn exchange(&self, change: &Planned, parent: &Dir) -> Result<bool, DiskError> {
+        let (Some((_, name)), Some(before)) = (change.staged(), &change.before) else {
+            return Ok(false);
+        };
+        if before.node.is_dir() && !parent.open_dir(change.path.name())?.is_empty()? {
+            return Ok(false);
+        }
+        swap(self.work.new, &name, parent, change.path.name())?;
+        self.work.root.forget_below(&change.path);
+        self.is_as_seen(self.work.new, &name, before)
+    }
+
+    /// A directory that holds something unplanned stays: what is inside is not ours to move.
+    fn displace(&mut self, index: u32, change: &Planned, parent: &Dir) -> Result<bool, DiskError> {
+        let Some(before) = &change.before else {
+            return Ok(false);
+        };
+        let (name, aside) = (change.path.name(), old_name(index));
+        if before.node.is_dir() && !parent.open_dir(name)?.is_empty()? {
+            return self.keep(index, before, parent, name);
+        }
+        place(parent, name, self.work.old, &aside)?;
+        self.work.root.forget_below(&change.path);
+        if before.node.is_dir() && !self.work.old.open_dir(&aside)?.is_empty()? {
+            // RACE: something came in between the two looks.
+            place(self.work.old, &aside, parent, name)?;
+            return self.keep(index, before, parent, name);
+        }
+        self.is_as_seen(self.work.old, &aside, before)
+    }
+
+    fn keep(
+        &mut self,
+        index: u32,
+        before: &Before,
+        parent: &Dir,
+        name: &[u8],
+    ) -> Result<bool, DiskError> {
+        self.done.kept.push(index);
+        if let Some(stat) = parent
+            .stat(name)?
+            .filter(|stat| stat.same_object(&before.stat))
+        {
+            // It may have been opened up to be emptied.
+            if bits(&stat) != bits(&before.stat) {
+                parent.change_mode(name, stat.ino, bits(&stat), bits(&before.stat))?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a displaced object is the one that the plan saw, with the same content. Its ctime says
+    /// nothing: the move itself sets it.
+    fn is_as_seen(&self, dir: &Dir, name: &[u8], before: &Before) -> Result<bool, DiskError> {
+        let Some(stat) = dir.stat(name)? else {
+            return Ok(false);
+        };
+        if !looks_as_seen(&stat, &before.stat) {
+            return Ok(false);
+        }
+        let young = stat.mtime.secs >= self.young || stat.ctime.secs < stat.mtime.secs;
+        match before.node {
+            Node::File { .. } if stat.size > REREAD_MAX_BYTES && !young => Ok(true),
+            _ => content::still_has_content(dir, name, &before.node),
+        }
+    }
+}
+
+/// Whether an object has kept what a move leaves alone. Of a directory the inode alone: its own fields
+/// change with its children.
+pub(super) fn looks_as_seen(stat: &Stat, seen: &Stat) -> bool {
+    stat.same_object(seen)
+        && (stat.kind == crate::disk::FileKind::Dir
+            || (stat.size, stat.mtime, stat.raw_mode) == (seen.size, seen.mtime, seen.raw_mode))
+}
+
+fn stale(change: &Planned) -> CommitError {
+    CommitError::Stale {
+        paths: vec![change.path.clone()],
+    }
+}

@@ -1,0 +1,278 @@
+//! The protocol: prepare, move, decide, finish. `docs/safety.md`, section 6.1, steps 5 to 12.
+
+use crate::disk::{DiskError, Lock, Root};
+use crate::model::{Mtime, RelPath};
+
+use super::apply::{apply, looks_as_seen};
+use super::error::{CommitError, Finish};
+use super::finish::finish_forward;
+use super::journal::{
+    Action, Body, COMMITTED, Head, PREPARED, Plan, Planned, TxnId, old_name, read_head,
+    write_committed, write_plan,
+};
+use super::stage::{Inner, Staging};
+use super::undo::undo;
+use super::work::Work;
+use super::{Change, Label, check, order, recover};
+
+/// What shall be done, and how.
+pub struct Request<'a> {
+    /// In any order, each path once.
+    pub changes: Vec<Change>,
+    /// Handed to `finish` after the decision, also after a crash.
+    pub payload: Vec<u8>,
+    /// Who and why.
+    pub label: Label,
+    /// Whether what is displaced becomes a snapshot; else it is deleted after the decision.
+    pub keep_snapshot: bool,
+    /// The snapshot that is taken back, see [`super::Inverse`]; it ends with this transaction.
+    pub consumes: Option<TxnId>,
+    /// Asked between moves; once it says yes before the decision, everything is taken back.
+    pub interrupted: &'a dyn Fn() -> bool,
+}
+
+/// What a transaction has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// Its name.
+    pub txn_id: TxnId,
+    /// How many objects were replaced or removed.
+    pub displaced: usize,
+    /// Directories that were to go and hold something that was not planned.
+    pub kept_dirs: Vec<RelPath>,
+    /// Replaced or removed files that a program still wrote into afterwards: those bytes are in the
+    /// snapshot only.
+    pub late_writes: Vec<RelPath>,
+    /// Where the old versions are, if they are kept.
+    pub snapshot: Option<TxnId>,
+}
+
+/// Changes the tree as a whole, or not at all.
+///
+/// When it returns `Ok`, a power cut changes nothing any more. `finish` is called once in this time,
+/// after the decision; see [`Finish`].
+///
+/// # Errors
+/// See [`CommitError`]: each variant says in which state the tree is.
+pub fn commit(
+    root: &Root,
+    lock: &Lock,
+    staging: Staging,
+    request: Request<'_>,
+    finish: Finish<'_>,
+) -> Result<Committed, CommitError> {
+    if !lock.is_exclusive() {
+        return Err(CommitError::NotLocked);
+    }
+    let Staging { inner } = staging;
+    let inner = &*inner;
+    if recover::pending(root)?.is_some() {
+        return Err(CommitError::RecoveryPending);
+    }
+    if request.changes.is_empty() {
+        return nothing_to_move(inner, &request, finish);
+    }
+    inner.sync()?;
+    root.forget_handles();
+    let interrupted = request.interrupted;
+    let plan = make_plan(root, inner, request)?;
+    let now = prepare(inner, &plan)?;
+    let work = Work {
+        root,
+        home: &inner.home,
+        new: &inner.new,
+        old: &inner.old,
+        plan: &plan,
+    };
+    let kept = carry_out(&work, inner, now, interrupted)?;
+    finish_forward(&inner.area, &inner.id, &plan, finish).map_err(|cause| {
+        CommitError::Unfinished {
+            id: inner.id.clone(),
+            cause,
+        }
+    })?;
+    let committed = report(&work, &kept);
+    // Best effort: the next recovery empties it, too.
+    drop(inner.area.empty_trash());
+    Ok(committed)
+}
+
+/// The trees agree already; only that is to be remembered.
+fn nothing_to_move(
+    inner: &Inner,
+    request: &Request<'_>,
+    finish: Finish<'_>,
+) -> Result<Committed, CommitError> {
+    finish(&inner.id, &request.payload).map_err(|cause| CommitError::Unfinished {
+        id: inner.id.clone(),
+        cause,
+    })?;
+    Ok(Committed {
+        txn_id: inner.id.clone(),
+        displaced: 0,
+        kept_dirs: Vec::new(),
+        late_writes: Vec::new(),
+        snapshot: None,
+    })
+}
+
+fn make_plan(root: &Root, inner: &Inner, request: Request<'_>) -> Result<Plan, CommitError> {
+    let changes = check::check(root, request.changes, &inner.objects())?;
+    let displaced = |change: &Planned| match (&change.before, &change.after) {
+        (Some(before), None) => before.node.size(),
+        (Some(before), Some(after)) if after.staged.is_some() => before.node.size(),
+        _ => 0,
+    };
+    let head = Head {
+        id: inner.id.clone(),
+        seq: next_seq(inner)?,
+        label: request.label,
+        changes: changes.len() as u64,
+        displaced_bytes: changes.iter().map(displaced).sum(),
+        keep: request.keep_snapshot,
+        consumes: request.consumes,
+    };
+    let steps = order::order(&changes);
+    Ok(Plan {
+        head,
+        body: Body {
+            changes,
+            steps,
+            payload: request.payload,
+        },
+    })
+}
+
+/// One more than that of any snapshot that is still there.
+fn next_seq(inner: &Inner) -> Result<u64, DiskError> {
+    let mut last = 0;
+    for entry in inner.area.snap.list()? {
+        if let Ok(head) = read_head(&inner.area.snap.open_dir(&entry.name)?) {
+            last = last.max(head.seq);
+        }
+    }
+    Ok(last + 1)
+}
+
+/// Makes the intention durable. Returns the time by the clock of the file system.
+fn prepare(inner: &Inner, plan: &Plan) -> Result<Mtime, DiskError> {
+    write_plan(&inner.home, plan)?;
+    // ORDER: the marker says that the plan is whole, so it comes after it; and no move comes before the
+    // marker is durable, or a power cut could leave moves that nothing undoes.
+    let marker = inner.home.create_file(PREPARED)?;
+    marker.sync()?;
+    inner.home.sync()?;
+    inner.area.txn.sync()?;
+    inner.area.state.sync()?;
+    Ok(marker.stat()?.mtime)
+}
+
+/// Moves, syncs, decides; or takes everything back. Returns the directories that had to stay.
+fn carry_out(
+    work: &Work<'_>,
+    inner: &Inner,
+    now: Mtime,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<Vec<u32>, CommitError> {
+    inner.hand_over();
+    let all = work.plan.body.steps.len();
+    let applied = apply(work, now, interrupted)
+        .map_err(|stopped| take_back(work, inner, stopped.tried, stopped.cause))?;
+    applied
+        .touched
+        .sync(work)
+        .map_err(|cause| take_back(work, inner, all, cause))?;
+    if interrupted() {
+        return Err(take_back(work, inner, all, CommitError::Interrupted));
+    }
+    match write_committed(work.home, &applied.kept) {
+        Ok(()) => Ok(applied.kept),
+        Err(cause) => Err(withdraw(work, inner, cause)),
+    }
+}
+
+/// The decision could not be written for certain: it must be certainly gone before the moves are taken
+/// back, or a power cut could leave a decided transaction with the old tree.
+fn withdraw(work: &Work<'_>, inner: &Inner, cause: DiskError) -> CommitError {
+    let gone = match work.home.remove_file(COMMITTED) {
+        Err(e) if e.is_missing() => work.home.sync(),
+        Err(e) => Err(e),
+        Ok(()) => work.home.sync(),
+    };
+    match gone {
+        Ok(()) => take_back(work, inner, work.plan.body.steps.len(), cause.into()),
+        Err(undo) => CommitError::Unsettled {
+            cause: Box::new(cause.into()),
+            undo,
+        },
+    }
+}
+
+fn take_back(work: &Work<'_>, inner: &Inner, tried: usize, cause: CommitError) -> CommitError {
+    let cause = Box::new(cause);
+    let undone = undo(work, tried).and_then(|attention| {
+        end_undone(work)?;
+        Ok(attention)
+    });
+    match undone {
+        Err(undo) => CommitError::Unsettled { cause, undo },
+        Ok(attention) => {
+            inner.take_over();
+            // Best effort: a transaction that is not prepared is taken away by the next recovery.
+            drop(inner.give_up());
+            if attention.is_empty() {
+                *cause
+            } else {
+                CommitError::Attention { cause, attention }
+            }
+        }
+    }
+}
+
+/// The tree is as it was, durably: from here on recovery has nothing to undo.
+pub(super) fn end_undone(work: &Work<'_>) -> Result<(), DiskError> {
+    work.home.remove_file(PREPARED)?;
+    work.home.sync()
+}
+
+fn report(work: &Work<'_>, kept: &[u32]) -> Committed {
+    let Plan { head, body } = work.plan;
+    let path = |index: &u32| body.changes.get(*index as usize).map(|c| c.path.clone());
+    let moves = |a: &Action| matches!(a, Action::Exchange | Action::Displace);
+    let displaced = body.steps.iter().filter(|step| moves(&step.action)).count();
+    Committed {
+        txn_id: head.id.clone(),
+        displaced: displaced - kept.len(),
+        kept_dirs: kept.iter().filter_map(path).collect(),
+        late_writes: late_writes(work, kept),
+        snapshot: head.keep.then(|| head.id.clone()),
+    }
+}
+
+/// Displaced objects that do not look as they did when the plan was written. An object that cannot be
+/// looked at is not reported: this is information, the bytes are safe either way.
+pub(super) fn late_writes(work: &Work<'_>, kept: &[u32]) -> Vec<RelPath> {
+    let mut late = Vec::new();
+    for step in &work.plan.body.steps {
+        let Some(change) = work.plan.change(step) else {
+            continue;
+        };
+        let Some(before) = &change.before else {
+            continue;
+        };
+        let (dir, name) = match (step.action, change.staged()) {
+            (Action::Displace, _) if !kept.contains(&step.change) => {
+                (work.old, old_name(step.change))
+            }
+            (Action::Exchange, Some((_, name))) => (work.new, name),
+            _ => continue,
+        };
+        if let Ok(Some(stat)) = dir.stat(&name)
+            && !looks_as_seen(&stat, &before.stat)
+        {
+            late.push(change.path.clone());
+        }
+    }
+    late.sort();
+    late
+}

@@ -1,0 +1,56 @@
+//! Reads content back and compares it with what the plan says.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use crate::disk::{Dir, DiskError, Result};
+use crate::model::{Digest, Node};
+
+/// How much is read at once.
+pub(super) const CHUNK_BYTES: usize = 256 * 1024;
+
+const SMALL_CHUNK_BYTES: usize = 16 * 1024;
+
+/// Whether the object `name` has the content of `node`: its bytes, its target; of a directory, nothing.
+pub(super) fn has_content(dir: &Dir, name: &[u8], node: &Node) -> Result<bool> {
+    match node {
+        Node::File { digest, size, .. } => {
+            let (file, stat) = dir.open_file(name)?;
+            Ok(stat.size == *size
+                && hash(&file).map_err(|e| dir.error("read", name, e))? == *digest)
+        }
+        Node::Symlink { target, .. } => Ok(*dir.read_link(name)? == **target),
+        Node::Dir { .. } => Ok(dir.open_dir(name)?.is_empty()?),
+        Node::Skipped(_) => Ok(false),
+    }
+}
+
+/// As [`has_content`], and `false` also if the object is gone or of another kind by now.
+pub(super) fn still_has_content(dir: &Dir, name: &[u8], node: &Node) -> Result<bool> {
+    match has_content(dir, name, node) {
+        Err(e) if is_another_object(&e) => Ok(false),
+        other => other,
+    }
+}
+
+fn is_another_object(e: &DiskError) -> bool {
+    e.is_no_directory() || e.kind() == io::ErrorKind::InvalidInput
+}
+
+/// Digest of the whole rest of a file.
+pub(super) fn hash(mut file: &File) -> io::Result<Digest> {
+    let mut hasher = blake3::Hasher::new();
+    // A small file needs no large buffer.
+    let mut chunk = vec![0; SMALL_CHUNK_BYTES];
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => return Ok(hasher.finalize().into()),
+            Ok(len) => {
+                hasher.update(&chunk[..len]);
+                chunk.resize(CHUNK_BYTES, 0);
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Changes a tree as a whole or not at all, and takes it back.
+//!
+//! New content is staged and verified inside the state directory ([`Staging`]); [`commit`] then
+//! writes a journal, moves every object into place by renames that displace nothing unseen, and
+//! decides with one marker file. A crash before the marker is undone by [`recover()`], one after it is
+//! finished. What was displaced stays as a snapshot, from which [`inverse`] makes an ordinary
+//! transaction. `docs/safety.md`, sections 5 to 7, is the design.
+//! Left to others: which changes to make, where their content comes from, what the base remembers.
+
+mod apply;
+mod area;
+mod check;
+mod commit;
+mod content;
+mod error;
+mod finish;
+mod journal;
+mod order;
+mod partial;
+mod place;
+mod recover;
+mod rollback;
+mod settle;
+mod snapshot;
+mod stage;
+mod staged_file;
+#[cfg(test)]
+mod tests;
+mod undo;
+mod work;
+
+use serde::{Deserialize, Serialize};
+
+use crate::disk::Stat;
+use crate::model::{Node, RelPath};
+
+pub use commit::{Committed, Request, commit};
+pub use error::{Attention, CommitError, Finish, StageError, Why};
+pub use journal::{Damage, TxnId};
+pub use partial::{PartialLimits, prune_partial};
+pub use recover::{PendingKind, Recovery, pending, recover};
+pub use rollback::{Inverse, inverse};
+pub use snapshot::{Kept, Preimage, Pruned, SnapshotInfo, preimage, prune, snapshots};
+pub use stage::Staging;
+pub use staged_file::StagedFile;
+
+/// One path, and what shall stand there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Where.
+    pub path: RelPath,
+    /// What must stand there now; `None`: nothing.
+    pub old: Option<Expected>,
+    /// What shall stand there; `None`: nothing.
+    pub new: Option<NewNode>,
+}
+
+/// A precondition: what the plan was made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// Kind, content, permission bits or target. The mtime is no part of it.
+    pub node: Node,
+    /// The `lstat` of the scan that read `node`. If it still holds, the content is not read again.
+    pub seen: Option<Stat>,
+}
+
+/// What shall stand at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewNode {
+    /// Kind, content, permission bits, mtime, target.
+    pub node: Node,
+    /// The staged object; `None` if the object that is there only gets other permission bits.
+    pub slot: Option<u32>,
+}
+
+/// Who made a transaction and what for. For people; nothing is decided by it but retention.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Label {
+    /// `pull`, `push`, `rollback`.
+    pub verb: String,
+    /// The other side.
+    pub peer: String,
+    /// The machine that asked for it.
+    pub machine: String,
+    /// When, seconds since 1970.
+    pub when: i64,
+}

@@ -1,0 +1,119 @@
+//! Content of interrupted transfers, by digest, for the next attempt: `partial/<digest>`.
+//!
+//! A file here holds the beginning, or all, of the content that its name tells. Nothing here is
+//! believed before the whole content has been hashed.
+
+use crate::disk::{Dir, FileKind, NewFile, Result, Root, Stat};
+use crate::model::Digest;
+
+use super::area::Area;
+
+/// How much of interrupted transfers is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartialLimits {
+    /// Older remains go.
+    pub max_age_secs: i64,
+    /// The oldest go until the rest fits.
+    pub max_bytes: u64,
+}
+
+impl Default for PartialLimits {
+    fn default() -> Self {
+        Self {
+            max_age_secs: 7 * 24 * 3600,
+            max_bytes: 4 << 30,
+        }
+    }
+}
+
+/// Removes what is too old or too much at the time `now` (seconds since 1970). Returns the bytes freed.
+///
+/// # Errors
+/// The first failed call.
+pub fn prune_partial(root: &Root, limits: PartialLimits, now: i64) -> Result<u64> {
+    let partial = Area::open(root)?.partial;
+    let mut remains = Vec::new();
+    for entry in partial.list()? {
+        if let Some(stat) = partial.stat(&entry.name)? {
+            remains.push((stat, entry.name));
+        }
+    }
+    // The mtime is that of the content; the ctime says when it came here.
+    remains.sort_by_key(|(stat, _)| std::cmp::Reverse(stat.ctime));
+    let (mut kept, mut freed) = (0u64, 0u64);
+    for (stat, name) in remains {
+        let too_old = now.saturating_sub(stat.ctime.secs) > limits.max_age_secs;
+        if too_old || kept.saturating_add(stat.size) > limits.max_bytes {
+            partial.remove_file(&name)?;
+            freed += stat.size;
+        } else {
+            kept += stat.size;
+        }
+    }
+    Ok(freed)
+}
+
+/// How many bytes are there of the content with this digest.
+pub(super) fn len(partial: &Dir, digest: Digest) -> Result<Option<u64>> {
+    Ok(partial
+        .stat(&name_of(digest))?
+        .filter(is_usable)
+        .map(|stat| stat.size))
+}
+
+/// Moves the remains of a content of `size` bytes to `new/<name>` and opens them for writing.
+pub(super) fn take(
+    partial: &Dir,
+    digest: Digest,
+    size: u64,
+    new: &Dir,
+    name: &[u8],
+) -> Result<Option<NewFile>> {
+    let fits = |stat: &Stat| is_usable(stat) && stat.size <= size;
+    if !partial.stat(&name_of(digest))?.as_ref().is_some_and(fits) {
+        return Ok(None);
+    }
+    match partial.rename_noreplace(&name_of(digest), new, name) {
+        // Another process was faster.
+        Err(e) if e.is_missing() => return Ok(None),
+        other => other?,
+    }
+    new.set_mode(name, 0o600)?;
+    new.reopen_file(name).map(Some)
+}
+
+/// Moves all staged files of a given-up transaction to the remains. Only for a `new/` in which every
+/// object is known to be ours.
+pub(super) fn salvage(new: &Dir, partial: &Dir) -> Result<()> {
+    for entry in new.list()? {
+        let Some(digest) = digest_of(&entry.name) else {
+            continue;
+        };
+        let Some(stat) = new.stat(&entry.name)?.filter(is_usable) else {
+            continue;
+        };
+        match partial.stat(&name_of(digest))? {
+            None => new.rename_noreplace(&entry.name, partial, &name_of(digest))?,
+            Some(there) if there.size < stat.size => {
+                new.rename_over(&entry.name, partial, &name_of(digest))?;
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// A file with a second name is somebody's: of a snapshot, or of the tree. It is not ours to write.
+fn is_usable(stat: &Stat) -> bool {
+    stat.kind == FileKind::File && stat.nlink == 1 && stat.size > 0
+}
+
+fn name_of(digest: Digest) -> Vec<u8> {
+    digest.to_string().into_bytes()
+}
+
+/// The digest in the name of a staged file, see `journal::new_name`.
+fn digest_of(name: &[u8]) -> Option<Digest> {
+    let (_, hex) = std::str::from_utf8(name).ok()?.split_once('-')?;
+    Digest::from_hex(hex)
+}

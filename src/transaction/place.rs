@@ -1,0 +1,102 @@
+//! The few moves that everything is made of, each between a handle inside the state directory and a
+//! handle in the tree. Where the file system cannot swap two names in one step, the old object is
+//! pinned by a second name first.
+
+use std::io;
+
+use crate::disk::{Dir, DiskError, FileKind, Result};
+
+/// Appended to the name in `new/` for the second name of an old object.
+const PIN: &[u8] = b".pin";
+
+/// Moves `from/name` to a free name. [`DiskError::is_taken`] if it is not free.
+pub(super) fn place(from: &Dir, name: &[u8], to: &Dir, to_name: &[u8]) -> Result<()> {
+    match from.rename_noreplace(name, to, to_name) {
+        Err(e) if is_unsupported(&e) => place_by_steps(from, name, to, to_name),
+        other => other,
+    }
+}
+
+/// Swaps the object `new/name` with the one in the tree.
+pub(super) fn swap(new: &Dir, name: &[u8], tree: &Dir, tree_name: &[u8]) -> Result<()> {
+    match new.exchange(name, tree, tree_name) {
+        Err(e) if is_unsupported(&e) => swap_by_steps(new, name, tree, tree_name),
+        other => other,
+    }
+}
+
+/// Finishes or takes back what a crash left of a swap by steps, so that `new/name` is either the object
+/// it was or the one that it displaced.
+pub(super) fn settle_swap(new: &Dir, name: &[u8], tree: &Dir, tree_name: &[u8]) -> Result<()> {
+    let pin = pin_name(name);
+    let Some(pinned) = new.stat(&pin)? else {
+        return Ok(());
+    };
+    let in_tree = tree.stat(tree_name)?;
+    match (new.stat(name)?, in_tree) {
+        // Not replaced yet, and still under its own name: the second name goes.
+        (Some(_), Some(there)) if there.same_object(&pinned) => new.remove_file(&pin),
+        // A directory was moved aside, and the object that comes has both names.
+        (Some(here), Some(there)) if here.same_object(&there) => {
+            tree.remove_file(tree_name)?;
+            place(new, &pin, tree, tree_name)
+        }
+        // A directory was moved aside.
+        (Some(_), None) => place(new, &pin, tree, tree_name),
+        (None, _) => new.rename_over(&pin, new, name),
+        // Somebody came in between: the pinned object is the only one of its kind. It stays, and what
+        // is left in `new/` is looked at one by one.
+        (Some(_), Some(_)) => Ok(()),
+    }
+}
+
+pub(super) fn pin_name(name: &[u8]) -> Vec<u8> {
+    [name, PIN].concat()
+}
+
+fn place_by_steps(from: &Dir, name: &[u8], to: &Dir, to_name: &[u8]) -> Result<()> {
+    let is_dir = from
+        .stat(name)?
+        .is_some_and(|stat| stat.kind == FileKind::Dir);
+    if !is_dir {
+        from.link(name, to, to_name)?;
+        return from.remove_file(name);
+    }
+    // RACE: between these two calls an empty directory of somebody else could be replaced. Without
+    // the help of the file system that cannot be closed; it takes nothing with it but its inode.
+    if to.stat(to_name)?.is_some() {
+        return Err(to.error(
+            "move",
+            to_name,
+            io::Error::from(io::ErrorKind::AlreadyExists),
+        ));
+    }
+    from.rename_over(name, to, to_name)
+}
+
+/// RACE: a save by rename between the first two steps is lost. The guarantee is a reduced one.
+fn swap_by_steps(new: &Dir, name: &[u8], tree: &Dir, tree_name: &[u8]) -> Result<()> {
+    let pin = pin_name(name);
+    let dir = |dir: &Dir, name: &[u8]| -> Result<bool> {
+        let stat = dir.stat(name)?;
+        Ok(stat.is_some_and(|stat| stat.kind == FileKind::Dir))
+    };
+    if dir(tree, tree_name)? || dir(new, name)? {
+        place_by_steps(tree, tree_name, new, &pin)?;
+        place_by_steps(new, name, tree, tree_name)?;
+    } else {
+        tree.link(tree_name, new, &pin)?;
+        new.rename_over(name, tree, tree_name)?;
+    }
+    // Nothing has this name in our own directory now, and one step leaves nothing half done.
+    new.rename_over(&pin, new, name)
+}
+
+/// What kernels and file systems answer that do not know the flags of `renameat2`.
+fn is_unsupported(e: &DiskError) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        e.errno(),
+        Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP)
+    )
+}

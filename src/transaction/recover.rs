@@ -1,0 +1,162 @@
+//! What the next start does about a transaction that was interrupted: undo it before its decision,
+//! finish it after.
+
+use crate::disk::{Dir, DiskError, Lock, Root, durable, lock};
+use crate::model::path::STATE_DIR;
+
+use super::area::{Area, TXN, open_if_there};
+use super::commit::end_undone;
+use super::error::{Attention, CommitError, Finish};
+use super::finish::finish_forward;
+use super::journal::{COMMITTED, NEW, OLD, PREPARED, TxnId, read_committed, read_plan};
+use super::partial;
+use super::undo::undo;
+use super::work::Work;
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recovery {
+    /// A transaction whose changes were taken back.
+    pub undone: Option<TxnId>,
+    /// Decided transactions that were finished.
+    pub finished: Vec<TxnId>,
+    /// Transfers of dead processes that were put away; they had not touched the tree.
+    pub discarded: usize,
+    /// What other programs did in between, for a person to look at.
+    pub attention: Vec<Attention>,
+}
+
+impl Recovery {
+    /// Whether there was no interrupted transaction.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.undone.is_none() && self.finished.is_empty()
+    }
+}
+
+/// What recovery would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PendingKind {
+    /// Take back an undecided transaction.
+    Undo,
+    /// Finish a decided one.
+    Finish,
+}
+
+/// Whether a transaction waits for recovery. Changes nothing.
+///
+/// # Errors
+/// The state directory cannot be read.
+pub fn pending(root: &Root) -> Result<Option<PendingKind>, DiskError> {
+    let Some(state) = open_if_there(root.top(), STATE_DIR)? else {
+        return Ok(None);
+    };
+    let Some(txn) = open_if_there(&state, TXN)? else {
+        return Ok(None);
+    };
+    let mut found = None;
+    for entry in txn.list()? {
+        // RACE: a process that stages can finish or give up at any time.
+        let Some(home) = open_if_there(&txn, &entry.name)? else {
+            continue;
+        };
+        match kind(&home)? {
+            Some(PendingKind::Undo) => return Ok(Some(PendingKind::Undo)),
+            Some(PendingKind::Finish) => found = Some(PendingKind::Finish),
+            None => {}
+        }
+    }
+    Ok(found)
+}
+
+fn kind(home: &Dir) -> Result<Option<PendingKind>, DiskError> {
+    if home.stat(COMMITTED)?.is_some() {
+        return Ok(Some(PendingKind::Finish));
+    }
+    Ok(home.stat(PREPARED)?.map(|_| PendingKind::Undo))
+}
+
+/// Brings the tree to the state before or after the interrupted transaction, as a whole, and cleans up
+/// behind dead processes. Does nothing the second time.
+///
+/// # Errors
+/// [`CommitError::Damaged`] if a journal cannot be believed: then nothing of it is touched.
+/// [`CommitError::Unfinished`] if `finish` failed. Other failed calls: start it again.
+pub fn recover(root: &Root, lock: &Lock, finish: Finish<'_>) -> Result<Recovery, CommitError> {
+    if !lock.is_exclusive() {
+        return Err(CommitError::NotLocked);
+    }
+    let area = Area::open(root)?;
+    // Best effort, here and at the end: what cannot be deleted now does no harm. First of all, because
+    // what follows may need the space.
+    drop((area.empty_trash(), durable::sweep(&area.state)));
+    let mut recovery = Recovery::default();
+    for entry in area.txn.list()? {
+        let Some(id) = TxnId::from_name(&entry.name) else {
+            continue;
+        };
+        let Some(home) = open_if_there(&area.txn, &entry.name)? else {
+            continue;
+        };
+        recover_one(root, &area, &id, &home, finish, &mut recovery)?;
+    }
+    drop(area.empty_trash());
+    Ok(recovery)
+}
+
+fn recover_one(
+    root: &Root,
+    area: &Area,
+    id: &TxnId,
+    home: &Dir,
+    finish: Finish<'_>,
+    recovery: &mut Recovery,
+) -> Result<(), CommitError> {
+    match kind(home)? {
+        Some(PendingKind::Finish) => {
+            read_committed(home)?;
+            finish_forward(area, id, &read_plan(home)?, finish).map_err(|cause| {
+                CommitError::Unfinished {
+                    id: id.clone(),
+                    cause,
+                }
+            })?;
+            recovery.finished.push(id.clone());
+        }
+        Some(PendingKind::Undo) => {
+            recovery.attention.extend(undo_prepared(root, home)?);
+            recovery.undone = Some(id.clone());
+            put_away(area, id, home)?;
+        }
+        // A living process still stages here.
+        None if !lock::claim(home)? => {}
+        None => {
+            put_away(area, id, home)?;
+            recovery.discarded += 1;
+        }
+    }
+    Ok(())
+}
+
+fn undo_prepared(root: &Root, home: &Dir) -> Result<Vec<Attention>, CommitError> {
+    let plan = read_plan(home)?;
+    let (new, old) = (home.open_dir(NEW)?, home.open_dir(OLD)?);
+    let work = Work {
+        root,
+        home,
+        new: &new,
+        old: &old,
+        plan: &plan,
+    };
+    let attention = undo(&work, plan.body.steps.len())?;
+    end_undone(&work)?;
+    Ok(attention)
+}
+
+/// The transaction does not touch the tree (any more): its content is kept for the next attempt.
+fn put_away(area: &Area, id: &TxnId, home: &Dir) -> Result<(), DiskError> {
+    if let Some(new) = open_if_there(home, NEW)? {
+        partial::salvage(&new, &area.partial)?;
+    }
+    area.discard(&area.txn, id.name())
+}

@@ -1,0 +1,142 @@
+//! The inverse of a transaction as an ordinary one: what was installed is expected, what was displaced
+//! comes back, as the same objects.
+
+use crate::disk::{DiskError, FileKind, Root};
+use crate::model::{Mode, Node, RelPath};
+
+use super::apply::looks_as_seen;
+use super::error::StageError;
+use super::journal::{Before, Damage, Planned, TxnId};
+use super::snapshot::Snapshot;
+use super::stage::Staging;
+use super::{Change, Expected, NewNode, check, content};
+
+/// Changes that take a transaction back, and the content for them.
+#[derive(Debug)]
+pub struct Inverse {
+    /// Give them to `commit`, unchanged: it refuses, naming the paths, if any was changed since.
+    pub changes: Vec<Change>,
+    /// Give it to `commit`, too.
+    pub consumes: TxnId,
+    snapshot: Snapshot,
+}
+
+/// The inverse of the transaction that left the snapshot `id`. Changes nothing.
+///
+/// # Errors
+/// There is no such snapshot, or it is damaged.
+pub fn inverse(root: &Root, id: &TxnId) -> Result<Inverse, Damage> {
+    let snapshot = Snapshot::open(root, id)?;
+    let mut changes = Vec::with_capacity(snapshot.plan.body.changes.len());
+    for (index, change) in snapshot.plan.body.changes.iter().enumerate() {
+        let number = u32::try_from(index).unwrap_or(u32::MAX);
+        if !snapshot.kept.contains(&number) {
+            changes.push(invert(&snapshot, index, number, change)?);
+        }
+    }
+    Ok(Inverse {
+        changes,
+        consumes: id.clone(),
+        snapshot,
+    })
+}
+
+impl Inverse {
+    /// Stages the old versions. Files and links are the original objects under a second name, so it
+    /// costs no space and little time.
+    ///
+    /// # Errors
+    /// [`StageError::Integrity`] if an old version is damaged.
+    pub fn stage(&self, staging: &Staging) -> Result<(), StageError> {
+        for change in &self.changes {
+            let Some(NewNode {
+                node,
+                slot: Some(slot),
+            }) = &change.new
+            else {
+                continue;
+            };
+            match (node, self.snapshot.source(*slot as usize)) {
+                (Node::Dir { mode }, _) => staging.dir(*slot, *mode)?,
+                (_, Some((dir, name))) => staging.adopt(*slot, dir, &name, node)?,
+                (_, None) => return Err(StageError::NoObject(*slot)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The paths that were changed since, for a preview; `commit` looks again.
+    ///
+    /// # Errors
+    /// The tree cannot be read.
+    pub fn changed_since(&self, root: &Root) -> Result<Vec<RelPath>, DiskError> {
+        check::stale(root, &self.changes)
+    }
+}
+
+fn invert(
+    snapshot: &Snapshot,
+    index: usize,
+    slot: u32,
+    change: &Planned,
+) -> Result<Change, DiskError> {
+    let old = change.after.as_ref().map(|after| Expected {
+        node: after.node.clone(),
+        seen: None,
+    });
+    let new = match &change.before {
+        None => None,
+        Some(before) => Some(old_version(snapshot, index, slot, before)?),
+    };
+    Ok(Change {
+        path: change.path.clone(),
+        old,
+        new,
+    })
+}
+
+fn old_version(
+    snapshot: &Snapshot,
+    index: usize,
+    slot: u32,
+    before: &Before,
+) -> Result<NewNode, DiskError> {
+    let Some((dir, name)) = snapshot.source(index) else {
+        return Ok(NewNode {
+            node: before.node.clone(),
+            slot: None,
+        });
+    };
+    if before.node.is_dir() {
+        return Ok(NewNode {
+            node: before.node.clone(),
+            slot: Some(slot),
+        });
+    }
+    let stat = dir.stat(&name)?.ok_or_else(|| {
+        dir.error(
+            "find",
+            &name,
+            std::io::Error::from(std::io::ErrorKind::NotFound),
+        )
+    })?;
+    // A program may have written into it after it was replaced: that is the version that comes back.
+    let node = match &before.node {
+        Node::File { digest, .. } if stat.kind == FileKind::File => Node::File {
+            size: stat.size,
+            digest: if looks_as_seen(&stat, &before.stat) {
+                *digest
+            } else {
+                let (file, _) = dir.open_file(&name)?;
+                content::hash(&file).map_err(|e| dir.error("read", &name, e))?
+            },
+            mode: Mode::from(stat.mode),
+            mtime: stat.mtime,
+        },
+        other => other.clone(),
+    };
+    Ok(NewNode {
+        node,
+        slot: Some(slot),
+    })
+}

@@ -1,0 +1,162 @@
+//! After an undo: looks at every object that is left in `new/` and `old/`, and puts into the tree what
+//! is not proven to be ours. Only then may the rest be discarded.
+
+use crate::disk::{Dir, DiskError, FileKind};
+use crate::model::{Node, RelPath};
+
+use super::content;
+use super::error::{Attention, Why};
+use super::journal::{Action, Planned, Staged, Step, old_name};
+use super::place::{pin_name, place};
+use super::work::{Touched, Work};
+
+/// No file system in use allows a longer name, see `model::path`.
+const MAX_NAME_BYTES: usize = crate::model::path::MAX_COMPONENT_BYTES;
+const COPY_ATTEMPTS: u32 = 1000;
+
+/// Judges what a step has left aside.
+pub(super) fn settle(
+    work: &Work<'_>,
+    step: &Step,
+    touched: &mut Touched,
+    attention: &mut Vec<Attention>,
+) -> Result<(), DiskError> {
+    let Some(change) = work.plan.change(step) else {
+        return Ok(());
+    };
+    let left = match step.action {
+        Action::Mode { .. } => return Ok(()),
+        Action::Displace => vec![(work.old, old_name(step.change))],
+        Action::Place | Action::Exchange => match change.staged() {
+            Some((_, name)) => vec![(work.new, pin_name(&name)), (work.new, name)],
+            None => return Ok(()),
+        },
+    };
+    for (dir, name) in left {
+        if let Some(why) = verdict(change, dir, &name, step.action)? {
+            let copy = put_aside(work, change, dir, &name, why, touched)?;
+            attention.push(Attention {
+                path: change.path.clone(),
+                why,
+                copy: Some(copy),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Why the object must not be discarded; `None` if it may be, or is not there.
+fn verdict(
+    change: &Planned,
+    dir: &Dir,
+    name: &[u8],
+    action: Action,
+) -> Result<Option<Why>, DiskError> {
+    let Some(stat) = dir.stat(name)? else {
+        return Ok(None);
+    };
+    let staged = change.staged().filter(|_| action != Action::Displace);
+    if let (Some((staged, _)), Some(after)) = (staged, &change.after) {
+        let identity = dir.identity(name)?;
+        if identity.is_some_and(|i| i.is(&staged.identity)) {
+            let ours = is_untouched(dir, name, &staged, &after.node)?;
+            return Ok((!ours).then_some(Why::NewerKept));
+        }
+    }
+    // An empty directory whose name is a directory again has nothing to give.
+    if change.was_dir() && stat.kind == FileKind::Dir && dir.open_dir(name)?.is_empty()? {
+        return Ok(None);
+    }
+    let is_old = change
+        .before
+        .as_ref()
+        .is_some_and(|before| stat.same_object(&before.stat));
+    Ok(Some(if is_old { Why::OldKept } else { Why::NewerKept }))
+}
+
+/// Whether a staged object still has the content it was staged with. A program that had it open, or
+/// opened it while it was in the tree, may have written into it.
+fn is_untouched(dir: &Dir, name: &[u8], staged: &Staged, node: &Node) -> Result<bool, DiskError> {
+    // The clock of a ctime is the kernel's; a move or an edit would have moved it.
+    if dir
+        .identity(name)?
+        .is_some_and(|i| i.ctime == staged.identity.ctime)
+    {
+        return Ok(true);
+    }
+    match content::still_has_content(dir, name, node) {
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+            // Its permission bits forbid even its owner to read; it is ours and not in the tree.
+            dir.set_mode(name, 0o600)?;
+            content::still_has_content(dir, name, node)
+        }
+        other => other,
+    }
+}
+
+/// Moves the object into the tree beside the path it belongs to, under a name that says what it is.
+fn put_aside(
+    work: &Work<'_>,
+    change: &Planned,
+    dir: &Dir,
+    name: &[u8],
+    why: Why,
+    touched: &mut Touched,
+) -> Result<RelPath, DiskError> {
+    for attempt in 1..=COPY_ATTEMPTS {
+        let (copy, parent) = copy_path(work, change, why, attempt)?;
+        match place(dir, name, &parent, copy.name()) {
+            Ok(()) => {
+                touched.add(&copy, &parent);
+                return Ok(copy);
+            }
+            Err(e) if e.is_taken() => {}
+            Err(e) => return Err(e),
+        }
+    }
+    let taken = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+    Err(work
+        .root
+        .top()
+        .error("put aside", change.path.as_bytes(), taken))
+}
+
+/// `name.rsyn-old-<id>` or `name.rsyn-kept-<id>` in the nearest directory that is still there.
+fn copy_path(
+    work: &Work<'_>,
+    change: &Planned,
+    why: Why,
+    attempt: u32,
+) -> Result<(RelPath, std::sync::Arc<Dir>), DiskError> {
+    let word = if why == Why::OldKept { "old" } else { "kept" };
+    let mut suffix = format!(".rsyn-{word}-{}", &work.plan.head.id.as_str()[..8]);
+    if attempt > 1 {
+        suffix.push_str(&format!("-{attempt}"));
+    }
+    let stem = change.path.name();
+    let stem = &stem[..stem.len().min(MAX_NAME_BYTES - suffix.len())];
+    let name = [stem, suffix.as_bytes()].concat();
+    let mut holder = change.path.parent();
+    while let Some(dir) = holder {
+        if let (Some(parent), Ok(copy)) = (open(work, &dir)?, dir.join(&name)) {
+            return Ok((copy, parent));
+        }
+        holder = dir.parent();
+    }
+    let copy = RelPath::new(name).map_err(|e| {
+        work.root.top().error(
+            "put aside",
+            change.path.as_bytes(),
+            std::io::Error::other(e),
+        )
+    })?;
+    Ok((copy, std::sync::Arc::clone(work.root.top())))
+}
+
+fn open(work: &Work<'_>, dir: &RelPath) -> Result<Option<std::sync::Arc<Dir>>, DiskError> {
+    match work.root.dir(dir) {
+        Ok(dir) => Ok(Some(dir)),
+        Err(e) if e.is_no_directory() => Ok(None),
+        Err(e) => Err(e),
+    }
+}

@@ -1,0 +1,250 @@
+//! Snapshots: what finished transactions displaced, as the original objects, with their plans.
+
+use std::fs::File;
+
+use crate::disk::{Dir, Lock, Result, Root};
+use crate::model::path::STATE_DIR;
+use crate::model::{Node, RelPath};
+
+use super::Label;
+use super::area::{Area, SNAP, open_if_there};
+use super::commit::late_writes;
+use super::error::CommitError;
+use super::journal::{
+    Damage, Head, NEW, OLD, Plan, Planned, TxnId, old_name, read_committed, read_head, read_plan,
+};
+use super::work::Work;
+
+/// A day, in which no snapshot is ever pruned.
+const DAY_SECS: i64 = 24 * 3600;
+
+/// A snapshot, in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotInfo {
+    /// Its name.
+    pub id: TxnId,
+    /// When it was made, seconds since 1970.
+    pub when: i64,
+    /// By whom and why.
+    pub label: Label,
+    /// How many paths were changed.
+    pub changes: u64,
+    /// Bytes of the old versions it keeps.
+    pub bytes: u64,
+}
+
+/// Which snapshots stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// So many of the newest, whatever their age.
+    pub newest: usize,
+    /// All that are younger.
+    pub younger_than_secs: i64,
+    /// Of those beyond `newest` that are older than a day, the oldest go until the rest fits.
+    pub max_bytes: Option<u64>,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self {
+            newest: 10,
+            younger_than_secs: 7 * DAY_SECS,
+            max_bytes: None,
+        }
+    }
+}
+
+/// What pruning has deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pruned {
+    /// The snapshots.
+    pub ids: Vec<TxnId>,
+    /// Bytes of their old versions.
+    pub bytes: u64,
+    /// Old versions among them that a program wrote into after they had been replaced.
+    pub late_writes: Vec<(TxnId, RelPath)>,
+}
+
+/// The snapshots of `root`, newest first. Those that cannot be read are left out; changes nothing.
+///
+/// # Errors
+/// The state directory cannot be read.
+pub fn snapshots(root: &Root) -> Result<Vec<SnapshotInfo>> {
+    let Some(state) = open_if_there(root.top(), STATE_DIR)? else {
+        return Ok(Vec::new());
+    };
+    let Some(snap) = open_if_there(&state, SNAP)? else {
+        return Ok(Vec::new());
+    };
+    Ok(heads(&snap)?.into_iter().map(info).collect())
+}
+
+fn info(head: Head) -> SnapshotInfo {
+    let Head {
+        id,
+        label,
+        changes,
+        displaced_bytes,
+        ..
+    } = head;
+    SnapshotInfo {
+        id,
+        when: label.when,
+        label,
+        changes,
+        bytes: displaced_bytes,
+    }
+}
+
+fn heads(snap: &Dir) -> Result<Vec<Head>> {
+    let mut heads = Vec::new();
+    for entry in snap.list()? {
+        let Some(dir) = open_if_there(snap, &entry.name)? else {
+            continue;
+        };
+        if let Ok(head) = read_head(&dir) {
+            heads.push(head);
+        }
+    }
+    heads.sort_by_key(|head| std::cmp::Reverse((head.seq, head.label.when)));
+    Ok(heads)
+}
+
+/// Deletes the snapshots that `kept` does not keep at the time `now` (seconds since 1970).
+///
+/// # Errors
+/// The first failed call; what was deleted until then is gone.
+pub fn prune(root: &Root, lock: &Lock, kept: Kept, now: i64) -> Result<Pruned, CommitError> {
+    if !lock.is_exclusive() {
+        return Err(CommitError::NotLocked);
+    }
+    let area = Area::open(root)?;
+    let mut pruned = Pruned::default();
+    for head in surplus(heads(&area.snap)?, kept, now) {
+        if let Ok(snapshot) = Snapshot::open_in(&area.snap, &head.id) {
+            let late = snapshot.late_writes(root).into_iter();
+            pruned
+                .late_writes
+                .extend(late.map(|path| (head.id.clone(), path)));
+        }
+        area.discard(&area.snap, head.id.name())?;
+        pruned.bytes += head.displaced_bytes;
+        pruned.ids.push(head.id);
+    }
+    area.snap.sync()?;
+    area.empty_trash()?;
+    Ok(pruned)
+}
+
+/// Pure: which of the snapshots, newest first, go.
+fn surplus(heads: Vec<Head>, kept: Kept, now: i64) -> Vec<Head> {
+    let mut total = 0u64;
+    let mut surplus = Vec::new();
+    for (n, head) in heads.into_iter().enumerate() {
+        let age = now.saturating_sub(head.label.when);
+        let bytes = total.saturating_add(head.displaced_bytes);
+        let too_old = age >= kept.younger_than_secs;
+        let too_much = age >= DAY_SECS && kept.max_bytes.is_some_and(|max| bytes > max);
+        if n >= kept.newest && (too_old || too_much) {
+            surplus.push(head);
+        } else {
+            total = bytes;
+        }
+    }
+    surplus
+}
+
+/// The old version of one path.
+#[derive(Debug)]
+pub struct Preimage {
+    /// What stood there; `None`: nothing.
+    pub node: Option<Node>,
+    /// Its content, if it was a file.
+    pub content: Option<File>,
+}
+
+/// What the snapshot `id` keeps of `path`; `None` if that transaction did not change the path.
+///
+/// # Errors
+/// There is no such snapshot, or it is damaged.
+pub fn preimage(root: &Root, id: &TxnId, path: &RelPath) -> Result<Option<Preimage>, Damage> {
+    let snapshot = Snapshot::open(root, id)?;
+    let changes = &snapshot.plan.body.changes;
+    let Ok(at) = changes.binary_search_by(|change| change.path.cmp(path)) else {
+        return Ok(None);
+    };
+    let node = changes[at]
+        .before
+        .as_ref()
+        .map(|before| before.node.clone());
+    let content = match (&node, snapshot.source(at)) {
+        (Some(Node::File { .. }), Some((dir, name))) => Some(dir.open_file(&name)?.0),
+        // Only its permission bits changed: the content is in the tree.
+        (Some(Node::File { .. }), None) => Some(root.open_file(path)?.0),
+        _ => None,
+    };
+    Ok(Some(Preimage { node, content }))
+}
+
+/// An opened snapshot.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) plan: Plan,
+    /// Changes whose directory had to stay.
+    pub(super) kept: Vec<u32>,
+    home: Dir,
+    new: Dir,
+    old: Dir,
+}
+
+impl Snapshot {
+    pub(super) fn open(root: &Root, id: &TxnId) -> Result<Self, Damage> {
+        let snap = root.top().open_dir(STATE_DIR)?.open_dir(SNAP)?;
+        Self::open_in(&snap, id)
+    }
+
+    fn open_in(snap: &Dir, id: &TxnId) -> Result<Self, Damage> {
+        let home = snap.open_dir(id.name())?;
+        let plan = read_plan(&home)?;
+        let kept = read_committed(&home)?.unwrap_or_default();
+        let (new, old) = (home.open_dir(NEW)?, home.open_dir(OLD)?);
+        Ok(Self {
+            plan,
+            kept,
+            home,
+            new,
+            old,
+        })
+    }
+
+    /// Where the displaced object of a change is; `None` if none was displaced.
+    pub(super) fn source(&self, index: usize) -> Option<(&Dir, Vec<u8>)> {
+        let change: &Planned = self.plan.body.changes.get(index)?;
+        change.before.as_ref()?;
+        match (&change.after, change.staged()) {
+            (None, _) => Some((&self.old, old_name(u32::try_from(index).ok()?))),
+            (Some(_), Some((_, name))) => Some((&self.new, name)),
+            (Some(_), None) => None,
+        }
+    }
+
+    fn late_writes(&self, root: &Root) -> Vec<RelPath> {
+        let Self {
+            plan,
+            home,
+            new,
+            old,
+            kept,
+        } = self;
+        late_writes(
+            &Work {
+                root,
+                home,
+                new,
+                old,
+                plan,
+            },
+            kept,
+        )
+    }
+}

@@ -1,0 +1,250 @@
+//! The power fails, or a call does, at every mutating call of every operation.
+
+use super::*;
+use crate::disk::fault;
+
+/// Old or new, nothing between, nothing left; and the base says the same as the tree.
+fn check_old_or_new(scene: &Scene, lock: &Lock, context: &str) {
+    let recovery = scene
+        .recover(lock)
+        .unwrap_or_else(|e| panic!("{context}: {e}"));
+    assert!(
+        recovery.attention.is_empty(),
+        "{context}: {:?}",
+        recovery.attention
+    );
+    let now = scene.listing();
+    let is_new = now == listing_of(&scene.new);
+    assert!(
+        is_new || now == listing_of(&scene.old),
+        "{context}: {now:#?}"
+    );
+    if scene.old != scene.new {
+        assert_eq!(is_new, scene.base_is_new(), "{context}");
+    }
+    for part in ["txn", "trash"] {
+        assert_eq!(scene.left_in(part), 0, "{context}: {part}");
+    }
+    assert_eq!(
+        scene.left_in("snap"),
+        usize::from(is_new && scene.keep_snapshot),
+        "{context}"
+    );
+    let state_files = std::fs::read_dir(scene.path(".rsyn")).unwrap().count();
+    assert_eq!(
+        state_files,
+        5 + usize::from(scene.base_is_new()),
+        "{context}"
+    );
+    assert!(scene.recover(lock).unwrap().is_nothing(), "{context}");
+    assert_eq!(scene.listing(), now, "{context}");
+}
+
+#[test]
+fn after_a_crash_at_any_call_recovery_gives_the_old_or_the_new_tree() {
+    let mut points = 0;
+    for (name, old, new) in scenarios() {
+        for keep_snapshot in [true, false] {
+            for at in 0.. {
+                let mut scene = Scene::new(&old, &new);
+                scene.keep_snapshot = keep_snapshot;
+                let lock = scene.lock();
+                let (result, calls) = fault::crash_at(at, || scene.run(&lock));
+                let context = format!("{name}, crash at {at} of {calls}");
+                check_old_or_new(&scene, &lock, &context);
+                if result.is_ok() {
+                    assert_eq!(scene.listing(), listing_of(&new), "{context}");
+                }
+                if calls <= at {
+                    assert!(result.is_ok(), "{context}");
+                    break;
+                }
+                points += 1;
+            }
+        }
+    }
+    assert!(points > 1000, "{points}");
+}
+
+#[test]
+fn a_crash_during_recovery_is_recovered_from_as_well() {
+    let mut points = 0;
+    for (name, old, new) in scenarios() {
+        let whole = {
+            let scene = Scene::new(&old, &new);
+            let lock = scene.lock();
+            fault::crash_at(usize::MAX, || scene.run(&lock)).1
+        };
+        // Every point in the second half of a run, where moves are under way; every third of those
+        // of the recovery.
+        for at in whole / 3..whole {
+            for second in (at % 3..).step_by(3) {
+                let scene = Scene::new(&old, &new);
+                let lock = scene.lock();
+                drop(fault::crash_at(at, || scene.run(&lock)));
+                let (_, calls) = fault::crash_at(second, || scene.recover(&lock));
+                check_old_or_new(
+                    &scene,
+                    &lock,
+                    &format!("{name}, crash at {at}, then {second}"),
+                );
+                points += 1;
+                if calls <= second {
+                    break;
+                }
+            }
+        }
+    }
+    assert!(points > 2000, "{points}");
+}
+
+#[test]
+fn a_failed_call_is_undone_at_once_or_told_to_be_pending() {
+    let (old, new) = everything();
+    for (errno, forever) in [
+        (28, false),
+        (5, false),
+        (28, true),
+        (13, false),
+        (22, false),
+    ] {
+        for at in 0.. {
+            let scene = Scene::new(&old, &new);
+            let lock = scene.lock();
+            let count = std::rc::Rc::new(std::cell::Cell::new(0));
+            let calls = std::rc::Rc::clone(&count);
+            let hook: fault::Hook = Box::new(move |_, _| {
+                let call = count.replace(count.get() + 1);
+                let fails = if forever { call >= at } else { call == at };
+                if fails {
+                    Err(std::io::Error::from_raw_os_error(errno))
+                } else {
+                    Ok(())
+                }
+            });
+            let result = fault::with_hook(hook, || scene.run(&lock));
+            let context = format!("errno {errno} at {at}, then {result:?}");
+            let now = scene.listing();
+            match &result {
+                Ok(_) | Err(CommitError::Unfinished { .. }) => {
+                    assert_eq!(now, listing_of(&new), "{context}");
+                }
+                Err(CommitError::Unsettled { .. }) => assert!(forever, "{context}"),
+                Err(_) => assert_eq!(now, listing_of(&old), "{context}"),
+            }
+            check_old_or_new(&scene, &lock, &context);
+            if calls.get() <= at {
+                assert!(result.is_ok());
+                break;
+            }
+        }
+    }
+}
+
+/// A file system that cannot exchange or rename without replacing.
+fn plain_renames(verb: &str) -> std::io::Result<()> {
+    match verb {
+        "replace" | "move" => Err(std::io::Error::from_raw_os_error(22)),
+        _ => Ok(()),
+    }
+}
+
+#[test]
+fn without_exchange_every_operation_works_by_steps() {
+    for (name, old, new) in scenarios() {
+        let scene = Scene::new(&old, &new);
+        let lock = scene.lock();
+        let hook: fault::Hook = Box::new(|verb, path| {
+            // Directories of our own are moved by the same call; those have no other way.
+            if path.starts_with(b".rsyn/snap") || path.starts_with(b".rsyn/trash") {
+                return Ok(());
+            }
+            plain_renames(verb)
+        });
+        fault::with_hook(hook, || scene.run(&lock)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(scene.listing(), listing_of(&new), "{name}");
+    }
+}
+
+#[test]
+fn without_exchange_a_crash_at_any_call_gives_the_old_or_the_new_tree() {
+    for (name, old, new) in scenarios() {
+        for at in 0.. {
+            let scene = Scene::new(&old, &new);
+            let lock = scene.lock();
+            let count = std::rc::Rc::new(std::cell::Cell::new(0));
+            let calls = std::rc::Rc::clone(&count);
+            let hook = move |verb: &'static str, path: &[u8]| {
+                if count.replace(count.get() + 1) >= at {
+                    return Err(std::io::Error::other("injected crash"));
+                }
+                let ours = path.starts_with(b".rsyn/snap") || path.starts_with(b".rsyn/trash");
+                if ours { Ok(()) } else { plain_renames(verb) }
+            };
+            let result = fault::with_hook(Box::new(hook), || scene.run(&lock));
+            check_old_or_new(&scene, &lock, &format!("{name}, by steps, crash at {at}"));
+            if calls.get() <= at {
+                result.unwrap();
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn the_order_of_syncs_is_the_one_that_a_power_cut_needs() {
+    let (old, new) = everything();
+    let scene = Scene::new(&old, &new);
+    let lock = scene.lock();
+    let log = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let calls = std::rc::Rc::clone(&log);
+    let hook: fault::Hook = Box::new(move |verb, path| {
+        let path = String::from_utf8(path.to_vec()).unwrap();
+        log.borrow_mut().push(format!("{verb} {path}"));
+        Ok(())
+    });
+    let id = fault::with_hook(hook, || scene.run(&lock)).unwrap().txn_id;
+    let calls = calls.borrow();
+    let home = format!(".rsyn/txn/{id}");
+    let first = |what: &str| {
+        let found = calls.iter().position(|call| call.starts_with(what));
+        found.unwrap_or_else(|| panic!("no {what} in {calls:#?}"))
+    };
+    let last = |what: &str| {
+        let found = calls.iter().rposition(|call| call.starts_with(what));
+        found.unwrap_or_else(|| panic!("no {what} in {calls:#?}"))
+    };
+    let is_tree = |call: &&String| {
+        let path = call.rsplit(' ').next().unwrap_or_default();
+        ["move", "replace", "change"]
+            .iter()
+            .any(|v| call.starts_with(v))
+            && !path.starts_with(".rsyn")
+    };
+    let first_move = calls.iter().position(|call| is_tree(&call)).unwrap();
+    let last_move = calls.iter().rposition(|call| is_tree(&call)).unwrap();
+    let staged = calls
+        .iter()
+        .filter(|call| call.starts_with(&format!("sync {home}/new/")))
+        .count();
+
+    assert!(staged >= 6, "{calls:#?}");
+    let prepared = first(&format!("create {home}/PREPARED"));
+    assert!(first(&format!("sync {home}/new")) < first(&format!("create {home}/plan")));
+    assert!(first(&format!("sync {home}/plan")) < prepared);
+    assert!(prepared < first(&format!("sync {home}/PREPARED")));
+    let home_synced = calls
+        .iter()
+        .position(|call| *call == format!("sync {home}"))
+        .unwrap();
+    assert!(prepared < home_synced && home_synced < first_move);
+    assert!(first("sync .rsyn/txn") < first_move);
+    let decided = first(&format!("overwrite {home}/COMMITTED"));
+    for dir in ["sync src", "sync extra", "sync notes", "sync "] {
+        let synced = calls.iter().rposition(|call| *call == dir).unwrap();
+        assert!(last_move < synced && synced < decided, "{dir}: {calls:#?}");
+    }
+    let base = last("overwrite .rsyn/base");
+    assert!(decided < base && base < first(&format!("move .rsyn/snap/{id}")));
+    assert!(first(&format!("move .rsyn/snap/{id}")) < last("sync .rsyn/snap"));
+}
