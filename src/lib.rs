@@ -15,3 +15,4 @@ pub mod scan;
 pub mod state;
 pub mod transaction;
 pub mod transport;
+pub mod transaction;

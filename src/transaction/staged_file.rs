@@ -14,7 +14,8 @@ use super::error::StageError;
 use super::journal::{Staged, new_name};
 use super::stage::{Inner, Object};
 
-/// A zero run of this many bytes, aligned, becomes a hole.
+/// A zero run of this many bytes, aligned, becomes a hole. So does a part of one at the end of a write:
+/// nothing was ever written there, and what was not written is zero.
 const BLOCK_BYTES: usize = 4096;
 /// A piece of at least this size is written without being gathered first.
 const DIRECT_BYTES: usize = 64 * 1024;
@@ -184,14 +185,15 @@ impl StagedFile {
     /// Hashes and writes, leaving out blocks of zeros.
     fn write_out(&mut self, bytes: &[u8]) -> Result<(), StageError> {
         self.hasher.update(bytes);
-        let to_boundary = BLOCK_BYTES - block_offset(self.position);
-        let (mut start, mut at) = (0, to_boundary % BLOCK_BYTES);
-        while let Some(block) = bytes.get(at..at + BLOCK_BYTES) {
-            if is_zero(block) {
+        let (mut start, mut at) = (0, 0);
+        while at < bytes.len() {
+            let to_boundary = BLOCK_BYTES - (block_offset(self.position) + at) % BLOCK_BYTES;
+            let end = bytes.len().min(at + to_boundary);
+            if is_zero(&bytes[at..end]) {
                 self.write_piece(&bytes[start..at], start)?;
-                start = at + BLOCK_BYTES;
+                start = end;
             }
-            at += BLOCK_BYTES;
+            at = end;
         }
         self.write_piece(&bytes[start..], start)?;
         self.ends_in_hole = start == bytes.len();

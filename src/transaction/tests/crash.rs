@@ -75,10 +75,9 @@ fn a_crash_during_recovery_is_recovered_from_as_well() {
             let lock = scene.lock();
             fault::crash_at(usize::MAX, || scene.run(&lock)).1
         };
-        // Every point in the second half of a run, where moves are under way; every third of those
-        // of the recovery.
-        for at in whole / 3..whole {
-            for second in (at % 3..).step_by(3) {
+        // From where moves are under way, a sample: each call of the recovery comes up after some.
+        for at in (whole / 3..whole).step_by(2) {
+            for second in (at % 7..).step_by(7) {
                 let scene = Scene::new(&old, &new);
                 let lock = scene.lock();
                 drop(fault::crash_at(at, || scene.run(&lock)));
@@ -95,7 +94,7 @@ fn a_crash_during_recovery_is_recovered_from_as_well() {
             }
         }
     }
-    assert!(points > 2000, "{points}");
+    assert!(points > 800, "{points}");
 }
 
 #[test]
