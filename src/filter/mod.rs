@@ -14,6 +14,7 @@
 
 mod bracket;
 mod error;
+mod example;
 mod glob;
 mod index;
 mod line;
@@ -26,6 +27,7 @@ mod warning;
 mod wire;
 
 pub use error::{FilterError, WireError};
+pub use example::EXAMPLE;
 pub use line::MAX_PATTERN_BYTES;
 pub use lines::FileStyle;
 pub use rule::{Origin, Rule, Sign};

@@ -54,7 +54,7 @@ impl Case {
     fn read(&mut self, line: &str) {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match word {
-            "" => {}
+            "" | "#" => {}
             "|" => self.add_to_file(rest.bytes().chain([b'\n']).collect()),
             "bytes" => self.add_to_file(decode(rest)),
             "exclude-from" => self

@@ -189,7 +189,7 @@ fn file(random: &mut Random, tree: &[&[u8]], from0: bool) -> Vec<u8> {
         (false, true) => &[b"\r\n", b"\r", b"\n", b"\n\n", b"\0x\n"],
         (false, false) => &[b"\n"],
     };
-    for _ in 0..1 + random.below(6) {
+    for _ in 0..1 + random.below(8) {
         text.extend(line(random, tree));
         text.extend_from_slice(random.pick(ends));
     }
@@ -264,74 +264,58 @@ fn line(random: &mut Random, tree: &[&[u8]]) -> Vec<u8> {
     text
 }
 
+/// One of the words between blanks; two blanks have an empty word between them.
+fn word(random: &mut Random, words: &str) -> Vec<u8> {
+    let words: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();
+    random.pick(&words).to_vec()
+}
+
 /// A pattern: a path of the tree with some of it made vague, or pieces thrown together.
 fn pattern(random: &mut Random, tree: &[&[u8]]) -> Vec<u8> {
-    match random.chance(65) {
-        true => blurred_path(random, tree),
-        false => (0..1 + random.below(6))
-            .flat_map(|_| piece(random))
-            .collect(),
+    match random.below(100) {
+        0..80 => blurred_path(random, tree),
+        _ => (0..=random.below(6)).flat_map(|_| piece(random)).collect(),
     }
 }
 
 fn blurred_path(random: &mut Random, tree: &[&[u8]]) -> Vec<u8> {
     let mut components: Vec<_> = split(random.pick(tree)).0.split(|b| *b == b'/').collect();
-    let skipped = random.below(components.len());
+    let skipped = if random.chance(50) {
+        0
+    } else {
+        random.below(components.len())
+    };
     components.drain(..skipped);
-    let mut text = random
-        .pick(&[
-            &b""[..],
-            b"",
-            b"",
-            b"/",
-            b"/",
-            b"**/",
-            b"*/",
-            b"**",
-            b"/**/",
-        ])
-        .to_vec();
+    let mut text = match skipped {
+        0 => word(random, "   / / / **/ ** */ /**/"),
+        _ => word(random, "    **/ */ ** /**/ /"),
+    };
     for (at, component) in components.iter().enumerate() {
         if at > 0 {
-            text.extend_from_slice(random.pick(&[
-                &b"/"[..],
-                b"/",
-                b"/",
-                b"/",
-                b"/**/",
-                b"**",
-                b"\\/",
-                b"//",
-            ]));
+            text.extend(separator(random));
         }
         text.extend(blurred_component(random, component));
     }
-    text.extend_from_slice(random.pick(&[
-        &b""[..],
-        b"",
-        b"",
-        b"",
-        b"/",
-        b"/",
-        b"*",
-        b"/*",
-        b"/**",
-        b"/***",
-        b"***",
-    ]));
+    text.extend(word(random, "      / / * /* /** /*** *** /**/"));
     text
 }
 
-fn blurred_component(random: &mut Random, component: &[u8]) -> Vec<u8> {
-    if random.chance(25) {
-        return random
-            .pick(&[&b"*"[..], b"*", b"**", b"?", b"???", b"*.*", b"***"])
-            .to_vec();
+fn separator(random: &mut Random) -> Vec<u8> {
+    match random.below(100) {
+        0..80 => b"/".to_vec(),
+        80..97 => word(random, "/**/ ** /***/ /*/ *"),
+        _ => word(random, r"\/ // /./ [/] ?"),
     }
-    let blur = if random.chance(50) { 0 } else { 30 };
+}
+
+fn blurred_component(random: &mut Random, component: &[u8]) -> Vec<u8> {
+    if random.chance(20) {
+        return word(random, "* * ** ? ??? *.* ***");
+    }
+    let percent = if random.chance(50) { 0 } else { 30 };
     component
         .iter()
-        .flat_map(|byte| blurred_byte(random, *byte, blur))
+        .flat_map(|byte| blurred_byte(random, *byte, percent))
         .collect()
 }
 
@@ -355,99 +339,37 @@ fn blurred_byte(random: &mut Random, byte: u8, percent: usize) -> Vec<u8> {
 
 /// A piece of a pattern that knows nothing of the tree.
 fn piece(random: &mut Random) -> Vec<u8> {
-    const PIECES: [&[u8]; 40] = [
-        b"a",
-        b"a",
-        b"b",
-        b"c",
-        b"ab",
-        b"foo",
-        b"bar",
-        b".",
-        b"o",
-        b"d",
-        b"/",
-        b"/",
-        b"/",
-        b"*",
-        b"*",
-        b"*",
-        b"?",
-        b"**",
-        b"**",
-        b"***",
-        b"****",
-        b"**/",
-        b"/**",
-        b"/***",
-        b"\\",
-        b"\\a",
-        b"\\*",
-        b"\\[",
-        b"\\/",
-        b"[a",
-        b"[",
-        b"]",
-        b"./",
-        b"../",
-        b" ",
-        b"-",
-        b"!",
-        b"\xe9",
-        b"\xc3\xa9",
-        b"-b",
-    ];
-    match random.chance(20) {
-        true => bracket(random),
-        false => random.pick(&PIECES).to_vec(),
+    match random.below(100) {
+        0..20 => bracket(random),
+        20..25 => random
+            .pick(&[&b" "[..], b"\xe9", b"\xc3\xa9", b"\xff", b"\t"])
+            .to_vec(),
+        25..70 => word(random, "a a b c ab foo bar . o d / / / * * * ? ** **"),
+        _ => word(
+            random,
+            r"*** **** **/ /** /*** \ \a \* \[ \/ [a [ ] ./ ../ - ! -b",
+        ),
     }
 }
 
 /// A bracket, well formed or not.
 fn bracket(random: &mut Random) -> Vec<u8> {
-    const MEMBERS: [&[u8]; 36] = [
-        b"a",
-        b"b",
-        b"c",
-        b"a-c",
-        b"c-a",
-        b"a-",
-        b"-",
-        b"-b",
-        b"!",
-        b"^",
-        b"]",
-        b"[",
-        b":",
-        b"*",
-        b"?",
-        b"/",
-        b"\\",
-        b"\\a",
-        b"\\]",
-        b"\\-",
-        b"a-\\c",
-        b"[-a",
-        b"+--",
-        b"[:alpha:]",
-        b"[:alnum:]",
-        b"[:punct:]",
-        b"[:space:]",
-        b"[:upper:]",
-        b"[:nope:]",
-        b"[:alpha",
-        b"[:",
-        b"[::]",
-        b"\x80-\xff",
-        b"\xe9",
-        b".-0",
-        b"[:cntrl:]",
-    ];
-    let mut text = random
-        .pick(&[&b"["[..], b"[", b"[", b"[!", b"[^", b"[]", b"[!]"])
-        .to_vec();
-    for _ in 0..1 + random.below(3) {
-        text.extend_from_slice(random.pick(&MEMBERS));
+    let mut text = word(random, "[ [ [ [! [^ [] [!]");
+    for _ in 0..=random.below(3) {
+        text.extend(match random.below(100) {
+            0..50 => word(
+                random,
+                r"a b c a-c c-a a- - -b ! ^ ] [ : * ? / \ \a \] \- a-\c",
+            ),
+            50..75 => word(
+                random,
+                "[:alpha:] [:alnum:] [:punct:] [:space:] [:upper:] [:cntrl:]",
+            ),
+            75..85 => word(random, "[:nope:] [:alpha [: [::] [:Alpha:] [-a +-- .-0"),
+            _ => random
+                .pick(&[&b"\x80-\xff"[..], b"\xe9", b"\xc3\xa9", b" -~", b"\x01-a"])
+                .to_vec(),
+        });
     }
     if random.chance(92) {
         text.push(b']');

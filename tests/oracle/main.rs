@@ -45,13 +45,28 @@ fn every_fixture_says_what_rsync_does() {
     if !rsync_or_skip("every_fixture_says_what_rsync_does") {
         return;
     }
-    let mut wrong = Vec::new();
-    for case in fixture::all() {
-        let tree = Tree::new(&case.entries());
-        let rsync = tree.kept_by_rsync(&case.sources);
-        wrong.extend(case.difference_to(rsync.as_ref()));
-    }
+    let next = Mutex::new(fixture::all().into_iter());
+    let wrong = Mutex::new(Vec::new());
+    on_threads(|| {
+        loop {
+            let case = next.lock().unwrap().next();
+            let Some(case) = case else { break };
+            let tree = Tree::of(&case.entries());
+            let difference = case.difference_to(tree.kept_by_rsync(&case.sources).as_ref());
+            wrong.lock().unwrap().extend(difference);
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A run of rsync is mostly waiting: more threads than cores.
+fn on_threads(work: impl Fn() + Sync) {
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(&work);
+        }
+    });
 }
 
 /// What some random cases came to.
@@ -67,7 +82,7 @@ struct Tally {
 
 /// Random cases that share a tree: one for each seed.
 fn try_seeds(seeds: std::ops::Range<u64>) -> Tally {
-    let tree = Tree::new(&generator::entries(&mut Random::new(seeds.start)));
+    let tree = Tree::listed(&generator::entries(&mut Random::new(seeds.start)));
     let mut tally = Tally::default();
     for seed in seeds {
         let sources = generator::sources(&mut Random::new(seed), tree.paths());
@@ -102,20 +117,15 @@ fn random_rules_keep_what_rsync_keeps() {
     let end = first + number("RSYN_ORACLE_CASES", 1000);
     let next = AtomicU64::new(first);
     let total = Mutex::new(Tally::default());
-    // A run of rsync is mostly waiting: more threads than cores.
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
-                loop {
-                    let start = next.fetch_add(50, Ordering::Relaxed);
-                    if start >= end {
-                        break;
-                    }
-                    // Not in one expression: the lock would be held while the cases run.
-                    let tally = try_seeds(start..end.min(start + 50));
-                    total.lock().unwrap().add(tally);
-                }
-            });
+    on_threads(|| {
+        loop {
+            let start = next.fetch_add(50, Ordering::Relaxed);
+            if start >= end {
+                break;
+            }
+            // Not in one expression: the lock would be held while the cases run.
+            let tally = try_seeds(start..end.min(start + 50));
+            total.lock().unwrap().add(tally);
         }
     });
     total.into_inner().unwrap().check();

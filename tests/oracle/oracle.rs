@@ -23,7 +23,7 @@ pub(crate) struct Tree {
 
 impl Tree {
     /// Makes the entries, and the directories above them. A path that ends in `@` is a link to `.`.
-    pub(crate) fn new(paths: &Paths) -> Self {
+    pub(crate) fn of(paths: &Paths) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("rsyn-oracle-")
             .tempdir()
@@ -33,10 +33,15 @@ impl Tree {
         for path in paths {
             make(&root, path);
         }
-        let mut tree = Self {
+        Self {
             dir,
-            paths: Paths::new(),
-        };
+            paths: paths.clone(),
+        }
+    }
+
+    /// The same, with the directories above the entries among its paths.
+    pub(crate) fn listed(paths: &Paths) -> Self {
+        let mut tree = Self::of(paths);
         // No rules: rsync lists all that is there, so the two begin with one view.
         tree.paths = tree.kept_by_rsync(&Sources::default()).unwrap();
         let missing: Vec<_> = paths.difference(&tree.paths).collect();
