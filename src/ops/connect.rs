@@ -1,0 +1,399 @@
+//! Reaches the hub of a project and says, when that fails, which of the many reasons it is.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use super::project::{Environment, Settings};
+use super::{Failure, FailureKind};
+use crate::config::{Remote, words};
+use crate::endpoint::PeerError;
+use crate::endpoint::client::{self, Client, NotOpened, OpenOptions, Opening};
+use crate::endpoint::connection::SendOptions;
+use crate::filter::Rules;
+use crate::protocol::handshake::{self, ClientHello, ProtocolRange, Purpose, Seen};
+use crate::transport::{self, SshOptions, Transport, remote_command};
+
+/// zstd level of what this end sends over a network.
+const LEVEL: i32 = 1;
+
+/// Whether content is compressed on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compress {
+    /// Over a network, where it shrinks.
+    #[default]
+    Auto,
+    /// Always, where it shrinks.
+    On,
+    /// Never.
+    Off,
+}
+
+/// How the hub is reached: flags over settings.
+#[derive(Debug, Clone, Default)]
+pub struct Reach {
+    /// The remote, as named on the command line.
+    pub remote: Option<String>,
+    /// Command in place of ssh.
+    pub ssh_command: Option<String>,
+    /// Configuration file for ssh.
+    pub ssh_config: Option<PathBuf>,
+    /// Port of ssh.
+    pub port: Option<u16>,
+    /// How long the hub may be silent.
+    pub timeout: Option<Duration>,
+    /// Whether content is compressed.
+    pub compress: Compress,
+    /// Most bytes per second; 0 is no limit.
+    pub bytes_per_second: u64,
+}
+
+/// A remote that was looked up, parsed, and can be reached.
+#[derive(Debug, Clone)]
+pub struct Hub {
+    /// As the user knows it.
+    pub name: String,
+    /// Parsed.
+    pub remote: Remote,
+    /// Where its name came from.
+    pub origin: String,
+    words: Option<Vec<String>>,
+    ssh_config: Option<PathBuf>,
+    remote_command: String,
+    timeout: Duration,
+    compress: Compress,
+    bytes_per_second: u64,
+}
+
+/// A peer that says nothing for this long is gone.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+impl Hub {
+    /// Looks the remote of a project up: the one named, or that of the settings.
+    ///
+    /// # Errors
+    /// There is none, or it is malformed.
+    pub fn find(settings: &Settings, reach: &Reach) -> Result<Self, Failure> {
+        let (name, origin) = named(settings, reach)?;
+        let mut remote: Remote =
+            name.parse()
+                .map_err(|e: crate::config::remote::RemoteError| {
+                    Failure::usage(format!("{origin}: {e}"), "")
+                })?;
+        if let (Remote::Ssh { host, .. }, Some(port)) = (&mut remote, reach.port) {
+            host.port = Some(port);
+        }
+        let command = reach
+            .ssh_command
+            .clone()
+            .or_else(|| value(settings.ssh_command.as_ref()));
+        let split = |text: String| {
+            let split = words::split(&text);
+            split.map_err(|e| {
+                Failure::usage(format!("the ssh command: {e}"), "quote it as for a shell")
+            })
+        };
+        let ssh_config = reach.ssh_config.clone();
+        let default_command = || remote_command::SERVE.to_owned();
+        Ok(Self {
+            name,
+            remote,
+            origin,
+            words: command.map(split).transpose()?,
+            ssh_config: ssh_config
+                .or_else(|| value(settings.ssh_config.as_ref()).map(PathBuf::from)),
+            remote_command: value(settings.remote_command.as_ref()).unwrap_or_else(default_command),
+            timeout: reach.timeout.unwrap_or(TIMEOUT),
+            compress: reach.compress,
+            bytes_per_second: reach.bytes_per_second,
+        })
+    }
+
+    /// Bytes of the root's path on the hub.
+    #[must_use]
+    pub fn path(&self) -> &[u8] {
+        match &self.remote {
+            Remote::Ssh { path, .. } | Remote::Path(path) => path,
+        }
+    }
+
+    /// The directory of a remote on this machine.
+    #[must_use]
+    pub fn local_path(&self, directory: &Path) -> Option<PathBuf> {
+        use std::os::unix::ffi::OsStrExt;
+        match &self.remote {
+            Remote::Path(path) => Some(directory.join(std::ffi::OsStr::from_bytes(path))),
+            Remote::Ssh { .. } => None,
+        }
+    }
+
+    /// The name of the host, if it is another machine.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        match &self.remote {
+            Remote::Ssh { host, .. } => Some(&host.name),
+            Remote::Path(_) => None,
+        }
+    }
+
+    /// The ssh configuration file in use, if one was named.
+    #[must_use]
+    pub fn ssh_config(&self) -> Option<&Path> {
+        self.ssh_config.as_deref()
+    }
+
+    /// Whether a command takes the place of ssh.
+    #[must_use]
+    pub fn has_own_command(&self) -> bool {
+        self.words.is_some()
+    }
+
+    fn transport(&self, environment: &Environment) -> Result<Transport, transport::StartError> {
+        match (&self.remote, &self.words) {
+            (Remote::Path(_), _) => transport::local(&environment.program),
+            (Remote::Ssh { host, .. }, Some(words)) => {
+                transport::with_command(words, host, &self.remote_command)
+            }
+            (Remote::Ssh { host, .. }, None) => {
+                let options = SshOptions {
+                    config_file: self.ssh_config.clone(),
+                    interactive: environment.interactive,
+                    connect_timeout: Some(self.timeout),
+                    remote_command: self.remote_command.clone(),
+                };
+                transport::with_ssh(host, &options)
+            }
+        }
+    }
+
+    /// Starts a session; the hub's answer is awaited later, see [`Hub::greet`].
+    ///
+    /// # Errors
+    /// The transport cannot be started.
+    pub fn open(
+        &self,
+        environment: &Environment,
+        greeting: &Greeting<'_>,
+        interrupted: &Arc<AtomicBool>,
+    ) -> Result<Opening, Failure> {
+        let started = self.transport(environment);
+        let transport = started.map_err(|e| {
+            Failure::new(
+                FailureKind::Unreachable,
+                e.to_string(),
+                "install an OpenSSH client, or mend -e",
+            )
+        })?;
+        let compress = match self.compress {
+            Compress::Auto => transport.is_network,
+            Compress::On => true,
+            Compress::Off => false,
+        };
+        let path = match self.local_path(&environment.directory) {
+            Some(path) => std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec(),
+            None => self.path().to_vec(),
+        };
+        let hello = ClientHello {
+            protocol: ProtocolRange::OURS,
+            features: handshake::FEATURES
+                .iter()
+                .map(|f| (*f).to_owned())
+                .collect(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            root: handshake::to_hex(&path),
+            expected_root_id: greeting.expected.clone(),
+            machine_id: greeting.machine_id.clone(),
+            machine: greeting.machine.clone(),
+            purpose: greeting.purpose,
+            own_rules: greeting.rules.is_none(),
+            checksum: greeting.checksum,
+            create_root: matches!(greeting.purpose, Purpose::Push | Purpose::Sync),
+            seen: greeting.seen,
+            bytes_per_second: self.bytes_per_second,
+            compress,
+        };
+        let send = SendOptions {
+            level: compress.then_some(LEVEL),
+            bytes_per_second: Some(self.bytes_per_second).filter(|b| *b > 0),
+        };
+        let options = OpenOptions {
+            send,
+            timeout: self.timeout,
+            interrupted: Arc::clone(interrupted),
+        };
+        Ok(client::open(transport, &hello, greeting.rules, options)?)
+    }
+
+    /// Waits for the hub's Hello.
+    ///
+    /// # Errors
+    /// It did not come; the failure says which of the many reasons it is.
+    pub fn greet(&self, opening: Opening) -> Result<Client, Failure> {
+        opening.wait().map_err(|e| self.diagnose(&e))
+    }
+
+    /// The reason why a session did not start.
+    #[must_use]
+    pub fn diagnose(&self, failed: &NotOpened) -> Failure {
+        if let PeerError::Refused(_) | PeerError::Interrupted | PeerError::Protocol(_) =
+            failed.error
+        {
+            return failed.error.clone().into();
+        }
+        let said = failed.stderr.join("\n");
+        let host = self.host().unwrap_or("this machine");
+        let unreachable =
+            |message: String, hint: String| Failure::new(FailureKind::Unreachable, message, hint);
+        let with_words = |what: &str| match last_words(&failed.stderr) {
+            Some(words) => format!("{what}: {words}"),
+            None => what.to_owned(),
+        };
+        if failed.exit_code == Some(remote_command::NOT_FOUND) || said.contains("rsyn: not found") {
+            return unreachable(
+                format!("rsyn is not installed on {host}"),
+                "`rsyn setup --install` puts this very program there".to_owned(),
+            );
+        }
+        if let PeerError::Noise(noise) = &failed.error {
+            return unreachable(
+                format!("is the remote shell of {host} clean? it printed: {noise}"),
+                format!(
+                    "`ssh {host} true` must print nothing: look at .bashrc, .profile and their kin there"
+                ),
+            );
+        }
+        let (what, hint) = match SshTrouble::of(&said) {
+            Some(trouble) => trouble.words(host),
+            None => (
+                "cannot reach the hub",
+                format!("try `ssh {host} true`; `rsyn setup` looks closer"),
+            ),
+        };
+        match last_words(&failed.stderr) {
+            Some(_) => unreachable(with_words(what), hint),
+            None => unreachable(format!("{what} {host}: {}", failed.error), hint),
+        }
+    }
+}
+
+/// What ssh says when it fails, sorted. The words are those of OpenSSH 7 to 10.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SshTrouble {
+    /// The host is not in known_hosts, or its key changed.
+    HostKey,
+    /// The key changed since it was noted.
+    HostKeyChanged,
+    /// The hub knows none of the keys.
+    Refused,
+    /// The name is unknown.
+    Name,
+    /// Nothing listens at the port.
+    Port,
+    /// Nobody answers.
+    Timeout,
+}
+
+impl SshTrouble {
+    /// Finds the trouble in what ssh said.
+    #[must_use]
+    pub fn of(said: &str) -> Option<Self> {
+        let table = [
+            (
+                "REMOTE HOST IDENTIFICATION HAS CHANGED",
+                Self::HostKeyChanged,
+            ),
+            ("Host key verification failed", Self::HostKey),
+            ("No ED25519 host key is known", Self::HostKey),
+            ("Permission denied", Self::Refused),
+            ("Too many authentication failures", Self::Refused),
+            ("Could not resolve hostname", Self::Name),
+            ("Connection refused", Self::Port),
+            ("timed out", Self::Timeout),
+            ("No route to host", Self::Timeout),
+            ("Network is unreachable", Self::Timeout),
+        ];
+        table
+            .into_iter()
+            .find(|(words, _)| said.contains(words))
+            .map(|(_, trouble)| trouble)
+    }
+
+    /// What to say and what to do about `host`.
+    #[must_use]
+    pub fn words(self, host: &str) -> (&'static str, String) {
+        match self {
+            Self::HostKeyChanged => (
+                "the host key of the hub changed",
+                format!(
+                    "if that is right, `ssh-keygen -R {host}` and connect once with `ssh {host}`"
+                ),
+            ),
+            Self::HostKey => (
+                "the host key of the hub is not known here",
+                format!("connect once with `ssh {host}` and compare its fingerprint"),
+            ),
+            Self::Refused => (
+                "the hub accepts none of this machine's keys",
+                format!("`ssh-add` the right key, or `ssh-copy-id {host}`"),
+            ),
+            Self::Name => (
+                "the name of the hub is unknown",
+                "look at the remote, or at ~/.ssh/config".to_owned(),
+            ),
+            Self::Port => (
+                "nothing listens at the ssh port of the hub",
+                "is sshd running, is the port right?".to_owned(),
+            ),
+            Self::Timeout => (
+                "the hub does not answer",
+                "is it up, is this machine online?".to_owned(),
+            ),
+        }
+    }
+}
+
+fn last_words(lines: &[String]) -> Option<&str> {
+    lines.iter().rev().map(|l| l.trim()).find(|l| !l.is_empty())
+}
+
+fn value(setting: Option<&super::project::Setting>) -> Option<String> {
+    setting.map(|s| s.value.clone())
+}
+
+fn named(settings: &Settings, reach: &Reach) -> Result<(String, String), Failure> {
+    if let Some(name) = &reach.remote {
+        return Ok(match settings.remotes.get(name) {
+            Some(setting) => (
+                setting.value.clone(),
+                format!("remotes.{name} in {}", setting.origin),
+            ),
+            None => (name.clone(), "the command line".to_owned()),
+        });
+    }
+    match &settings.remote {
+        Some(setting) => Ok((setting.value.clone(), setting.origin.clone())),
+        None => Err(Failure::usage(
+            "no remote is set",
+            "name one: `rsyn pull user@host:path`, RSYN_REMOTE in .env, or `remote = …` in rsyn.toml",
+        )),
+    }
+}
+
+/// What a session starts with.
+pub struct Greeting<'a> {
+    /// Id of the hub's root at the last sync.
+    pub expected: Option<String>,
+    /// Id of the root here.
+    pub machine_id: String,
+    /// Name of this machine.
+    pub machine: String,
+    /// What the session is for.
+    pub purpose: Purpose,
+    /// The rules; `None` leaves them to the hub.
+    pub rules: Option<&'a Rules>,
+    /// Whether every file is read.
+    pub checksum: bool,
+    /// The hub as seen last.
+    pub seen: Option<Seen>,
+}

@@ -1,0 +1,263 @@
+//! [`Failure`]: why a verb did not do what was asked, in the form that picks the exit code.
+
+use std::fmt;
+
+use crate::disk::{DiskError, LockError};
+use crate::endpoint::PeerError;
+use crate::endpoint::client::TransferError;
+use crate::endpoint::local::LocalError;
+use crate::endpoint::receive::ReceiveError;
+use crate::protocol::message::RefusalKind;
+use crate::scan::ScanError;
+use crate::state::StateError;
+use crate::transaction::{CommitError, StageError};
+
+/// What sort of failure; `docs/cli.md` has the exit codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// Something failed; the trees are as before.
+    Failed,
+    /// Bad usage or configuration.
+    Usage,
+    /// Conflicts that a policy leaves to the user.
+    Conflict,
+    /// A brake held.
+    Guard,
+    /// The hub could not be reached, or speaks no common protocol.
+    Unreachable,
+    /// Content did not verify, or stored state is damaged.
+    Integrity,
+    /// Another sync holds the lock, or files changed while the sync ran.
+    Busy,
+    /// The user interrupted.
+    Interrupted,
+}
+
+impl FailureKind {
+    /// The word of the JSON contract.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::Conflict => "conflict",
+            Self::Guard => "guard",
+            Self::Unreachable => "unreachable",
+            Self::Integrity => "integrity",
+            Self::Busy => "busy",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// Why a verb did not do what was asked.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// What sort.
+    pub kind: FailureKind,
+    /// What was tried, on what, and what came of it.
+    pub message: String,
+    /// In which state the trees are; empty where that is plain.
+    pub state: String,
+    /// What to do now.
+    pub hint: String,
+}
+
+/// The sentence for a run that touched nothing.
+pub const UNCHANGED: &str = "nothing was changed";
+
+impl Failure {
+    /// A failure that left everything as it was.
+    pub fn new(kind: FailureKind, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            state: UNCHANGED.to_owned(),
+            hint: hint.into(),
+        }
+    }
+
+    /// Wrong usage or configuration.
+    pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            state: String::new(),
+            ..Self::new(FailureKind::Usage, message, hint)
+        }
+    }
+
+    /// The same failure with another hint.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self {
+            hint: hint.into(),
+            ..self
+        }
+    }
+
+    /// The user interrupted.
+    #[must_use]
+    pub fn interrupted() -> Self {
+        Self::new(FailureKind::Interrupted, "interrupted", "")
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<DiskError> for Failure {
+    fn from(error: DiskError) -> Self {
+        Self::new(
+            FailureKind::Failed,
+            error.to_string(),
+            "look at that path, then run it again",
+        )
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        let (kind, hint) = match &error {
+            StateError::Disk(_) => (FailureKind::Failed, "look at .rsyn/ and its permissions"),
+            StateError::Damaged { .. } => (
+                FailureKind::Integrity,
+                "move that file away; rsyn then compares afresh and deletes nothing",
+            ),
+            StateError::Newer { .. } => {
+                (FailureKind::Integrity, "use the newer rsyn that wrote it")
+            }
+            StateError::Layout(_) => (FailureKind::Failed, ""),
+        };
+        Self::new(kind, error.to_string(), hint)
+    }
+}
+
+impl From<ScanError> for Failure {
+    fn from(error: ScanError) -> Self {
+        match error {
+            ScanError::Interrupted => Self::interrupted(),
+            other => Self::new(FailureKind::Failed, other.to_string(), ""),
+        }
+    }
+}
+
+impl From<LocalError> for Failure {
+    fn from(error: LocalError) -> Self {
+        match error {
+            LocalError::Disk(e) => e.into(),
+            LocalError::State(e) => e.into(),
+            LocalError::Scan(e) => e.into(),
+            LocalError::Lock(LockError::Disk(e)) => e.into(),
+            LocalError::Lock(e) => Self::new(
+                FailureKind::Busy,
+                e.to_string(),
+                "run it again when that is done",
+            ),
+            LocalError::Recover(e) => e.into(),
+        }
+    }
+}
+
+impl From<StageError> for Failure {
+    fn from(error: StageError) -> Self {
+        match error {
+            StageError::Disk(e) => e.into(),
+            other => Self::new(FailureKind::Integrity, other.to_string(), "run it again"),
+        }
+    }
+}
+
+impl From<CommitError> for Failure {
+    fn from(error: CommitError) -> Self {
+        let message = error.to_string();
+        match error {
+            CommitError::Interrupted => Self::interrupted(),
+            CommitError::Stale { .. } => Self::new(FailureKind::Busy, message, "run it again"),
+            CommitError::Stage(e) => e.into(),
+            CommitError::Disk(e) => e.into(),
+            CommitError::RecoveryPending => {
+                Self::new(FailureKind::Busy, message, "run `rsyn recover`")
+            }
+            CommitError::Damaged(_) => {
+                Self::new(FailureKind::Integrity, message, "run `rsyn recover`")
+            }
+            CommitError::Attention { cause, attention } => {
+                let lines: Vec<_> = attention.iter().map(ToString::to_string).collect();
+                let failure = Self::from(*cause);
+                Self {
+                    state: format!("{UNCHANGED}, but: {}", lines.join("; ")),
+                    ..failure
+                }
+            }
+            CommitError::Unsettled { .. } => Self {
+                kind: FailureKind::Failed,
+                message,
+                state: "some files are new and some old".to_owned(),
+                hint: "run `rsyn recover` to get the old ones back".to_owned(),
+            },
+            CommitError::Unfinished { .. } => Self {
+                kind: FailureKind::Failed,
+                message,
+                state: "the files are new".to_owned(),
+                hint: "run `rsyn recover` to finish it".to_owned(),
+            },
+            _ => Self::new(FailureKind::Failed, message, ""),
+        }
+    }
+}
+
+impl From<PeerError> for Failure {
+    fn from(error: PeerError) -> Self {
+        let message = error.to_string();
+        match error {
+            PeerError::Interrupted => Self::interrupted(),
+            PeerError::Refused(refusal) => {
+                let kind = match refusal.kind {
+                    RefusalKind::Failed => FailureKind::Failed,
+                    RefusalKind::Usage => FailureKind::Usage,
+                    RefusalKind::Guard => FailureKind::Guard,
+                    RefusalKind::Version => FailureKind::Unreachable,
+                    RefusalKind::Integrity => FailureKind::Integrity,
+                    RefusalKind::Busy => FailureKind::Busy,
+                };
+                Self::new(kind, refusal.message, refusal.hint)
+            }
+            PeerError::Protocol(_) => {
+                let hint = "use the same version of rsyn on both sides";
+                Self::new(
+                    FailureKind::Failed,
+                    format!("the hub broke the protocol: {message}"),
+                    hint,
+                )
+            }
+            PeerError::Closed | PeerError::Silent(_) | PeerError::Noise(_) | PeerError::Io(_) => {
+                Self::new(
+                    FailureKind::Unreachable,
+                    message,
+                    "run it again: what arrived is kept",
+                )
+            }
+        }
+    }
+}
+
+impl From<TransferError> for Failure {
+    fn from(error: TransferError) -> Self {
+        let message = error.to_string();
+        match error {
+            TransferError::Receive(ReceiveError::Peer(e)) => e.into(),
+            TransferError::Receive(ReceiveError::Stage(e)) => e.into(),
+            TransferError::Receive(ReceiveError::Disk(e)) => e.into(),
+            TransferError::Changed(_) => Self::new(
+                FailureKind::Busy,
+                message,
+                "run it again when nothing writes there",
+            ),
+            TransferError::Integrity(_) => {
+                Self::new(FailureKind::Integrity, message, "run it again")
+            }
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! The project a verb works on: where its root is, its settings and where each comes from, its rules.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::Failure;
+use crate::config::{ConfigFile, dotenv, file};
+use crate::disk::{Root, durable};
+use crate::endpoint::hub::EXCLUDE_FILE;
+use crate::filter::{FileStyle, Origin, Rules, Sign};
+use crate::model::RelPath;
+use crate::plan::guard::MaxDelete;
+use crate::plan::{Policies, Policy};
+
+/// Names of the files that make a directory a root, and hold its settings.
+pub const CONFIG_FILE: &str = "rsyn.toml";
+/// Settings of this machine alone.
+const MACHINE_CONFIG: &str = ".rsyn/config.toml";
+/// A configuration file is not longer than this, in bytes.
+const CONFIG_BYTES: u64 = 1024 * 1024;
+
+/// A setting and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Its value.
+    pub value: String,
+    /// `RSYN_REMOTE in the environment`, `.env line 3`, `rsyn.toml`, `the command line`.
+    pub origin: String,
+    /// Whether it comes from a file that travels with the project.
+    pub travels: bool,
+}
+
+/// What the environment says to rsyn, and where things are on this machine.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    /// Variables that start with `RSYN_` or `AMPLIFIER_SYNC_`.
+    pub variables: BTreeMap<String, String>,
+    /// Home directory.
+    pub home: PathBuf,
+    /// Working directory.
+    pub directory: PathBuf,
+    /// Name of the host.
+    pub host: String,
+    /// This very program.
+    pub program: PathBuf,
+    /// Whether standard input is a terminal.
+    pub interactive: bool,
+}
+
+/// The settings of a project from all layers.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The hub.
+    pub remote: Option<Setting>,
+    /// More hubs by name.
+    pub remotes: BTreeMap<String, Setting>,
+    /// Flags for every sync.
+    pub options: Option<Setting>,
+    /// Name of this machine.
+    pub machine: Option<Setting>,
+    /// Command in place of ssh.
+    pub ssh_command: Option<Setting>,
+    /// Configuration file for ssh.
+    pub ssh_config: Option<Setting>,
+    /// What runs on the hub.
+    pub remote_command: Option<Setting>,
+    /// The brake.
+    pub max_delete: Option<Setting>,
+    /// Exclude patterns of the configuration, with their files.
+    pub exclude: Vec<Setting>,
+    /// Who wins conflicts, first match first: pattern, policy, file.
+    pub conflict: Vec<(String, Policy, String)>,
+}
+
+/// A project.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// Its root.
+    pub path: PathBuf,
+    /// Its settings.
+    pub settings: Settings,
+}
+
+impl Project {
+    /// Finds the project that `environment.directory`, or `start` if given, lies in.
+    ///
+    /// # Errors
+    /// There is none, or its configuration cannot be read.
+    pub fn find(environment: &Environment, start: Option<&Path>) -> Result<Self, Failure> {
+        let from = environment.directory.join(start.unwrap_or(Path::new("")));
+        let from = crate::disk::real_path(&from)?;
+        let home =
+            crate::disk::real_path(&environment.home).unwrap_or_else(|_| environment.home.clone());
+        for directory in from.ancestors() {
+            let by_name = start.is_some() && directory == from;
+            let too_wide = directory == home || directory.parent().is_none();
+            if (by_name || !too_wide) && is_root(directory) {
+                return Self::at(directory.to_owned(), environment);
+            }
+        }
+        let message = format!(
+            "{} is in no rsyn project",
+            from.display().to_string().escape_debug()
+        );
+        Err(Failure::usage(
+            message,
+            "`rsyn init REMOTE` makes it one, `rsyn clone REMOTE` brings one here",
+        ))
+    }
+
+    /// The project whose root is `path`.
+    ///
+    /// # Errors
+    /// Its configuration cannot be read.
+    pub fn at(path: PathBuf, environment: &Environment) -> Result<Self, Failure> {
+        let settings = Settings::load(&path, environment)?;
+        Ok(Self { path, settings })
+    }
+
+    /// The rules: `extra` from the command line first, then those of `rsyn.toml`, then `.rsync-exclude`.
+    ///
+    /// # Errors
+    /// A file or rule cannot be read.
+    pub fn rules(&self, extra: &[ExtraRule]) -> Result<Rules, Failure> {
+        let mut rules = Rules::new();
+        add_extra(&mut rules, extra)?;
+        for exclude in &self.settings.exclude {
+            add_rule(&mut rules, Sign::Exclude, &exclude.value, &exclude.origin)?;
+        }
+        let root = Root::open(&self.path)?;
+        if let Some(text) = durable::read(root.top(), EXCLUDE_FILE.as_bytes(), CONFIG_BYTES)? {
+            rules
+                .add_file(&text, EXCLUDE_FILE, FileStyle::EXCLUDE)
+                .map_err(wrong_rule)?;
+        }
+        Ok(rules)
+    }
+
+    /// The policies of the configuration, under one for the whole run.
+    ///
+    /// # Errors
+    /// A pattern cannot be read.
+    pub fn policies(&self, for_all: Option<Policy>) -> Result<PathPolicies, Failure> {
+        let mut patterns = Vec::new();
+        for (pattern, policy, origin) in &self.settings.conflict {
+            let mut rules = Rules::new();
+            add_rule(&mut rules, Sign::Exclude, pattern, origin)?;
+            patterns.push((rules, *policy));
+        }
+        Ok(PathPolicies { for_all, patterns })
+    }
+
+    /// The brake of the configuration.
+    ///
+    /// # Errors
+    /// It is no limit.
+    pub fn max_delete(&self) -> Result<MaxDelete, Failure> {
+        match &self.settings.max_delete {
+            None => Ok(MaxDelete::Default),
+            Some(limit) => {
+                let wrong =
+                    |e| Failure::usage(format!("{}: {e}", limit.origin), "mend safety.max_delete");
+                limit.value.parse().map_err(wrong)
+            }
+        }
+    }
+
+    /// Name of this machine.
+    #[must_use]
+    pub fn machine(&self, environment: &Environment) -> String {
+        self.settings
+            .machine
+            .as_ref()
+            .map_or_else(|| environment.host.clone(), |s| s.value.clone())
+    }
+}
+
+fn is_root(directory: &Path) -> bool {
+    let Ok(root) = Root::open(directory) else {
+        return false;
+    };
+    let there = |name: &str| matches!(root.top().stat(name.as_bytes()), Ok(Some(_)));
+    there(CONFIG_FILE) || there(".rsyn") || there(EXCLUDE_FILE)
+}
+
+/// A rule of the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExtraRule {
+    /// `--exclude`.
+    Exclude(String),
+    /// `--include`.
+    Include(String),
+    /// `--exclude-from`.
+    ExcludeFrom(PathBuf),
+}
+
+/// Adds rules of the command line, in their order.
+///
+/// # Errors
+/// A file or rule cannot be read.
+pub fn add_extra(rules: &mut Rules, extra: &[ExtraRule]) -> Result<(), Failure> {
+    for rule in extra {
+        match rule {
+            ExtraRule::Exclude(text) => add_rule(rules, Sign::Exclude, text, "--exclude")?,
+            ExtraRule::Include(text) => add_rule(rules, Sign::Include, text, "--include")?,
+            ExtraRule::ExcludeFrom(path) => {
+                let shown = path.display().to_string();
+                let text = read_outside(path)?;
+                rules
+                    .add_file(&text, &shown, FileStyle::EXCLUDE)
+                    .map_err(wrong_rule)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads a file that the user named.
+fn read_outside(path: &Path) -> Result<Vec<u8>, Failure> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(Failure::usage(format!("{} is no file", path.display()), ""));
+    };
+    let directory = if directory.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        directory
+    };
+    let root = Root::open(directory)?;
+    let name = std::os::unix::ffi::OsStrExt::as_bytes(name);
+    let missing = || {
+        Failure::usage(
+            format!("{} does not exist", path.display()),
+            "name an exclude file",
+        )
+    };
+    durable::read(root.top(), name, CONFIG_BYTES)?.ok_or_else(missing)
+}
+
+fn add_rule(rules: &mut Rules, sign: Sign, text: &str, origin: &str) -> Result<(), Failure> {
+    rules
+        .add_rule(sign, text.as_bytes(), Origin::option(origin))
+        .map_err(wrong_rule)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the form that map_err takes")]
+fn wrong_rule(error: crate::filter::FilterError) -> Failure {
+    Failure::usage(error.to_string(), "mend that rule")
+}
+
+/// Policies by pattern.
+pub struct PathPolicies {
+    for_all: Option<Policy>,
+    patterns: Vec<(Rules, Policy)>,
+}
+
+impl Policies for PathPolicies {
+    fn policy(&self, path: &RelPath) -> Policy {
+        let by_pattern = || {
+            self.patterns
+                .iter()
+                .find(|(rules, _)| !rules.decide(path, false).included)
+        };
+        self.for_all
+            .or_else(|| by_pattern().map(|(_, policy)| *policy))
+            .unwrap_or(Policy::Default)
+    }
+}
+
+impl Settings {
+    /// Reads all layers below the command line; a higher one wins.
+    fn load(path: &Path, environment: &Environment) -> Result<Self, Failure> {
+        let root = Root::open(path)?;
+        let mut settings = Self::default();
+        for (file, travels) in [(CONFIG_FILE, true), (MACHINE_CONFIG, false)] {
+            if let Some(text) = read_text(&root, file)? {
+                let wrong = |e: crate::config::ConfigError| {
+                    let hint = "commands belong into .rsyn/config.toml, the environment or flags";
+                    Failure::usage(e.to_string(), if travels { hint } else { "" })
+                };
+                settings.overlay(
+                    file::parse(&text, file, travels).map_err(wrong)?,
+                    file,
+                    travels,
+                );
+            }
+        }
+        if let Some(text) = read_text(&root, ".env")? {
+            for line in dotenv::parse(&text) {
+                let origin = format!(".env line {} ({})", line.line, line.key);
+                settings.variable(&line.key, line.value, origin, true);
+            }
+        }
+        // The names of before rsyn first, so that ours win over them.
+        for old in ["AMPLIFIER_SYNC_", "RSYN_"] {
+            for (key, value) in environment
+                .variables
+                .iter()
+                .filter(|(k, _)| k.starts_with(old))
+            {
+                settings.variable(
+                    key,
+                    value.clone(),
+                    format!("{key} in the environment"),
+                    false,
+                );
+            }
+        }
+        Ok(settings)
+    }
+
+    fn overlay(&mut self, config: ConfigFile, file: &str, travels: bool) {
+        let set = |slot: &mut Option<Setting>, value: Option<String>| {
+            if let Some(value) = value {
+                *slot = Some(Setting {
+                    value,
+                    origin: file.to_owned(),
+                    travels,
+                });
+            }
+        };
+        set(&mut self.remote, config.remote);
+        set(&mut self.options, config.options);
+        set(&mut self.machine, config.machine);
+        set(&mut self.ssh_command, config.ssh_command);
+        set(&mut self.ssh_config, config.ssh_config);
+        set(&mut self.remote_command, config.remote_command);
+        set(
+            &mut self.max_delete,
+            config.safety.max_delete.map(|l| l.to_string()),
+        );
+        for (name, remote) in config.remotes {
+            let setting = Setting {
+                value: remote.url,
+                origin: file.to_owned(),
+                travels,
+            };
+            self.remotes.insert(name, setting);
+        }
+        let excludes = config.exclude.into_iter();
+        self.exclude.extend(excludes.map(|value| Setting {
+            value,
+            origin: file.to_owned(),
+            travels,
+        }));
+        let rules = config
+            .conflict
+            .into_iter()
+            .map(|r| (r.paths, r.policy, file.to_owned()));
+        // Settings of this machine come before those of the project.
+        self.conflict = rules.chain(std::mem::take(&mut self.conflict)).collect();
+    }
+
+    fn variable(&mut self, key: &str, value: String, origin: String, travels: bool) {
+        let slot = match key {
+            "RSYN_REMOTE" | "AMPLIFIER_SYNC_REMOTE" => &mut self.remote,
+            "RSYN_OPTIONS" | "AMPLIFIER_SYNC_OPTIONS" => &mut self.options,
+            "RSYN_MACHINE" => &mut self.machine,
+            "RSYN_REMOTE_COMMAND" if !travels => &mut self.remote_command,
+            _ => return,
+        };
+        let ours_is_set = slot
+            .as_ref()
+            .is_some_and(|s| s.travels == travels && s.origin.contains("RSYN_"));
+        if value.is_empty() || (ours_is_set && key.starts_with("AMPLIFIER_")) {
+            return;
+        }
+        *slot = Some(Setting {
+            value,
+            origin,
+            travels,
+        });
+    }
+}
+
+fn read_text(root: &Root, file: &str) -> Result<Option<String>, Failure> {
+    let Ok(path) = RelPath::new(file.trim_start_matches(".rsyn/").as_bytes()) else {
+        return Ok(None);
+    };
+    let directory = match file.strip_prefix(".rsyn/") {
+        None => std::sync::Arc::clone(root.top()),
+        Some(_) => match root.top().open_dir(b".rsyn") {
+            Ok(directory) => directory.into(),
+            Err(e) if e.is_no_directory() => return Ok(None),
+            Err(e) => return Err(e.into()),
+        },
+    };
+    let bytes = durable::read(&directory, path.name(), CONFIG_BYTES)?;
+    let no_text = |_| Failure::usage(format!("{file} is not UTF-8 text"), "mend or move it");
+    bytes.map(String::from_utf8).transpose().map_err(no_text)
+}

@@ -1,0 +1,159 @@
+//! The JSON contract of `docs/cli.md`: one object, keys that scripts rely on.
+
+use serde_json::{Value, json};
+
+use crate::model::{Digest, Kind, Node, RelPath};
+use crate::ops::sync::{Leg, Outcome, Report};
+use crate::ops::{Failure, FailureKind};
+use crate::plan::{Action, Conflict, Direction, Kept, Plan, Verb};
+use crate::protocol::handshake::to_hex;
+use crate::report::text::reason;
+
+/// Version of the contract.
+const SCHEMA: u32 = 1;
+
+/// An object of the contract with its fixed keys.
+#[must_use]
+pub fn object(command: &str, result: &str, more: Value) -> Value {
+    let mut object = json!({"schema": SCHEMA, "command": command, "result": result});
+    if let (Value::Object(all), Value::Object(more)) = (&mut object, more) {
+        all.extend(more);
+    }
+    object
+}
+
+/// A failure.
+#[must_use]
+pub fn failure(command: &str, failure: &Failure) -> Value {
+    let stopped = matches!(failure.kind, FailureKind::Conflict | FailureKind::Guard);
+    let error = json!({
+        "kind": failure.kind.name(), "message": failure.message, "state": failure.state, "hint": failure.hint,
+    });
+    object(
+        command,
+        if stopped { "stopped" } else { "failed" },
+        json!({ "error": error }),
+    )
+}
+
+/// The result word of a run.
+#[must_use]
+pub fn result(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done => "ok",
+        Outcome::NothingToDo => "nothing_to_do",
+        Outcome::DryRun => "dry_run",
+        Outcome::Declined => "stopped",
+    }
+}
+
+/// A pull, push, sync or diff.
+#[must_use]
+pub fn sync(command: &str, report: &Report) -> Value {
+    let plans = || report.legs.iter().map(|leg| &leg.plan);
+    let direction = match report.legs.as_slice() {
+        [leg] if command != "sync" => leg.plan.direction.name(),
+        _ => command,
+    };
+    let actions: Vec<_> = plans()
+        .flat_map(|p| p.actions.iter().map(|a| action(a, p.direction)))
+        .collect();
+    let kept: Vec<_> = plans().flat_map(|p| &p.kept).map(kept_path).collect();
+    let count = |verb: Verb| plans().map(|p| p.count(verb)).sum::<usize>();
+    let bytes_total: u64 = plans()
+        .flat_map(|p| &p.actions)
+        .map(Action::travelling_bytes)
+        .sum();
+    let snapshot = report
+        .legs
+        .iter()
+        .rev()
+        .find_map(|leg: &Leg| leg.snapshot.clone());
+    object(
+        command,
+        result(report.outcome),
+        json!({
+            "direction": direction,
+            "remote": report.remote,
+            "dry_run": report.outcome == Outcome::DryRun,
+            "actions": actions,
+            "kept": kept,
+            "summary": {
+                "create": count(Verb::Create),
+                "update": count(Verb::Update),
+                "delete": count(Verb::Delete),
+                "meta": count(Verb::Meta),
+                "conflicts": plans().map(Plan::conflicts).sum::<usize>(),
+                "kept": kept.len(),
+                "bytes_total": bytes_total,
+                "bytes_sent": report.bytes_sent,
+                "bytes_received": report.bytes_received,
+                "literal_bytes": report.literal_bytes,
+                "matched_bytes": report.matched_bytes,
+            },
+            "snapshot": snapshot,
+            "digest": {
+                "local": report.local_digest.to_string(),
+                "remote": report.remote_digest.to_string(),
+            },
+            "warnings": report.warnings,
+        }),
+    )
+}
+
+fn action(action: &Action, direction: Direction) -> Value {
+    let (path, path_bytes) = path(&action.path);
+    json!({
+        "path": path,
+        "path_bytes": path_bytes,
+        "kind": kind(action.kind()),
+        "action": action.verb.name(),
+        "side": direction.written().name(),
+        "reason": reason(action, direction),
+        "size": action.new.as_ref().map(Node::size),
+        "old_size": action.old.as_ref().map(Node::size),
+        "conflict": action.conflict.as_ref().map(conflict),
+    })
+}
+
+fn kept_path(kept: &Kept) -> Value {
+    let (path, path_bytes) = path(&kept.path);
+    json!({
+        "path": path,
+        "path_bytes": path_bytes,
+        "reason": kept.reason.name(),
+        "conflict": kept.conflict.as_ref().map(conflict),
+    })
+}
+
+fn conflict(conflict: &Conflict) -> Value {
+    let digest = |d: Option<Digest>| d.map(|d| d.to_string());
+    json!({
+        "policy": conflict.policy.to_string(),
+        "winner": conflict.winner,
+        "base": digest(conflict.base),
+        "local": digest(conflict.local),
+        "remote": digest(conflict.remote),
+    })
+}
+
+/// A path as UTF-8, and its bytes in hex where that is not exact.
+#[must_use]
+pub fn path(path: &RelPath) -> (String, Option<String>) {
+    match std::str::from_utf8(path.as_bytes()) {
+        Ok(text) => (text.to_owned(), None),
+        Err(_) => {
+            let text = String::from_utf8_lossy(path.as_bytes()).into_owned();
+            (text, Some(to_hex(path.as_bytes())))
+        }
+    }
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::File => "file",
+        Kind::Dir => "dir",
+        Kind::Symlink => "symlink",
+        Kind::Skipped => "skipped",
+    }
+}

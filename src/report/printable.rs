@@ -1,0 +1,71 @@
+//! Names made safe to print: they are chosen by others, and a terminal obeys control characters.
+
+use crate::model::RelPath;
+
+/// A path for people: readable UTF-8 as it is; control characters, text-direction marks, backslashes before
+/// an escape and bytes that are no UTF-8 as `\n`, `\u{202e}`, `\xff`.
+#[must_use]
+pub fn path(path: &RelPath) -> String {
+    bytes(path.as_bytes())
+}
+
+/// Any bytes for people.
+#[must_use]
+pub fn bytes(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        chunk.valid().chars().for_each(|c| push(&mut out, c));
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    out
+}
+
+/// Any text for people; its own line breaks stay.
+#[must_use]
+pub fn text(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\n' || c == '\t' {
+            out.push(c)
+        } else {
+            push(&mut out, c)
+        }
+    }
+    out
+}
+
+fn push(out: &mut String, c: char) {
+    if c.is_control() || is_direction_mark(c) {
+        out.extend(c.escape_default());
+    } else {
+        out.push(c);
+    }
+}
+
+/// Characters that reorder or hide what is around them (Unicode bidi controls, zero-width marks, BOM).
+fn is_direction_mark(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_gets_through() {
+        let cases: [(&[u8], &str); 6] = [
+            ("größe 日本.txt".as_bytes(), "größe 日本.txt"),
+            (b"a\nb\x1b[2J\x07", "a\\nb\\u{1b}[2J\\u{7}"),
+            (b"\xffz\xc3", "\\xffz\\xc3"),
+            ("\u{9b}31m".as_bytes(), "\\u{9b}31m"),
+            ("evil\u{202e}txt.exe".as_bytes(), "evil\\u{202e}txt.exe"),
+            (b"-rf", "-rf"),
+        ];
+        for (raw, shown) in cases {
+            assert_eq!(bytes(raw), shown);
+            assert!(!bytes(raw).chars().any(char::is_control));
+        }
+    }
+}

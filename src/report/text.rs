@@ -1,0 +1,316 @@
+//! Plans and results for people, read at a glance: what, which way, why, how big.
+
+use std::fmt::Write;
+
+use indicatif::HumanBytes;
+
+use super::printable;
+use crate::model::{Kind, Node};
+use crate::ops::sync::{Outcome, Report};
+use crate::plan::{
+    Action, Conflict, Direction, Kept, KeptReason, Plan, Reason, Side, Source, Verb, Winner,
+};
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Style {
+    /// Kept paths one by one, not only their number.
+    pub verbose: bool,
+    /// rsync's eleven-letter codes in place of words.
+    pub itemize: bool,
+}
+
+/// Most lines of a preview before the rest is counted.
+const PREVIEW_LINES: usize = 200;
+
+/// Why an action is in the plan, in words.
+#[must_use]
+pub fn reason(action: &Action, direction: Direction) -> String {
+    let read = direction.read().name();
+    let written = direction.written().name();
+    match action.reason {
+        Reason::New => format!("new on {read}"),
+        Reason::Changed => format!("changed on {read}"),
+        Reason::ModeChanged => format!("permissions changed on {read}"),
+        Reason::Deleted => format!("deleted on {read}"),
+        Reason::Stale => format!("deleted on {read} before; this is an old copy"),
+        Reason::ConflictLost => format!(
+            "changed on both sides, {} wins",
+            winner(action.conflict.as_ref())
+        ),
+        Reason::ConflictBoth => "changed on both sides, both are kept".to_owned(),
+        Reason::EditBeatsDeletion => {
+            format!("deleted on {written}, edited on {read}: the edit stays")
+        }
+        Reason::NeededInside => "needed for what is inside".to_owned(),
+        Reason::Mirror => format!("as on {read}"),
+        Reason::Undo => "as before".to_owned(),
+    }
+}
+
+fn winner(conflict: Option<&Conflict>) -> &'static str {
+    match conflict.and_then(|c| c.winner) {
+        Some(Winner::Local) => Side::Local.name(),
+        Some(Winner::Remote) => Side::Remote.name(),
+        Some(Winner::Merged) => "a merged version",
+        Some(Winner::Both) => "each of both",
+        None => "nobody yet",
+    }
+}
+
+/// Why a path stays as it is, in words.
+#[must_use]
+pub fn kept_words(kept: &Kept, direction: Direction) -> String {
+    match kept.reason {
+        KeptReason::Ahead => "changed here alone; `rsyn push` sends it".to_owned(),
+        KeptReason::Behind => "changed on the hub alone; `rsyn pull` fetches it".to_owned(),
+        KeptReason::ExcludedInside => {
+            "should go, but holds entries that are out of scope".to_owned()
+        }
+        KeptReason::EditKept => match kept.conflict.as_ref().and_then(|c| c.winner) {
+            Some(_) => format!(
+                "changed on both sides, {} stays",
+                direction.written().name()
+            ),
+            None => "changed on both sides; you decide".to_owned(),
+        },
+    }
+}
+
+/// A plan, one line a path, then a sum.
+#[must_use]
+pub fn plan(plan: &Plan, style: Style) -> String {
+    let mut out = String::new();
+    let limit = if style.verbose || style.itemize {
+        usize::MAX
+    } else {
+        PREVIEW_LINES
+    };
+    for action in plan.actions.iter().take(limit) {
+        let line = if style.itemize {
+            itemized(action, plan.direction)
+        } else {
+            line(action, plan.direction)
+        };
+        out.push_str(&line);
+        out.push('\n');
+    }
+    if plan.actions.len() > limit {
+        let _ = writeln!(
+            out,
+            "  … and {} more (-v shows all)",
+            plan.actions.len() - limit
+        );
+    }
+    for kept in plan
+        .kept
+        .iter()
+        .filter(|k| style.verbose || k.conflict.is_some() || k.reason == KeptReason::ExcludedInside)
+    {
+        let _ = writeln!(
+            out,
+            "  keep    {}  ({})",
+            printable::path(&kept.path),
+            kept_words(kept, plan.direction)
+        );
+    }
+    out
+}
+
+fn line(action: &Action, direction: Direction) -> String {
+    let name = printable::path(&action.path);
+    let slash = if action.kind() == Kind::Dir { "/" } else { "" };
+    let arrow = match direction {
+        Direction::Pull => "<-",
+        Direction::Push => "->",
+    };
+    let mut line = format!("{arrow} {:<7} {name}{slash}", action.verb.name());
+    if let Some(Node::Symlink { target, .. }) = &action.new {
+        let _ = write!(line, " -> {}", printable::bytes(target));
+    }
+    let _ = write!(line, "  ({}{})", reason(action, direction), sizes(action));
+    line
+}
+
+fn sizes(action: &Action) -> String {
+    let size = |node: Option<&Node>| match node {
+        Some(Node::File { size, .. }) => Some(*size),
+        _ => None,
+    };
+    let moved = match &action.source {
+        Source::Ours(from) if *from != action.path => {
+            format!(", same content as {}", printable::path(from))
+        }
+        _ => String::new(),
+    };
+    let bytes = match (size(action.old.as_ref()), size(action.new.as_ref())) {
+        (Some(old), Some(new)) if old != new => {
+            format!(", {} → {}", HumanBytes(old), HumanBytes(new))
+        }
+        (_, Some(new)) if action.verb != Verb::Meta => format!(", {}", HumanBytes(new)),
+        (Some(old), None) => format!(", {}", HumanBytes(old)),
+        _ => String::new(),
+    };
+    let mode = match (
+        action.old.as_ref().and_then(Node::mode),
+        action.new.as_ref().and_then(Node::mode),
+    ) {
+        (Some(old), Some(new)) if old != new => {
+            format!(", {:03o} → {:03o}", old.bits(), new.bits())
+        }
+        _ => String::new(),
+    };
+    format!("{bytes}{mode}{moved}")
+}
+
+/// rsync's itemized code: `YXcstpoguax` with the letters that rsyn knows.
+fn itemized(action: &Action, direction: Direction) -> String {
+    let name = printable::path(&action.path);
+    let kind = match action.kind() {
+        Kind::Dir => 'd',
+        Kind::Symlink => 'L',
+        Kind::File | Kind::Skipped => 'f',
+    };
+    let way = match (direction, action.verb, action.kind()) {
+        (_, Verb::Delete, _) => {
+            return format!("*deleting   {name}{}", if kind == 'd' { "/" } else { "" });
+        }
+        (_, Verb::Meta, _) => '.',
+        (_, _, Kind::Dir | Kind::Symlink) => 'c',
+        (Direction::Pull, ..) => '>',
+        (Direction::Push, ..) => '<',
+    };
+    let flags = match (action.verb, &action.old, &action.new) {
+        (Verb::Create, ..) => "+++++++++".to_owned(),
+        (_, Some(old), Some(new)) => {
+            let mark = |differs: bool, letter: char| if differs { letter } else { '.' };
+            let mut flags = String::new();
+            flags.push(mark(!old.same_content(new), 'c'));
+            flags.push(mark(old.size() != new.size(), 's'));
+            flags.push(mark(old.mtime() != new.mtime(), 't'));
+            flags.push(mark(old.mode() != new.mode(), 'p'));
+            flags + "....."
+        }
+        _ => ".........".to_owned(),
+    };
+    format!(
+        "{way}{kind}{flags} {name}{}",
+        if kind == 'd' { "/" } else { "" }
+    )
+}
+
+/// `3 created, 1 updated, 2 conflicts; 12 KiB to transfer`, or an empty text if nothing is done.
+#[must_use]
+pub fn sum(plan: &Plan) -> String {
+    let mut parts = Vec::new();
+    let words = [
+        (Verb::Create, "to create"),
+        (Verb::Update, "to update"),
+        (Verb::Delete, "to delete"),
+        (Verb::Meta, "with new permissions"),
+    ];
+    for (verb, word) in words {
+        match plan.count(verb) {
+            0 => {}
+            count => parts.push(format!("{count} {word}")),
+        }
+    }
+    let conflicts = plan.conflicts();
+    if conflicts > 0 {
+        parts.push(format!(
+            "{conflicts} conflict{}",
+            if conflicts == 1 { "" } else { "s" }
+        ));
+    }
+    let bytes: u64 = plan.actions.iter().map(Action::travelling_bytes).sum();
+    let travel = if bytes > 0 {
+        format!("; {} of content", HumanBytes(bytes))
+    } else {
+        String::new()
+    };
+    format!("{}{travel}", parts.join(", "))
+}
+
+/// What a run did, or would do.
+#[must_use]
+pub fn report(verb: &str, report: &Report, style: Style) -> String {
+    let mut out = String::new();
+    for leg in &report.legs {
+        out.push_str(&plan(&leg.plan, style));
+    }
+    let sums: Vec<_> = report
+        .legs
+        .iter()
+        .map(|l| (l.plan.direction, sum(&l.plan)))
+        .filter(|s| !s.1.is_empty())
+        .collect();
+    let kept = |reason| {
+        report
+            .legs
+            .iter()
+            .flat_map(|l| &l.plan.kept)
+            .filter(|k| k.reason == reason)
+            .count()
+    };
+    let (ahead, behind) = (kept(KeptReason::Ahead), kept(KeptReason::Behind));
+    match report.outcome {
+        Outcome::DryRun if sums.is_empty() => out.push_str("dry run: nothing to do\n"),
+        Outcome::DryRun => {
+            for (direction, sum) in &sums {
+                let _ = writeln!(
+                    out,
+                    "dry run of {}: {sum}; nothing was changed",
+                    direction.name()
+                );
+            }
+        }
+        Outcome::NothingToDo => {
+            let _ = writeln!(out, "{verb}: nothing to do");
+        }
+        Outcome::Declined => out.push_str("declined; nothing was changed\n"),
+        Outcome::Done => {
+            for (direction, sum) in &sums {
+                let _ = writeln!(out, "{} done: {}", direction.name(), past(sum));
+            }
+            let _ = writeln!(
+                out,
+                "{} sent, {} received",
+                HumanBytes(report.bytes_sent),
+                HumanBytes(report.bytes_received)
+            );
+            if let Some(id) = report.legs.iter().rev().find_map(|l| l.snapshot.as_ref()) {
+                let remote = report
+                    .legs
+                    .last()
+                    .is_some_and(|l| l.plan.direction == Direction::Push);
+                let flag = if remote { " --remote" } else { "" };
+                let _ = writeln!(out, "undo with `rsyn rollback{flag}` (snapshot {id})");
+            }
+        }
+    }
+    if ahead > 0 && report.outcome != Outcome::Declined {
+        let _ = writeln!(
+            out,
+            "{ahead} changed here alone: `rsyn push` sends {}",
+            them(ahead)
+        );
+    }
+    if behind > 0 && report.outcome != Outcome::Declined {
+        let _ = writeln!(
+            out,
+            "{behind} changed on the hub alone: `rsyn pull` fetches {}",
+            them(behind)
+        );
+    }
+    out
+}
+
+fn them(count: usize) -> &'static str {
+    if count == 1 { "it" } else { "them" }
+}
+
+fn past(sum: &str) -> String {
+    sum.replace(" to create", " created")
+        .replace(" to update", " updated")
+        .replace(" to delete", " deleted")
+}
