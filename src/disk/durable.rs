@@ -38,6 +38,18 @@ pub fn write_new(dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<()> {
     file.sync()
 }
 
+/// Writes a file for everybody to read (0644), which must not be there yet.
+///
+/// # Errors
+/// Something stands there, or a call failed.
+pub fn write_shared(dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<()> {
+    let mut file = dir.create_file(name)?;
+    file.write_all(bytes)?;
+    file.set_mode(0o644)?;
+    file.sync()?;
+    dir.sync()
+}
+
 /// The content of the file `name`; `None` if it is not there.
 ///
 /// # Errors

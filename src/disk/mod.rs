@@ -21,7 +21,7 @@ pub use dir::{Dir, Listed};
 pub use error::DiskError;
 pub use file::NewFile;
 pub use lock::{Holder, Lock, LockError};
-pub use real_path::real_path;
+pub use real_path::{read_program, real_path};
 pub use root::Root;
 pub use space::Space;
 pub use stat::{FileKind, Identity, Stat};

@@ -401,6 +401,54 @@ impl Client {
         )
     }
 
+    /// The contents of files of the hub, for a preview; `None` for one that cannot be had. None of them is
+    /// longer than `limit` bytes: longer ones must not be asked for.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub fn contents(
+        &self,
+        paths: &[RelPath],
+        limit: usize,
+    ) -> Result<Vec<Option<Vec<u8>>>, PeerError> {
+        let want = |(id, path): (u32, &RelPath)| Want {
+            id,
+            path: path.clone(),
+            skip_bytes: 0,
+            delta: false,
+        };
+        let wants: Vec<_> = (0..).zip(paths).map(want).collect();
+        let mut contents = vec![None; paths.len()];
+        // One at a time: what is shown to a person is little.
+        for want in wants {
+            let id = want.id;
+            self.outbox.send(Control::Want(vec![want]))?;
+            let mut content = Vec::new();
+            let whole = loop {
+                match self.inbox.receive()? {
+                    Message::Whole {
+                        id: found,
+                        content: all,
+                    } if found == id => {
+                        content = all;
+                        break true;
+                    }
+                    Message::Control(Control::Start { id: found }) if found == id => {}
+                    Message::Data(bytes) if content.len() + bytes.len() <= limit => {
+                        content.extend_from_slice(&bytes);
+                    }
+                    Message::Control(Control::End) => break true,
+                    Message::Control(Control::Changed { .. }) => break false,
+                    other => return Err(unexpected(&other, "content")),
+                }
+            };
+            if let Some(slot) = contents.get_mut(id as usize).filter(|_| whole) {
+                *slot = Some(content);
+            }
+        }
+        Ok(contents)
+    }
+
     /// The hub's snapshots, newest first.
     ///
     /// # Errors

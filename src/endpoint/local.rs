@@ -143,6 +143,7 @@ impl Local {
             now_secs: options.now_secs,
             progress: options.progress,
             interrupted: options.interrupted,
+            contents: true,
         };
         Ok(scan::scan(&self.root, &request)?)
     }

@@ -226,7 +226,6 @@ fn prepare(
     let place = Place::open(&path, policy.restrict.as_deref(), writes).map_err(refusal)?;
     let mut answer = server_hello(machinery, None);
     match &place {
-        Place::Missing { .. } if !hello.create_root => {}
         Place::Missing {
             parent_writable, ..
         } => answer.writable = *parent_writable && !policy.read_only,

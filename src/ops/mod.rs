@@ -1,10 +1,16 @@
 //! The verbs: each plans, does, and returns what happened. They print nothing and ask through [`Talk`].
 
+pub mod clone;
 pub mod connect;
+pub mod diff;
 pub mod failure;
+pub mod local;
 pub mod project;
+pub mod setup;
+pub mod status;
 pub mod sync;
 pub mod talk;
+pub mod undo;
 
 pub use failure::{Failure, FailureKind};
 pub use project::Project;

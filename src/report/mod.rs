@@ -1,5 +1,6 @@
 //! Results as text: names made safe to print, plans, JSON. Values in, strings out.
 
+pub mod diff;
 pub mod json;
 pub mod printable;
 pub mod text;

@@ -314,3 +314,35 @@ fn past(sum: &str) -> String {
         .replace(" to update", " updated")
         .replace(" to delete", " deleted")
 }
+
+/// Counts of bytes, as rsync's `--stats`.
+#[must_use]
+pub fn stats(report: &Report) -> String {
+    let total = report.literal_bytes + report.matched_bytes;
+    let wire = (report.bytes_sent + report.bytes_received).max(1);
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a factor for people, with two digits"
+    )]
+    let speedup = total as f64 / wire as f64;
+    format!(
+        "literal data: {} bytes\nmatched data: {} bytes\nbytes sent: {}\nbytes received: {}\nspeedup: {speedup:.2}\n",
+        report.literal_bytes, report.matched_bytes, report.bytes_sent, report.bytes_received
+    )
+}
+
+/// The sum of a run that is over, or that nothing had to be done.
+#[must_use]
+pub fn done_sum(report: &Report) -> String {
+    let sums: Vec<_> = report
+        .legs
+        .iter()
+        .map(|l| past(&sum(&l.plan)))
+        .filter(|s| !s.is_empty())
+        .collect();
+    if sums.is_empty() {
+        "nothing to do".to_owned()
+    } else {
+        sums.join("; ")
+    }
+}

@@ -32,6 +32,8 @@ pub struct Request<'a> {
     pub progress: &'a Progress,
     /// Set when the user wants to stop.
     pub interrupted: &'a AtomicBool,
+    /// Whether contents matter; if not, every file has the digest of nothing.
+    pub contents: bool,
 }
 
 /// How far a scan got.
@@ -79,6 +81,27 @@ pub enum ScanError {
 /// [`ScanError`] if the root directory itself cannot be read. Trouble further down is part of the result.
 pub fn scan(root: &Root, request: &Request<'_>) -> Result<Scan, ScanError> {
     walk::walk(root, request)
+}
+
+/// The names, kinds and stats below `root`, without reading any content.
+///
+/// # Errors
+/// As [`scan`].
+pub fn names(
+    root: &Root,
+    excludes: Excludes<'_>,
+    interrupted: &AtomicBool,
+) -> Result<Scan, ScanError> {
+    let (index, progress) = (Index::default(), Progress::default());
+    let request = Request {
+        excludes,
+        index: &index,
+        now_secs: 0,
+        progress: &progress,
+        interrupted,
+        contents: false,
+    };
+    scan(root, &request)
 }
 
 impl Scan {

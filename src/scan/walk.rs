@@ -8,7 +8,7 @@ use super::content::hash_file;
 use super::{Request, Scan, ScanError};
 use crate::disk::{Dir, DiskError, FileKind, Root, Stat};
 use crate::model::path::{PathError, STATE_DIR};
-use crate::model::{Entry, Mode, Node, RelPath, Skip, Tree};
+use crate::model::{Digest, Entry, Mode, Node, RelPath, Skip, Tree};
 use crate::protocol::limits::TREE_ENTRIES;
 use crate::protocol::message::Problem;
 use crate::state::Stamp;
@@ -289,6 +289,7 @@ impl Walk<'_> {
     ) -> Result<Option<(Node, Option<Stamp>)>, DiskError> {
         let (stat, digest) = match self.request.index.digest(path, stat) {
             Some(digest) => (*stat, digest),
+            None if !self.request.contents => (*stat, Digest([0; 32])),
             None => match hash_file(dir, path.name(), buffer, self.request)? {
                 Some(hashed) => hashed,
                 None if self.request.interrupted.load(Ordering::Relaxed) => return Ok(None),

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "this room starts processes")]
 
 mod child;
+pub mod mux;
 pub mod remote_command;
 mod ssh;
 
@@ -143,4 +144,17 @@ fn start(mut command: std::process::Command, is_network: bool) -> Result<Transpo
         process: Process { child },
         is_network,
     })
+}
+
+/// Standard output of a local command that succeeded.
+#[must_use]
+pub fn output_of(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = std::process::Command::new(program)
+        .args(arguments)
+        .output()
+        .ok()?;
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -1,0 +1,140 @@
+//! `init` and `setup`.
+
+use super::args::{InitArgs, SetupArgs};
+use super::sync::reach;
+use super::ui::{self, Manner, Terminal};
+use super::{Context, Ended, clock_ms, exit};
+use crate::config::Remote;
+use crate::disk::{Root, durable};
+use crate::endpoint::hub::EXCLUDE_FILE;
+use crate::ops::project::{CONFIG_FILE, Project};
+use crate::ops::setup::{Verdict, setup as check};
+use crate::ops::sync::World;
+use crate::ops::{Failure, clone::toml_text};
+use crate::report::printable;
+
+/// The exclude file that a new project begins with.
+const EXCLUDE_EXAMPLE: &str = include_str!("../../.rsync-exclude.example");
+/// The targets that `--makefile` writes.
+const MAKEFILE: &str = include_str!("../../sync.mk");
+
+/// Makes a directory a project.
+pub(super) fn init(context: &Context, args: &InitArgs) -> Ended {
+    let directory = match &context.directory {
+        Some(directory) => context.environment.directory.join(directory),
+        None => context.environment.directory.clone(),
+    };
+    let path = crate::disk::real_path(&directory)?;
+    let home = crate::disk::real_path(&context.environment.home).ok();
+    if context.directory.is_none() && (path.parent().is_none() || Some(&path) == home.as_ref()) {
+        let hint = "go into a directory of its own, or say `-C DIR` if you mean it";
+        return Err(Failure::usage(
+            "this would make a whole home or file system a project",
+            hint,
+        ));
+    }
+    if let Some(remote) = &args.remote {
+        let wrong = |e: crate::config::remote::RemoteError| Failure::usage(e.to_string(), "");
+        remote.parse::<Remote>().map_err(wrong)?;
+    }
+    let root = Root::open(&path)?;
+    write_new(
+        &root,
+        CONFIG_FILE,
+        &config_text(args.remote.as_deref()),
+        args.remote.is_some(),
+    )?;
+    write_new(&root, EXCLUDE_FILE, EXCLUDE_EXAMPLE, false)?;
+    if args.makefile {
+        write_new(&root, "Makefile.sync", MAKEFILE, false)?;
+    }
+    ui::say("next: `rsyn setup` checks everything, `rsyn push --dry-run` shows what would go");
+    Ok(exit::DONE)
+}
+
+fn config_text(remote: Option<&str>) -> String {
+    let remote = match remote {
+        Some(remote) => format!("remote = {}\n", toml_text(remote)),
+        None => "# remote = \"user@host:path\"\n".to_owned(),
+    };
+    format!(
+        "# Settings of rsyn; this file travels with the project. See docs/cli.md.\n\
+         # Settings of one machine alone, and commands, belong into .rsyn/config.toml.\n\
+         {remote}\n\
+         # Who wins where both sides changed a path (first match; default: remote on pull, local on push):\n\
+         # [[conflict]]\n\
+         # paths = \"*.log\"\n\
+         # policy = \"both\"\n\n\
+         # [safety]\n\
+         # max_delete = \"50%\"\n"
+    )
+}
+
+/// Writes a file that is not there yet; one that is stays, and says so.
+fn write_new(root: &Root, name: &str, text: &str, matters: bool) -> Result<(), Failure> {
+    if root.top().stat(name.as_bytes())?.is_some() {
+        let more = if matters {
+            "; set `remote = …` there"
+        } else {
+            ""
+        };
+        ui::say(&format!("{name} is there already and stays{more}"));
+        return Ok(());
+    }
+    durable::write_shared(root.top(), name.as_bytes(), text.as_bytes())?;
+    ui::say(&format!("wrote {name}"));
+    Ok(())
+}
+
+/// Checks everything that a sync needs.
+pub(super) fn setup(context: &Context, args: &SetupArgs) -> Ended {
+    let project = match context.project() {
+        Ok(project) => project,
+        // With a remote on the command line the connection can be checked from anywhere.
+        Err(failure) if args.remote.is_none() => return Err(failure),
+        Err(_) => Project {
+            path: context.environment.directory.clone(),
+            settings: Default::default(),
+        },
+    };
+    let terminal = Terminal::new(Manner {
+        json: args.json,
+        ..Manner::default()
+    });
+    let world = World {
+        project: &project,
+        environment: &context.environment,
+        talk: &terminal,
+        interrupted: &context.interrupted,
+        clock: clock_ms,
+    };
+    let checks = check(
+        &world,
+        &reach(&args.reach, args.remote.as_ref()),
+        args.install,
+    );
+    if args.json {
+        ui::print(&format!("{}\n", checks.to_json()));
+    } else {
+        for line in &checks.0 {
+            ui::print(&format!(
+                "{:<4}  {:<13} {}\n",
+                line.verdict.word(),
+                line.name,
+                printable::text(&line.found)
+            ));
+            if line.verdict != Verdict::Ok && !line.fix.is_empty() {
+                ui::print(&format!(
+                    "      {:<13} fix: {}\n",
+                    "",
+                    printable::text(&line.fix)
+                ));
+            }
+        }
+    }
+    Ok(if checks.passed() {
+        exit::DONE
+    } else {
+        exit::NO
+    })
+}

@@ -1,0 +1,316 @@
+//! Commands about this machine's tree and state: `list`, `why`, `log`, `recover`, `rollback`, `snapshots`.
+
+use std::os::unix::ffi::OsStrExt;
+
+use serde_json::json;
+
+use super::args::{ListArgs, LogArgs, PlainArgs, RollbackArgs, SnapshotsArgs, WhyArgs};
+use super::sync::{extra_rules, inside, reach};
+use super::ui::{self, Manner, Terminal};
+use super::{Context, Ended, clock_ms, exit};
+use crate::endpoint::local::Local;
+use crate::filter::Rules;
+use crate::ops::local as ops;
+use crate::ops::project::add_extra;
+use crate::ops::sync::World;
+use crate::ops::undo::{self, Where};
+use crate::report::{json as contract, printable, text, time};
+use crate::state::log;
+
+fn world<'a>(
+    context: &'a Context,
+    project: &'a crate::ops::Project,
+    terminal: &'a Terminal,
+) -> World<'a> {
+    World {
+        project,
+        environment: &context.environment,
+        talk: terminal,
+        interrupted: &context.interrupted,
+        clock: clock_ms,
+    }
+}
+
+/// Lists every path in scope.
+pub(super) fn list(context: &Context, args: &ListArgs) -> Ended {
+    let directory = &context.environment.directory;
+    let extra = extra_rules(&args.exclude, &args.include, &args.exclude_from, directory);
+    let (path, rules) = match &args.dir {
+        Some(dir) => {
+            let mut rules = Rules::new();
+            add_extra(&mut rules, &extra)?;
+            (directory.join(dir), rules)
+        }
+        None => {
+            let project = context.project()?;
+            let rules = project.rules(&extra)?;
+            (project.path, rules)
+        }
+    };
+    for warning in rules.warnings() {
+        ui::say(&format!("warning: {warning}"));
+    }
+    let listing = ops::list(&path, &rules, &context.interrupted)?;
+    for problem in &listing.problems {
+        ui::say(&format!("warning: {}", printable::text(problem)));
+    }
+    if args.json {
+        let paths: Vec<_> = listing
+            .entries
+            .iter()
+            .map(|e| {
+                let (path, bytes) = contract::path(&e.path);
+                json!({"path": path, "path_bytes": bytes, "dir": e.node.is_dir()})
+            })
+            .collect();
+        ui::print(&format!(
+            "{}\n",
+            contract::object("list", "ok", json!({ "paths": paths }))
+        ));
+        return Ok(exit::DONE);
+    }
+    let mut out = Vec::new();
+    for entry in &listing.entries {
+        match args.null {
+            true => out.extend_from_slice(entry.path.as_bytes()),
+            false => out.extend_from_slice(printable::path(&entry.path).as_bytes()),
+        }
+        if entry.node.is_dir() {
+            out.push(b'/');
+        }
+        out.push(if args.null { 0 } else { b'\n' });
+    }
+    ui::print_bytes(&out);
+    Ok(exit::DONE)
+}
+
+/// Says whether paths are in scope, and why.
+pub(super) fn why(context: &Context, args: &WhyArgs) -> Ended {
+    let project = context.project()?;
+    let extra = extra_rules(
+        &args.exclude,
+        &args.include,
+        &args.exclude_from,
+        &context.environment.directory,
+    );
+    let rules = project.rules(&extra)?;
+    let local = Local::open(&project.path)?;
+    let mut all_in = true;
+    let mut answers = Vec::new();
+    for typed in &args.paths {
+        let path = inside(context, &project, typed)?;
+        let ends_in_slash = typed.as_os_str().as_bytes().ends_with(b"/");
+        let is_dir = ends_in_slash
+            || local
+                .root
+                .stat(&path)?
+                .is_some_and(|s| s.kind == crate::disk::FileKind::Dir);
+        let decision = rules.decide(&path, is_dir);
+        all_in &= decision.included;
+        let shown = printable::path(&path);
+        let verdict = if decision.included {
+            "in scope"
+        } else {
+            "excluded"
+        };
+        let by = match decision.rule {
+            None => "no rule matches".to_owned(),
+            Some(rule) => {
+                let through = if decision.path == path {
+                    String::new()
+                } else {
+                    format!(" (it excludes {}/)", printable::path(&decision.path))
+                };
+                format!(
+                    "{}: {}{through}",
+                    rule.origin,
+                    printable::bytes(rule.pattern())
+                )
+            }
+        };
+        let (raw, raw_bytes) = contract::path(&path);
+        answers.push(json!({
+            "path": raw, "path_bytes": raw_bytes, "included": decision.included,
+            "rule": decision.rule.map(|r| String::from_utf8_lossy(r.pattern()).into_owned()),
+            "file": decision.rule.map(|r| r.origin.source.to_string()),
+            "line": decision.rule.map(|r| r.origin.line),
+            "decided_at": printable::path(&decision.path),
+        }));
+        if !args.json {
+            ui::print(&format!("{shown}: {verdict}, {by}\n"));
+        }
+    }
+    if args.json {
+        ui::print(&format!(
+            "{}\n",
+            contract::object("why", "ok", json!({ "paths": answers }))
+        ));
+    }
+    Ok(if all_in { exit::DONE } else { exit::NO })
+}
+
+/// Shows the syncs of this root.
+pub(super) fn log(context: &Context, args: &LogArgs) -> Ended {
+    let project = context.project()?;
+    let local = Local::open(&project.path)?;
+    let records = match &local.state {
+        Some(state) => log::last(state, args.count)?,
+        None => vec![],
+    };
+    if args.json {
+        ui::print(&format!(
+            "{}\n",
+            contract::object("log", "ok", json!({ "syncs": records }))
+        ));
+        return Ok(exit::DONE);
+    }
+    for record in &records {
+        let counts = [
+            (record.create, "+"),
+            (record.update, "~"),
+            (record.delete, "-"),
+            (record.meta, "m"),
+        ];
+        let counts: Vec<_> = counts
+            .iter()
+            .filter(|c| c.0 > 0)
+            .map(|(n, sign)| format!("{sign}{n}"))
+            .collect();
+        let snapshot = record
+            .snapshot
+            .as_ref()
+            .map(|id| format!("  snapshot {id}"))
+            .unwrap_or_default();
+        let note = record
+            .note
+            .as_ref()
+            .map(|n| format!("  {n}"))
+            .unwrap_or_default();
+        let line = format!(
+            "{}  {:<8} {:<13} {}  {}{snapshot}{note}",
+            record.when,
+            record.verb,
+            record.result,
+            record.peer,
+            counts.join(" ")
+        );
+        ui::print(&format!("{}\n", printable::text(line.trim_end())));
+    }
+    if records.is_empty() {
+        ui::say("no sync yet");
+    }
+    Ok(exit::DONE)
+}
+
+/// Settles an interrupted sync.
+pub(super) fn recover(context: &Context, args: &PlainArgs) -> Ended {
+    let project = context.project()?;
+    let terminal = Terminal::new(Manner::default());
+    let words = ops::recover(&world(context, &project, &terminal))?;
+    if args.json {
+        let result = if words.is_some() {
+            "ok"
+        } else {
+            "nothing_to_do"
+        };
+        ui::print(&format!(
+            "{}\n",
+            contract::object("recover", result, json!({ "recovered": words }))
+        ));
+    } else {
+        let words = words.unwrap_or_else(|| "nothing to recover".to_owned());
+        ui::print(&format!("{}\n", printable::text(&words)));
+    }
+    Ok(exit::DONE)
+}
+
+/// Undoes a sync.
+pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Ended {
+    let project = context.project()?;
+    let terminal = Terminal::new(Manner {
+        json: args.json,
+        yes: args.yes,
+        ..Manner::default()
+    });
+    let world = world(context, &project, &terminal);
+    let at = site(args.remote.as_deref());
+    let named = args.remote.clone().filter(|r| !r.is_empty());
+    let reach = reach(&args.reach, named.as_ref());
+    let report = undo::rollback(&world, at, &reach, args.id.as_deref(), args.dry_run)?;
+    if args.json {
+        ui::print(&format!("{}\n", undo::to_json(&report)));
+        return Ok(exit::DONE);
+    }
+    let style = text::Style {
+        verbose: false,
+        itemize: false,
+    };
+    ui::print(&text::plan(&report.plan, style));
+    let sum = text::sum(&report.plan);
+    match (args.dry_run, sum.is_empty()) {
+        (true, _) => ui::print(&format!(
+            "dry run of rollback to before {}: {sum}; nothing was changed\n",
+            report.id
+        )),
+        (false, true) => ui::print("rollback: nothing to do\n"),
+        (false, false) => {
+            ui::print(&format!("rolled back {}: {sum}\n", report.id));
+            if let Some(id) = &report.snapshot {
+                ui::print(&format!(
+                    "this can be undone as well: `rsyn rollback` (snapshot {id})\n"
+                ));
+            }
+        }
+    }
+    Ok(exit::DONE)
+}
+
+fn site(remote: Option<&str>) -> Where {
+    if remote.is_some() {
+        Where::Hub
+    } else {
+        Where::Here
+    }
+}
+
+/// Lists snapshots.
+pub(super) fn snapshots(context: &Context, args: &SnapshotsArgs) -> Ended {
+    let project = context.project()?;
+    let terminal = Terminal::new(Manner {
+        json: args.json,
+        ..Manner::default()
+    });
+    let world = world(context, &project, &terminal);
+    let named = args.remote.clone().filter(|r| !r.is_empty());
+    let lines = undo::snapshots(
+        &world,
+        site(args.remote.as_deref()),
+        &reach(&args.reach, named.as_ref()),
+    )?;
+    if args.json {
+        let all: Vec<_> = lines.iter().map(|l| json!({
+            "id": l.id, "when": time::rfc3339(l.when_secs * 1000), "label": l.label, "changes": l.changes, "bytes": l.bytes,
+        })).collect();
+        ui::print(&format!(
+            "{}\n",
+            contract::object("snapshots", "ok", json!({ "snapshots": all }))
+        ));
+        return Ok(exit::DONE);
+    }
+    let now = clock_ms().div_euclid(1000);
+    for line in &lines {
+        let words = format!(
+            "{}  {:<13} {:>6} paths  {:>10}  {}",
+            line.id,
+            time::ago(line.when_secs, now),
+            line.changes,
+            indicatif::HumanBytes(line.bytes).to_string(),
+            line.label
+        );
+        ui::print(&format!("{}\n", printable::text(&words)));
+    }
+    if lines.is_empty() {
+        ui::say("no snapshots");
+    }
+    Ok(exit::DONE)
+}

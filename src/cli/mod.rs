@@ -1,0 +1,289 @@
+//! The edge: arguments in, exit code out. One small file per command; the work is done in `ops`.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the edge reads the environment and the clock"
+)]
+
+pub mod args;
+mod exit;
+mod init;
+mod local;
+mod sync;
+mod ui;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::{CommandFactory, FromArgMatches, Parser};
+
+use crate::config::words;
+use crate::endpoint::serve::{Machinery, Policy, serve};
+use crate::ops::project::Environment;
+use crate::ops::{Failure, FailureKind, Project};
+use args::{Cli, ServeArgs, Verb};
+
+/// The result of a command: an exit code, or why it failed.
+type Ended = Result<u8, Failure>;
+
+/// What every command has at hand.
+struct Context {
+    environment: Environment,
+    directory: Option<PathBuf>,
+    interrupted: Arc<AtomicBool>,
+}
+
+impl Context {
+    fn project(&self) -> Result<Project, Failure> {
+        Project::find(&self.environment, self.directory.as_deref())
+    }
+}
+
+/// Milliseconds since 1970.
+fn clock_ms() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Runs the command line and gives the exit code.
+#[must_use]
+pub fn main() -> u8 {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(e) => return refuse(&e),
+    };
+    let context = Context {
+        environment: environment(),
+        directory: cli.directory.clone(),
+        interrupted: watch_signals(),
+    };
+    let json = wants_json(&cli.verb);
+    let name = verb_name(&cli.verb);
+    match run(&context, cli, &arguments) {
+        Ok(code) => code,
+        Err(failure) => {
+            if json {
+                ui::print(&format!(
+                    "{}\n",
+                    crate::report::json::failure(name, &failure)
+                ));
+            } else {
+                ui::say_failure(&failure);
+            }
+            exit::code(failure.kind)
+        }
+    }
+}
+
+/// Wrong arguments: clap's words, and its exit code 2; help and version are no failure.
+fn refuse(error: &clap::Error) -> u8 {
+    drop(error.print());
+    if error.use_stderr() {
+        exit::code(FailureKind::Usage)
+    } else {
+        exit::DONE
+    }
+}
+
+fn run(context: &Context, cli: Cli, arguments: &[OsString]) -> Ended {
+    match with_options(context, cli, arguments)? {
+        Verb::Pull(args) => sync::sync(context, "pull", &args),
+        Verb::Push(args) => sync::sync(context, "push", &args),
+        Verb::Sync(args) => sync::sync(context, "sync", &args),
+        Verb::Diff(args) => sync::diff(context, &args),
+        Verb::Clone(args) => sync::clone(context, &args),
+        Verb::Status(args) => sync::status(context, &args),
+        Verb::Init(args) => init::init(context, &args),
+        Verb::Setup(args) => init::setup(context, &args),
+        Verb::List(args) => local::list(context, &args),
+        Verb::Why(args) => local::why(context, &args),
+        Verb::Log(args) => local::log(context, &args),
+        Verb::Recover(args) => local::recover(context, &args),
+        Verb::Rollback(args) => local::rollback(context, &args),
+        Verb::Snapshots(args) => local::snapshots(context, &args),
+        Verb::Completions(args) => {
+            let mut out = Vec::new();
+            clap_complete::generate(args.shell, &mut Cli::command(), "rsyn", &mut out);
+            ui::print(&String::from_utf8_lossy(&out));
+            Ok(exit::DONE)
+        }
+        Verb::Man => {
+            let mut out = Vec::new();
+            let rendered = clap_mangen::Man::new(Cli::command()).render(&mut out);
+            rendered.map_err(|e| Failure::new(FailureKind::Failed, e.to_string(), ""))?;
+            ui::print(&String::from_utf8_lossy(&out));
+            Ok(exit::DONE)
+        }
+        Verb::Serve(args) => serve_stdio(context, &args),
+    }
+}
+
+/// Puts the flags of RSYN_OPTIONS before those of the command line, so that the latter win.
+fn with_options(context: &Context, cli: Cli, arguments: &[OsString]) -> Result<Verb, Failure> {
+    if !matches!(cli.verb, Verb::Pull(_) | Verb::Push(_) | Verb::Sync(_)) {
+        return Ok(cli.verb);
+    }
+    let Some(options) = context.project()?.settings.options else {
+        return Ok(cli.verb);
+    };
+    let wrong = |message: String| {
+        Failure::usage(
+            format!("{}: {message}", options.origin),
+            "mend RSYN_OPTIONS",
+        )
+    };
+    let words = words::split(&options.value).map_err(|e| wrong(e.to_string()))?;
+    let verb = verb_name(&cli.verb);
+    if options.travels {
+        refuse_commands(verb, &words).map_err(wrong)?;
+    }
+    let at = arguments
+        .iter()
+        .position(|a| a == verb)
+        .map_or(arguments.len(), |at| at + 1);
+    let (before, after) = arguments.split_at(at);
+    let all = before
+        .iter()
+        .cloned()
+        .chain(words.into_iter().map(OsString::from))
+        .chain(after.iter().cloned());
+    let matches = Cli::command()
+        .try_get_matches_from(all)
+        .map_err(|e| wrong(first_line(&e)))?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|e| wrong(first_line(&e)))?;
+    Ok(cli.verb)
+}
+
+/// A file that travels with the project may not make this machine run a command, nor lift its guards.
+fn refuse_commands(verb: &str, words: &[String]) -> Result<(), String> {
+    let arguments = ["rsyn", verb]
+        .into_iter()
+        .chain(words.iter().map(String::as_str));
+    let parsed = Cli::try_parse_from(arguments).map_err(|e| first_line(&e))?;
+    let (Verb::Pull(args) | Verb::Push(args) | Verb::Sync(args)) = parsed.verb else {
+        return Ok(());
+    };
+    if args.reach.ssh_command.is_some() || args.reach.ssh_config.is_some() {
+        return Err("it travels with the project and may not name commands (-e, -F)".to_owned());
+    }
+    if args.force || args.yes || args.remote.is_some() {
+        return Err(
+            "it travels with the project and may not lift guards (--force, -y) or name a remote"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+fn first_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    text.lines()
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("error: ")
+        .to_owned()
+}
+
+fn verb_name(verb: &Verb) -> &'static str {
+    match verb {
+        Verb::Init(_) => "init",
+        Verb::Clone(_) => "clone",
+        Verb::Setup(_) => "setup",
+        Verb::Status(_) => "status",
+        Verb::Pull(_) => "pull",
+        Verb::Push(_) => "push",
+        Verb::Sync(_) => "sync",
+        Verb::Diff(_) => "diff",
+        Verb::List(_) => "list",
+        Verb::Why(_) => "why",
+        Verb::Log(_) => "log",
+        Verb::Recover(_) => "recover",
+        Verb::Rollback(_) => "rollback",
+        Verb::Snapshots(_) => "snapshots",
+        Verb::Completions(_) => "completions",
+        Verb::Man => "man",
+        Verb::Serve(_) => "serve",
+    }
+}
+
+fn wants_json(verb: &Verb) -> bool {
+    match verb {
+        Verb::Pull(a) | Verb::Push(a) | Verb::Sync(a) => a.json,
+        Verb::Clone(a) => a.json,
+        Verb::Setup(a) => a.json,
+        Verb::Status(a) => a.json,
+        Verb::Diff(a) => a.json,
+        Verb::List(a) => a.json,
+        Verb::Why(a) => a.json,
+        Verb::Log(a) => a.json,
+        Verb::Recover(a) => a.json,
+        Verb::Rollback(a) => a.json,
+        Verb::Snapshots(a) => a.json,
+        Verb::Init(_) | Verb::Completions(_) | Verb::Man | Verb::Serve(_) => false,
+    }
+}
+
+fn environment() -> Environment {
+    use std::io::IsTerminal;
+    let ours = |key: &str| key.starts_with("RSYN_") || key.starts_with("AMPLIFIER_SYNC_");
+    let text = |(key, value): (OsString, OsString)| {
+        Some((key.into_string().ok()?, value.into_string().ok()?))
+    };
+    let variables: BTreeMap<_, _> = std::env::vars_os()
+        .filter_map(text)
+        .filter(|(k, _)| ours(k))
+        .collect();
+    Environment {
+        variables,
+        home: std::env::home_dir().unwrap_or_else(|| PathBuf::from("/nonexistent")),
+        directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+        host: gethostname::gethostname().to_string_lossy().into_owned(),
+        program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("rsyn")),
+        interactive: std::io::stdin().is_terminal(),
+    }
+}
+
+/// Ctrl-C, TERM and HUP set a flag that every step looks at; a second one ends the process at once.
+fn watch_signals() -> Arc<AtomicBool> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // Without a handler the signal ends the process, and recovery does the rest.
+        drop(signal_hook::flag::register_conditional_shutdown(
+            signal,
+            130,
+            Arc::clone(&flag),
+        ));
+        drop(signal_hook::flag::register(signal, Arc::clone(&flag)));
+    }
+    flag
+}
+
+fn serve_stdio(context: &Context, args: &ServeArgs) -> Ended {
+    if !args.stdio {
+        return Err(Failure::usage(
+            "serve needs --stdio",
+            "it is started by the other machine, through ssh",
+        ));
+    }
+    // A hub that is told to stop finishes what it decided and undoes the rest at its next start.
+    context.interrupted.store(false, Ordering::Relaxed);
+    let machinery = Machinery {
+        home: context.environment.home.clone(),
+        machine: context.environment.host.clone(),
+        clock: clock_ms,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let policy = Policy {
+        restrict: args.restrict.clone(),
+        read_only: args.read_only,
+    };
+    serve(std::io::stdin(), std::io::stdout(), &policy, &machinery).map_err(Failure::from)?;
+    Ok(exit::DONE)
+}

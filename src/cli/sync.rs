@@ -1,0 +1,293 @@
+//! `pull`, `push`, `sync`, `clone`, `status`, `diff`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::args::{CloneArgs, CompressArg, DiffArgs, ReachArgs, StatusArgs, SyncArgs};
+use super::ui::{self, Manner, Terminal};
+use super::{Context, Ended, clock_ms, exit};
+use crate::model::RelPath;
+use crate::ops::connect::{Compress, Reach};
+use crate::ops::project::{ExtraRule, Project};
+use crate::ops::sync::{Report, Request, World};
+use crate::ops::talk::Talk;
+use crate::ops::{self, Failure};
+use crate::plan::Direction;
+use crate::report::{json, text};
+
+/// Runs pull, push or sync.
+pub(super) fn sync(context: &Context, verb: &'static str, args: &SyncArgs) -> Ended {
+    let project = context.project()?;
+    let terminal = Terminal::new(manner(args));
+    if args.habits.any() && args.verbose > 0 {
+        ui::say(
+            "note: -a, -r, -t, -p, -l and --delete are always so, or follow what was agreed on",
+        );
+    }
+    let request = request(context, &project, verb, args)?;
+    let world = world(context, &project, &terminal);
+    let style = text::Style {
+        verbose: args.verbose > 0,
+        itemize: args.itemize,
+    };
+    let diffs = if args.diff {
+        Some(ops::diff::diffs(&world, &request, &[])?)
+    } else {
+        None
+    };
+    let report = ops::sync::run(&world, &request)?;
+    if let Some(diffs) = diffs.filter(|_| !args.json) {
+        ui::print(&diffs);
+    }
+    finish(verb, &terminal, args, &report, style);
+    Ok(exit::DONE)
+}
+
+fn finish(verb: &str, terminal: &Terminal, args: &SyncArgs, report: &Report, style: text::Style) {
+    for line in &report.warnings {
+        terminal.warn(line);
+    }
+    if args.json {
+        ui::print(&format!("{}\n", json::sync(verb, report)));
+        return;
+    }
+    if !args.quiet {
+        ui::print(&text::report(verb, report, style));
+    }
+    if args.stats {
+        ui::print(&text::stats(report));
+    }
+}
+
+fn manner(args: &SyncArgs) -> Manner {
+    let progress = match (args.progress, args.no_progress) {
+        (true, _) => Some(true),
+        (_, true) => Some(false),
+        _ => None,
+    };
+    Manner {
+        quiet: args.quiet,
+        verbose: args.verbose > 0,
+        json: args.json,
+        yes: args.yes,
+        progress,
+    }
+}
+
+fn world<'a>(context: &'a Context, project: &'a Project, talk: &'a dyn Talk) -> World<'a> {
+    World {
+        project,
+        environment: &context.environment,
+        talk,
+        interrupted: &context.interrupted,
+        clock: clock_ms,
+    }
+}
+
+fn directions(verb: &str) -> Vec<Direction> {
+    match verb {
+        "pull" => vec![Direction::Pull],
+        "push" => vec![Direction::Push],
+        _ => vec![Direction::Pull, Direction::Push],
+    }
+}
+
+pub(super) fn reach(args: &ReachArgs, remote: Option<&String>) -> Reach {
+    Reach {
+        remote: remote.cloned(),
+        ssh_command: args.ssh_command.clone(),
+        ssh_config: args.ssh_config.clone(),
+        port: args.port,
+        timeout: args.timeout.filter(|t| *t > 0).map(Duration::from_secs),
+        ..Reach::default()
+    }
+}
+
+fn request(
+    context: &Context,
+    project: &Project,
+    verb: &str,
+    args: &SyncArgs,
+) -> Result<Request, Failure> {
+    let reach = Reach {
+        compress: match args.compress {
+            None | Some(CompressArg::Auto) => Compress::Auto,
+            Some(CompressArg::On) => Compress::On,
+            Some(CompressArg::Off) => Compress::Off,
+        },
+        bytes_per_second: args.bwlimit.unwrap_or(0),
+        ..reach(&args.reach, args.remote.as_ref())
+    };
+    let only = args
+        .only
+        .iter()
+        .map(|p| inside(context, project, p))
+        .collect::<Result<_, _>>()?;
+    Ok(Request {
+        reach,
+        dry_run: args.dry_run,
+        rules: extra_rules(
+            &args.exclude,
+            &args.include,
+            &args.exclude_from,
+            &context.environment.directory,
+        ),
+        only,
+        mirror: args.mirror,
+        no_delete: args.no_delete,
+        max_delete: args.max_delete,
+        on_conflict: args.on_conflict,
+        force: args.force,
+        no_snapshot: args.no_snapshot,
+        whole_file: args.whole_file,
+        checksum: args.checksum,
+        ..Request::of(directions(verb))
+    })
+}
+
+/// Includes come first: an exclude of the same run would never let them through.
+pub(super) fn extra_rules(
+    exclude: &[String],
+    include: &[String],
+    exclude_from: &[PathBuf],
+    directory: &Path,
+) -> Vec<ExtraRule> {
+    let includes = include.iter().cloned().map(ExtraRule::Include);
+    let excludes = exclude.iter().cloned().map(ExtraRule::Exclude);
+    let files = exclude_from
+        .iter()
+        .map(|f| ExtraRule::ExcludeFrom(directory.join(f)));
+    includes.chain(excludes).chain(files).collect()
+}
+
+/// A path that the user typed, relative to the working directory or absolute, as one of the project.
+pub(super) fn inside(
+    context: &Context,
+    project: &Project,
+    path: &Path,
+) -> Result<RelPath, Failure> {
+    use std::os::unix::ffi::OsStrExt;
+    let wrong = |why: &str| {
+        let shown = path.display().to_string().escape_debug().to_string();
+        Failure::usage(format!("{shown} {why}"), "name a path inside the project")
+    };
+    let base = match &context.directory {
+        Some(directory) => context.environment.directory.join(directory),
+        None => context.environment.directory.clone(),
+    };
+    let base = crate::disk::real_path(&base)?;
+    let mut full = PathBuf::new();
+    for part in base.join(path).components() {
+        match part {
+            std::path::Component::ParentDir => {
+                full.pop();
+            }
+            std::path::Component::CurDir => {}
+            part => full.push(part),
+        }
+    }
+    let below = full
+        .strip_prefix(&project.path)
+        .map_err(|_| wrong("is outside of the project"))?;
+    RelPath::new(below.as_os_str().as_bytes())
+        .map_err(|e| wrong(&format!("names no entry of the project: {e}")))
+}
+
+/// Brings a project from its hub to this machine.
+pub(super) fn clone(context: &Context, args: &CloneArgs) -> Ended {
+    let terminal = Terminal::new(Manner {
+        quiet: args.quiet,
+        json: args.json,
+        ..Manner::default()
+    });
+    let reach = reach(&args.reach, Some(&args.remote));
+    let (path, report) = ops::clone::clone(
+        &context.environment,
+        &terminal,
+        &context.interrupted,
+        clock_ms,
+        &reach,
+        args.dir.as_deref(),
+    )?;
+    for line in &report.warnings {
+        terminal.warn(line);
+    }
+    if args.json {
+        ui::print(&format!("{}\n", json::sync("clone", &report)));
+    } else if !args.quiet {
+        let shown = crate::report::printable::text(&path.display().to_string());
+        ui::print(&format!(
+            "cloned into {shown}: {}\n",
+            text::done_sum(&report)
+        ));
+    }
+    Ok(exit::DONE)
+}
+
+/// Shows whether both sides are in step.
+pub(super) fn status(context: &Context, args: &StatusArgs) -> Ended {
+    let project = context.project()?;
+    let terminal = Terminal::new(Manner {
+        json: args.json,
+        ..Manner::default()
+    });
+    let world = world(context, &project, &terminal);
+    let reach = reach(&args.reach, args.remote.as_ref());
+    let status = ops::status::status(&world, &reach, args.offline)?;
+    if args.json {
+        ui::print(&format!("{}\n", ops::status::to_json(&status)));
+    } else {
+        ui::print(&ops::status::to_text(
+            &status,
+            args.verbose,
+            clock_ms().div_euclid(1000),
+        ));
+    }
+    let differs = status.differs();
+    Ok(if args.check && differs {
+        exit::NO
+    } else {
+        exit::DONE
+    })
+}
+
+/// Shows what would change as text diffs.
+pub(super) fn diff(context: &Context, args: &DiffArgs) -> Ended {
+    let project = context.project()?;
+    let terminal = Terminal::new(Manner {
+        json: args.json,
+        ..Manner::default()
+    });
+    let world = world(context, &project, &terminal);
+    let paths = args
+        .paths
+        .iter()
+        .map(|p| inside(context, &project, p))
+        .collect::<Result<Vec<_>, _>>()?;
+    let direction = if args.push {
+        Direction::Push
+    } else {
+        Direction::Pull
+    };
+    let reach = reach(&args.reach, args.remote.as_ref());
+    let request = Request {
+        dry_run: true,
+        reach,
+        only: paths.clone(),
+        ..Request::of(vec![direction])
+    };
+    if args.json {
+        let report = ops::sync::run(&world, &request)?;
+        let diffs = ops::diff::diffs(&world, &request, &paths)?;
+        let mut object = json::sync("diff", &report);
+        if let Some(object) = object.as_object_mut() {
+            object.insert("diff".to_owned(), json!(diffs));
+        }
+        ui::print(&format!("{object}\n"));
+        return Ok(exit::DONE);
+    }
+    ui::print(&ops::diff::diffs(&world, &request, &paths)?);
+    Ok(exit::DONE)
+}

@@ -1,0 +1,227 @@
+//! The terminal: results on stdout, talk on stderr, questions only where somebody can answer.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style as Colour};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::ops::Failure;
+use crate::ops::talk::{Meter, Preview, Step, Talk};
+use crate::plan::{Choice, Direction, Kept, Side, Verb};
+use crate::report::{printable, text};
+
+/// How often a bar is drawn.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What is said and asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Manner {
+    /// Nothing but errors.
+    pub(super) quiet: bool,
+    /// More.
+    pub(super) verbose: bool,
+    /// Results are JSON: nothing else may be on stdout, and nothing is asked.
+    pub(super) json: bool,
+    /// Questions are answered with yes.
+    pub(super) yes: bool,
+    /// Whether progress is shown; `None` where stderr is a terminal.
+    pub(super) progress: Option<bool>,
+}
+
+/// The user's terminal.
+pub(super) struct Terminal {
+    manner: Manner,
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+/// Writes to stdout. A reader that is gone (`rsyn log | head`) is no error.
+pub(super) fn print(text: &str) {
+    let mut out = anstream::stdout().lock();
+    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+}
+
+/// Writes bytes to stdout as they are.
+pub(super) fn print_bytes(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    drop(out.write_all(bytes).and_then(|()| out.flush()));
+}
+
+/// Writes a line to stderr.
+pub(super) fn say(line: &str) {
+    let mut err = anstream::stderr().lock();
+    drop(writeln!(err, "{line}"));
+}
+
+fn red() -> Colour {
+    AnsiColor::Red.on_default().bold()
+}
+
+fn yellow() -> Colour {
+    AnsiColor::Yellow.on_default()
+}
+
+/// Says why something failed: what, in which state things are, what to do.
+pub(super) fn say_failure(failure: &Failure) {
+    let style = red();
+    say(&format!(
+        "{style}error{style:#}: {}",
+        printable::text(&failure.message)
+    ));
+    if !failure.state.is_empty() {
+        say(&format!("  {}", printable::text(&failure.state)));
+    }
+    if !failure.hint.is_empty() {
+        say(&format!("  hint: {}", printable::text(&failure.hint)));
+    }
+}
+
+impl Terminal {
+    /// A terminal with these manners.
+    #[must_use]
+    pub(super) fn new(manner: Manner) -> Self {
+        Self {
+            manner,
+            bar: Mutex::new(None),
+        }
+    }
+
+    fn can_ask(&self) -> bool {
+        !self.manner.json && std::io::stdin().is_terminal()
+    }
+
+    fn bar(&self) -> std::sync::MutexGuard<'_, Option<ProgressBar>> {
+        self.bar.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask(&self, question: &str) -> Option<String> {
+        if let Some(bar) = self.bar().take() {
+            bar.finish_and_clear();
+        }
+        let mut err = std::io::stderr().lock();
+        drop(write!(err, "{question} ").and_then(|()| err.flush()));
+        let mut answer = String::new();
+        std::io::stdin()
+            .lock()
+            .read_line(&mut answer)
+            .ok()
+            .filter(|n| *n > 0)?;
+        Some(answer.trim().to_lowercase())
+    }
+}
+
+impl Talk for Terminal {
+    fn step(&self, step: Step, meter: &Arc<Meter>) {
+        let shown = self
+            .manner
+            .progress
+            .unwrap_or_else(|| std::io::stderr().is_terminal());
+        if !shown || self.manner.quiet || (self.manner.json && self.manner.progress != Some(true)) {
+            return;
+        }
+        if let Some(old) = self.bar().take() {
+            old.finish_and_clear();
+        }
+        let total = meter.total_bytes.load(Ordering::Relaxed);
+        let bar = match step {
+            Step::Look => spinner("looking at both sides"),
+            Step::Transfer if total > 0 => byte_bar(total, meter),
+            Step::Transfer => return,
+            Step::Commit => spinner("putting files in place"),
+            Step::Done => return,
+        };
+        if !std::io::stderr().is_terminal() {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+            say(&format!("rsyn: {}", plain_step(step)));
+        }
+        *self.bar() = Some(bar);
+    }
+
+    fn warn(&self, line: &str) {
+        if self.manner.quiet {
+            return;
+        }
+        let style = yellow();
+        say(&format!(
+            "{style}warning{style:#}: {}",
+            printable::text(line)
+        ));
+    }
+
+    fn confirm(&self, preview: &Preview<'_>) -> bool {
+        let plan = preview.plan;
+        let overwrites = plan
+            .actions
+            .iter()
+            .any(|a| a.conflict.is_some() && a.old.is_some());
+        let asks =
+            plan.direction == Direction::Push && (overwrites || plan.count(Verb::Delete) > 0);
+        if !asks || self.manner.yes || !self.can_ask() {
+            return true;
+        }
+        let style = text::Style {
+            verbose: self.manner.verbose,
+            itemize: false,
+        };
+        say(text::plan(plan, style).trim_end());
+        let question = format!(
+            "push this to {} ({})? [y/N]",
+            printable::text(preview.remote),
+            text::sum(plan)
+        );
+        self.ask(&question).is_some_and(|a| a == "y" || a == "yes")
+    }
+
+    fn decide(&self, conflict: &Kept, remote: &str) -> Option<Choice> {
+        if !self.can_ask() {
+            return None;
+        }
+        say(&format!(
+            "{} changed here and on {}",
+            printable::path(&conflict.path),
+            printable::text(remote)
+        ));
+        loop {
+            let answer = self.ask("keep [l]ocal, [r]emote, [b]oth, or [q]uit?")?;
+            match answer.as_str() {
+                "l" | "local" => return Some(Choice::Take(Side::Local)),
+                "r" | "remote" => return Some(Choice::Take(Side::Remote)),
+                "b" | "both" => return Some(Choice::Both),
+                "q" | "quit" => return None,
+                _ => {}
+            }
+        }
+    }
+}
+
+fn plain_step(step: Step) -> &'static str {
+    match step {
+        Step::Look => "looking at both sides",
+        Step::Transfer => "transferring content",
+        Step::Commit => "putting files in place",
+        Step::Done => "done",
+    }
+}
+
+fn spinner(words: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new_spinner().with_message(words);
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+fn byte_bar(total: u64, meter: &Arc<Meter>) -> ProgressBar {
+    let template = "{bar:30} {percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left";
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(total).with_style(style);
+    let (weak, meter) = (bar.downgrade(), Arc::clone(meter));
+    std::thread::spawn(move || {
+        while let Some(bar) = weak.upgrade().filter(|b| !b.is_finished()) {
+            bar.set_position(meter.done_bytes.load(Ordering::Relaxed));
+            std::thread::sleep(TICK);
+        }
+    });
+    bar
+}

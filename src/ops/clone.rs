@@ -1,0 +1,144 @@
+//! Clone: a new machine in one step.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::connect::{Hub, Reach};
+use super::project::{CONFIG_FILE, Environment, Project, Settings};
+use super::sync::{Report, Request, World};
+use super::talk::Talk;
+use super::{Failure, sync};
+use crate::disk::{Root, durable};
+use crate::plan::Direction;
+
+/// Makes a directory (`dir`, or the last name of the remote's path), pulls everything into it and leaves it
+/// ready for `pull` and `push`.
+///
+/// # Errors
+/// The directory is there and not empty, or the pull failed; a directory made here is then removed again.
+pub fn clone(
+    environment: &Environment,
+    talk: &dyn Talk,
+    interrupted: &Arc<AtomicBool>,
+    clock: fn() -> i64,
+    reach: &Reach,
+    dir: Option<&Path>,
+) -> Result<(PathBuf, Report), Failure> {
+    let hub = Hub::find(&Settings::default(), reach)?;
+    let path = environment.directory.join(match dir {
+        Some(dir) => dir.to_owned(),
+        None => last_name(&hub)?,
+    });
+    let existed = match Root::open(&path) {
+        Ok(root) if !root.top().is_empty()? => {
+            let shown = path.display().to_string().escape_debug().to_string();
+            return Err(Failure::usage(
+                format!("{shown} is there and not empty"),
+                "name another directory",
+            ));
+        }
+        Ok(_) => true,
+        Err(e) if e.is_missing() => false,
+        Err(e) => return Err(e.into()),
+    };
+    let root = Root::create(&path)?;
+    let outcome = pull_all(
+        environment,
+        talk,
+        interrupted,
+        clock,
+        reach,
+        &path,
+        &hub,
+        &root,
+    );
+    if outcome.is_err() {
+        remove_traces(&root, &path, existed);
+    }
+    Ok((path, outcome?))
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of one world, put together here and only here"
+)]
+fn pull_all(
+    environment: &Environment,
+    talk: &dyn Talk,
+    interrupted: &Arc<AtomicBool>,
+    clock: fn() -> i64,
+    reach: &Reach,
+    path: &Path,
+    hub: &Hub,
+    root: &Root,
+) -> Result<Report, Failure> {
+    let project = Project::at(crate::disk::real_path(path)?, environment)?;
+    let world = World {
+        project: &project,
+        environment,
+        talk,
+        interrupted,
+        clock,
+    };
+    let request = Request {
+        reach: reach.clone(),
+        own_rules: true,
+        ..Request::of(vec![Direction::Pull])
+    };
+    let report = sync::run(&world, &request)?;
+    // The project may bring its own settings; those of a plain directory are written here.
+    let state = root.top().open_dir(b".rsyn")?;
+    let remote = match hub.local_path(&environment.directory) {
+        Some(path) => path.display().to_string(),
+        None => hub.name.clone(),
+    };
+    let text = format!(
+        "# Written by `rsyn clone`.\nremote = {}\n",
+        toml_text(&remote)
+    );
+    let has_remote = root.top().stat(CONFIG_FILE.as_bytes())?.is_some()
+        && Project::at(path.to_owned(), environment)?
+            .settings
+            .remote
+            .is_some();
+    if !has_remote {
+        durable::replace(&state, b"config.toml", text.as_bytes())?;
+    }
+    Ok(report)
+}
+
+fn last_name(hub: &Hub) -> Result<PathBuf, Failure> {
+    use std::os::unix::ffi::OsStrExt;
+    let name = hub.path().rsplit(|b| *b == b'/').next().unwrap_or_default();
+    match name {
+        b"" | b"." | b".." | b"~" => Err(Failure::usage(
+            "the remote's path has no last name",
+            "name a directory: `rsyn clone REMOTE DIR`",
+        )),
+        name => Ok(PathBuf::from(std::ffi::OsStr::from_bytes(name))),
+    }
+}
+
+/// A text as a TOML value.
+#[must_use]
+pub fn toml_text(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+/// A clone that failed leaves nothing but what was received, unless it never got that far.
+fn remove_traces(root: &Root, path: &Path, existed: bool) {
+    drop(root.top().remove_tree(b".rsyn"));
+    if existed {
+        return;
+    }
+    if let (Some(parent), Some(name)) = (path.parent(), path.file_name())
+        && let Ok(parent) = Root::open(parent)
+    {
+        drop(
+            parent
+                .top()
+                .remove_dir(std::os::unix::ffi::OsStrExt::as_bytes(name)),
+        );
+    }
+}

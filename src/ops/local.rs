@@ -1,0 +1,68 @@
+//! Verbs that ask no hub: what is in scope, and settling an interrupted sync.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use super::Failure;
+use super::sync::World;
+use crate::disk::Holder;
+use crate::endpoint::local::{Local, recovery_words};
+use crate::filter::Rules;
+use crate::model::Entry;
+use crate::scan;
+
+/// What is in scope below a directory.
+pub struct Listing {
+    /// The entries in path order, none of them skipped.
+    pub entries: Vec<Entry>,
+    /// What was passed over and why.
+    pub problems: Vec<String>,
+}
+
+/// Lists what is in scope below `path`. No content is read.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn list(path: &Path, rules: &Rules, interrupted: &AtomicBool) -> Result<Listing, Failure> {
+    let local = Local::open(path)?;
+    let found = scan::names(
+        &local.root,
+        &|path, is_dir| !rules.verdict(path.as_bytes(), is_dir).included,
+        interrupted,
+    )?;
+    let problem = |p: &crate::protocol::message::Problem| {
+        format!(
+            "{} is passed over ({:?} {})",
+            p.path.escape_ascii(),
+            p.skip,
+            p.detail
+        )
+    };
+    let problems = found.problems.iter().map(problem).collect();
+    let entries = found
+        .tree
+        .into_entries()
+        .into_iter()
+        .filter(|e| !e.node.is_skipped())
+        .collect();
+    Ok(Listing { entries, problems })
+}
+
+/// Finishes or undoes an interrupted sync; says what it did, nothing if there was nothing to do.
+///
+/// # Errors
+/// The root is busy, or the transaction cannot be settled.
+pub fn recover(world: &World<'_>) -> Result<Option<String>, Failure> {
+    let local = Local::open(&world.project.path)?;
+    if local.state.is_none() {
+        return Ok(None);
+    }
+    let holder = Holder {
+        pid: std::process::id(),
+        machine: world.project.machine(world.environment),
+        verb: "recover".to_owned(),
+        since: (world.clock)().div_euclid(1000),
+    };
+    let lock = local.lock(&holder)?;
+    Ok(recovery_words(&local.recover(&lock)?))
+}

@@ -1,0 +1,532 @@
+//! The doctor: every check a line, with the fix beside each failure.
+
+use serde_json::{Value, json};
+
+use super::connect::{Greeting, Hub, Reach};
+use super::project::Setting;
+use super::sync::World;
+use super::{Failure, FailureKind};
+use crate::config::Remote;
+use crate::disk::{Root, space};
+use crate::endpoint::client::Client;
+use crate::endpoint::hub::EXCLUDE_FILE;
+use crate::endpoint::local::Local;
+use crate::filter::Rules;
+use crate::protocol::handshake::{ProtocolRange, Purpose, ServerHello};
+use crate::report::json as contract;
+use crate::state::base::Remotes;
+use crate::transport::mux::Mux;
+use crate::transport::{SshOptions, remote_command};
+
+/// Clocks that differ by less are fine: nothing is decided by a clock but `newer`.
+const SKEW_MS: i64 = 5000;
+/// Less room than this is worth a word.
+const LITTLE_ROOM_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Fine.
+    Ok,
+    /// Works, but look.
+    Warn,
+    /// Does not work.
+    Fail,
+}
+
+impl Verdict {
+    /// The word of its line.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "FAIL",
+        }
+    }
+}
+
+/// One check.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// What was looked at.
+    pub name: &'static str,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// What was found.
+    pub found: String,
+    /// What to do; empty if nothing.
+    pub fix: String,
+}
+
+/// All checks, in order.
+#[derive(Debug, Default)]
+pub struct Checks(pub Vec<Check>);
+
+impl Checks {
+    fn ok(&mut self, name: &'static str, found: impl Into<String>) {
+        self.0.push(Check {
+            name,
+            verdict: Verdict::Ok,
+            found: found.into(),
+            fix: String::new(),
+        });
+    }
+
+    fn warn(&mut self, name: &'static str, found: impl Into<String>, fix: impl Into<String>) {
+        self.0.push(Check {
+            name,
+            verdict: Verdict::Warn,
+            found: found.into(),
+            fix: fix.into(),
+        });
+    }
+
+    fn fail(&mut self, name: &'static str, found: impl Into<String>, fix: impl Into<String>) {
+        self.0.push(Check {
+            name,
+            verdict: Verdict::Fail,
+            found: found.into(),
+            fix: fix.into(),
+        });
+    }
+
+    /// Whether every check is fine or nearly so.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.0.iter().all(|c| c.verdict != Verdict::Fail)
+    }
+
+    /// For scripts.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let line = |c: &Check| json!({"name": c.name, "verdict": c.verdict.word(), "found": c.found, "fix": c.fix});
+        let result = if self.passed() { "ok" } else { "failed" };
+        contract::object(
+            "setup",
+            result,
+            json!({"checks": self.0.iter().map(line).collect::<Vec<_>>()}),
+        )
+    }
+}
+
+/// Checks everything that a sync needs; with `install`, puts this program on the hub first if that is needed.
+#[must_use]
+pub fn setup(world: &World<'_>, reach: &Reach, install: bool) -> Checks {
+    let mut checks = Checks::default();
+    check_settings(&mut checks, world);
+    let rules = check_rules(&mut checks, world);
+    check_room(&mut checks, "room here", &world.project.path);
+    check_rsync_here(&mut checks);
+    match Hub::find(&world.project.settings, reach) {
+        Err(failure) => checks.fail("remote", failure.message, failure.hint),
+        Ok(hub) => {
+            checks.ok("remote", format!("{} (from {})", hub.name, hub.origin));
+            check_hub(&mut checks, world, &hub, &rules, install);
+        }
+    }
+    checks
+}
+
+fn check_settings(checks: &mut Checks, world: &World<'_>) {
+    let settings = &world.project.settings;
+    checks.ok("project", world.project.path.display().to_string());
+    let shown = |setting: &Option<Setting>| {
+        setting
+            .as_ref()
+            .map(|s| format!("{} (from {})", s.value, s.origin))
+    };
+    if let Some(options) = shown(&settings.options) {
+        checks.ok("options", options);
+    }
+    let host = || format!("{} (the host's name)", world.environment.host);
+    checks.ok("machine", shown(&settings.machine).unwrap_or_else(host));
+    for (name, remote) in &settings.remotes {
+        checks.ok(
+            "named remote",
+            format!("{name} = {} (from {})", remote.value, remote.origin),
+        );
+    }
+}
+
+fn check_rules(checks: &mut Checks, world: &World<'_>) -> Rules {
+    let there = Root::open(&world.project.path).and_then(|r| r.top().stat(EXCLUDE_FILE.as_bytes()));
+    match there {
+        Ok(Some(_)) => {}
+        Ok(None) => checks.warn(
+            "exclude file",
+            "there is no .rsync-exclude",
+            "`rsyn init` writes one",
+        ),
+        Err(e) => checks.fail("exclude file", e.to_string(), "make it readable"),
+    }
+    match world.project.rules(&[]) {
+        Ok(rules) => {
+            if matches!(there_is(world), Some(true)) {
+                checks.ok(
+                    "exclude file",
+                    format!("{EXCLUDE_FILE}: {} rules", rules.rules().len()),
+                );
+            }
+            for warning in rules.warnings() {
+                checks.warn(
+                    "exclude rule",
+                    warning.to_string(),
+                    "see docs/filter-rules.md",
+                );
+            }
+            rules
+        }
+        Err(failure) => {
+            checks.fail("exclude file", failure.message, failure.hint);
+            Rules::new()
+        }
+    }
+}
+
+fn there_is(world: &World<'_>) -> Option<bool> {
+    let root = Root::open(&world.project.path).ok()?;
+    Some(root.top().stat(EXCLUDE_FILE.as_bytes()).ok()?.is_some())
+}
+
+fn check_room(checks: &mut Checks, name: &'static str, path: &std::path::Path) {
+    let room = Root::open(path).and_then(|root| space::space(root.top()));
+    match room {
+        Ok(room) => room_line(checks, name, room.free_bytes),
+        Err(e) => checks.warn(name, e.to_string(), ""),
+    }
+}
+
+fn room_line(checks: &mut Checks, name: &'static str, free: u64) {
+    let words = format!("{} free", indicatif::HumanBytes(free));
+    match free {
+        0..LITTLE_ROOM_BYTES => checks.warn(
+            name,
+            words,
+            "new content is staged before it is put in place: make room",
+        ),
+        _ => checks.ok(name, words),
+    }
+}
+
+/// Informational: rsyn needs no rsync.
+fn check_rsync_here(checks: &mut Checks) {
+    match crate::transport::output_of("rsync", &["--version"]) {
+        Some(text) => checks.ok("rsync here", rsync_version(&text)),
+        None => checks.ok("rsync here", "not installed (not needed)"),
+    }
+}
+
+/// `rsync  version 3.5.0  protocol version 32` in short.
+fn rsync_version(text: &str) -> String {
+    let first = text.lines().next().unwrap_or_default();
+    let words: Vec<_> = first.split_whitespace().collect();
+    let after = |word: &str| {
+        let at = words.iter().position(|w| *w == word)?;
+        words
+            .get(at + 1..)
+            .unwrap_or_default()
+            .iter()
+            .find(|w| w.starts_with(|c: char| c.is_ascii_digit()))
+            .copied()
+    };
+    let version = after("version").unwrap_or("of unknown version");
+    let protocol = after("protocol")
+        .map(|p| format!(", protocol {p}"))
+        .unwrap_or_default();
+    format!("{version}{protocol} (not needed)")
+}
+
+fn check_hub(checks: &mut Checks, world: &World<'_>, hub: &Hub, rules: &Rules, install: bool) {
+    let local = Local::open(&world.project.path).ok();
+    let expected = local
+        .as_ref()
+        .and_then(|l| l.state.as_ref())
+        .and_then(|s| Remotes::hub_of(s, &hub.name).ok().flatten());
+    let mut client = greet(
+        world,
+        hub,
+        rules,
+        expected.as_ref().map(ToString::to_string),
+    );
+    let outdated = |hello: &ServerHello| older(&hello.version, env!("CARGO_PKG_VERSION"));
+    let wanted = match &client {
+        Ok(client) => outdated(&client.hello),
+        Err(failure) => {
+            failure.message.contains("not installed")
+                || failure.message.contains("no common protocol")
+        }
+    };
+    if install && wanted {
+        match put_on_hub(world, hub) {
+            Ok(words) => {
+                checks.ok("install", words);
+                client = greet(
+                    world,
+                    hub,
+                    rules,
+                    expected.as_ref().map(ToString::to_string),
+                );
+            }
+            Err(failure) => checks.fail("install", failure.message, failure.hint),
+        }
+    }
+    match client {
+        Err(failure) => checks.fail("connection", failure.message, failure.hint),
+        Ok(client) => {
+            check_hello(
+                checks,
+                world,
+                hub,
+                &client,
+                expected.as_ref().map(ToString::to_string),
+            );
+            client.close();
+        }
+    }
+    if let (Remote::Ssh { .. }, false) = (&hub.remote, hub.has_own_command()) {
+        check_rsync_there(checks, world, hub);
+    }
+}
+
+fn greet(
+    world: &World<'_>,
+    hub: &Hub,
+    rules: &Rules,
+    expected: Option<String>,
+) -> Result<Client, Failure> {
+    let greeting = Greeting {
+        expected,
+        machine_id: String::new(),
+        machine: world.project.machine(world.environment),
+        // Nothing but the Hello is wanted: no scan, no state.
+        purpose: Purpose::Look,
+        rules: Some(rules),
+        checksum: false,
+        seen: None,
+    };
+    hub.greet(hub.open(world.environment, &greeting, world.interrupted)?)
+}
+
+fn check_hello(
+    checks: &mut Checks,
+    world: &World<'_>,
+    hub: &Hub,
+    client: &Client,
+    expected: Option<String>,
+) {
+    let hello = &client.hello;
+    checks.ok(
+        "connection",
+        match hub.host() {
+            Some(host) => format!("{host} answers as {}", hello.machine),
+            None => "a directory of this machine".to_owned(),
+        },
+    );
+    let agent = format!(
+        "rsyn {}, protocol {} to {}, {}",
+        hello.version, hello.protocol.min, hello.protocol.max, hello.platform
+    );
+    match ProtocolRange::OURS.common(hello.protocol) {
+        Some(_) if older(&hello.version, env!("CARGO_PKG_VERSION")) => {
+            checks.warn(
+                "rsyn there",
+                agent,
+                "`rsyn setup --install` puts this version there",
+            );
+        }
+        Some(_) => checks.ok("rsyn there", agent),
+        None => checks.fail(
+            "rsyn there",
+            agent,
+            "`rsyn setup --install` puts this version there",
+        ),
+    }
+    if !hello.root_exists {
+        match (expected.is_some(), hello.writable) {
+            (true, _) => checks.fail(
+                "hub path",
+                "it does not exist, but was synced with before",
+                "is the disk mounted?",
+            ),
+            (false, true) => checks.warn(
+                "hub path",
+                "it does not exist yet",
+                "a first `rsyn push` makes it",
+            ),
+            (false, false) => checks.fail(
+                "hub path",
+                "it cannot be made: no such parent directory, or not writable",
+                "make it on the hub",
+            ),
+        }
+    } else {
+        match hello.writable {
+            true => checks.ok("hub path", "is there and writable"),
+            false => checks.warn(
+                "hub path",
+                "is there but not writable",
+                "pull works; for push, make it writable",
+            ),
+        }
+        match (&expected, hello.root_id.as_str()) {
+            (Some(expected), found) if expected != found => {
+                checks.fail(
+                    "hub root",
+                    "is not the one this project was synced with",
+                    "is the path right, is the disk mounted?",
+                );
+            }
+            (Some(_), _) => checks.ok("hub root", "is the one of the last sync"),
+            (None, _) => checks.ok("hub root", "no sync with it yet"),
+        }
+        room_line(checks, "room there", hello.free_bytes);
+        if hello.recovery_pending {
+            checks.warn(
+                "recovery",
+                "an interrupted sync waits on the hub",
+                "the next pull or push recovers it",
+            );
+        }
+        if hello.case_sensitive {
+            checks.ok(
+                "letter case",
+                "names that differ in case are two names there",
+            );
+        } else {
+            checks.warn(
+                "letter case",
+                "the hub takes names that differ in case for one",
+                "rename such files",
+            );
+        }
+    }
+    let skew = hello.clock_ms - (world.clock)();
+    if skew.abs() > SKEW_MS {
+        checks.warn(
+            "clock",
+            format!("the hub's clock differs by {} s", skew / 1000),
+            "only the policy `newer` minds; run a time service",
+        );
+    } else {
+        checks.ok("clock", "in step with the hub's");
+    }
+}
+
+fn check_rsync_there(checks: &mut Checks, world: &World<'_>, hub: &Hub) {
+    // Informational, so that trouble here is no failure: the check of the connection has told it already.
+    let Ok(mux) = connect(world, hub) else { return };
+    match mux.run("rsync --version", b"") {
+        Ok(output) if output.success => checks.ok(
+            "rsync there",
+            rsync_version(&String::from_utf8_lossy(&output.stdout)),
+        ),
+        _ => checks.ok("rsync there", "not installed (not needed)"),
+    }
+    mux.close();
+}
+
+fn connect(world: &World<'_>, hub: &Hub) -> Result<Mux, Failure> {
+    let Remote::Ssh { host, .. } = &hub.remote else {
+        return Err(Failure::usage("the hub is this machine", ""));
+    };
+    let options = SshOptions {
+        config_file: hub.ssh_config().map(std::path::Path::to_owned),
+        interactive: world.environment.interactive,
+        ..SshOptions::default()
+    };
+    Mux::connect(host, &options)
+        .map_err(|e| Failure::new(FailureKind::Unreachable, e, "try `ssh` by hand"))
+}
+
+/// Copies this very program to the hub, where pull and push find it though it is on no PATH.
+fn put_on_hub(world: &World<'_>, hub: &Hub) -> Result<String, Failure> {
+    let mux = connect(world, hub)?;
+    let outcome = put(&mux, world, hub);
+    mux.close();
+    outcome
+}
+
+fn put(mux: &Mux, world: &World<'_>, hub: &Hub) -> Result<String, Failure> {
+    let failed = |message: String, hint: &str| Failure::new(FailureKind::Failed, message, hint);
+    let there = mux.run("uname -sm", b"").map_err(|e| failed(e, ""))?;
+    let there = String::from_utf8_lossy(&there.stdout)
+        .trim()
+        .to_lowercase()
+        .replace("arm64", "aarch64");
+    let here = format!(
+        "{} {}",
+        std::env::consts::OS.replace("macos", "darwin"),
+        std::env::consts::ARCH
+    );
+    if there != here {
+        let hint = "build rsyn there: `cargo install rsyn`, then run `rsyn setup` again";
+        return Err(failed(
+            format!(
+                "the hub is {}, this program is for {here}",
+                there.escape_debug()
+            ),
+            hint,
+        ));
+    }
+    let program = crate::disk::read_program(&world.environment.program)?;
+    let target = remote_command::INSTALL_PATH;
+    let directory = target
+        .rsplit_once('/')
+        .map_or(".", |(directory, _)| directory);
+    let text = format!(
+        "sh -c 'umask 077; cd && mkdir -p {directory} && cat > {target}.tmp && chmod 755 {target}.tmp && mv -f {target}.tmp {target}'"
+    );
+    let output = mux
+        .run(&text, &program)
+        .map_err(|e| failed(e, "is there room on the hub?"))?;
+    if !output.success {
+        let said = String::from_utf8_lossy(&output.stderr)
+            .trim()
+            .escape_debug()
+            .to_string();
+        return Err(failed(
+            format!("cannot install on the hub: {said}"),
+            "is there room, is the home writable?",
+        ));
+    }
+    Ok(format!(
+        "rsyn {} is now at ~/{target} on {}",
+        env!("CARGO_PKG_VERSION"),
+        hub.host().unwrap_or("the hub")
+    ))
+}
+
+/// Whether version `a` is older than `b`; unknown forms are not.
+fn older(a: &str, b: &str) -> bool {
+    let numbers = |v: &str| {
+        v.split('.')
+            .map(|n| n.parse::<u64>().ok())
+            .collect::<Option<Vec<_>>>()
+    };
+    matches!((numbers(a), numbers(b)), (Some(a), Some(b)) if a < b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_rsync_are_read_from_its_banner() {
+        assert_eq!(
+            rsync_version("rsync  version 3.5.0  protocol version 32\n"),
+            "3.5.0, protocol 32 (not needed)"
+        );
+        assert_eq!(
+            rsync_version("openrsync: protocol version 29\n"),
+            "29, protocol 29 (not needed)"
+        );
+    }
+
+    #[test]
+    fn versions_are_compared_by_number() {
+        assert!(older("0.9.0", "0.10.0"));
+        assert!(!older("0.1.0", "0.1.0"));
+        assert!(!older("strange", "0.1.0"));
+    }
+}

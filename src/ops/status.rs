@@ -1,0 +1,226 @@
+//! Status: are this machine and the hub in step, and since when.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::Failure;
+use super::connect::Reach;
+use super::sync::{Look, Request, World, look};
+use crate::endpoint::hub::snapshot_lines;
+use crate::endpoint::local::Local;
+use crate::model::Digest;
+use crate::plan::{Direction, Plan};
+use crate::report::{json as contract, printable, text, time};
+use crate::state::log;
+
+/// What is known about both sides.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// The remote.
+    pub remote: Option<String>,
+    /// What a pull and a push would do; `None` if the hub was not asked.
+    pub plans: Option<(Plan, Plan)>,
+    /// Digest of the tree here.
+    pub local_digest: Option<Digest>,
+    /// Digest of the hub's tree.
+    pub remote_digest: Option<Digest>,
+    /// When this machine synced last, in seconds since 1970.
+    pub synced_at: Option<i64>,
+    /// The last line of the log.
+    pub last: Option<log::Record>,
+    /// Machines of the hub and when they were last there.
+    pub machines: Vec<(String, i64)>,
+    /// Whether an interrupted sync waits here.
+    pub recovery_pending: bool,
+    /// Number of snapshots here and their bytes.
+    pub snapshots: (usize, u64),
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+impl Status {
+    /// Whether anything differs, as far as is known.
+    #[must_use]
+    pub fn differs(&self) -> bool {
+        self.recovery_pending
+            || self.plans.as_ref().is_some_and(|(pull, push)| {
+                [pull, push]
+                    .iter()
+                    .any(|p| !p.actions.is_empty() || !p.kept.is_empty() || !p.undecided.is_empty())
+            })
+    }
+}
+
+/// Looks at both sides, or at this one alone.
+///
+/// # Errors
+/// [`Failure`] of the look.
+pub fn status(world: &World<'_>, reach: &Reach, offline: bool) -> Result<Status, Failure> {
+    let local = Local::open(&world.project.path)?;
+    let snapshots = match &local.state {
+        Some(_) => snapshot_lines(&local)?,
+        None => vec![],
+    };
+    let last = match &local.state {
+        Some(state) => log::last(state, 1)?.into_iter().next(),
+        None => None,
+    };
+    let mut status = Status {
+        remote: reach.remote.clone().or_else(|| {
+            world
+                .project
+                .settings
+                .remote
+                .as_ref()
+                .map(|s| s.value.clone())
+        }),
+        plans: None,
+        local_digest: None,
+        remote_digest: None,
+        synced_at: None,
+        last,
+        machines: vec![],
+        recovery_pending: local.pending()?.is_some(),
+        snapshots: (snapshots.len(), snapshots.iter().map(|s| s.bytes).sum()),
+        warnings: vec![],
+    };
+    if !offline {
+        let request = Request {
+            dry_run: true,
+            reach: reach.clone(),
+            ..Request::of(vec![Direction::Pull, Direction::Push])
+        };
+        ask_hub(&mut status, look(world, &request)?, &request)?;
+    }
+    Ok(status)
+}
+
+fn ask_hub(status: &mut Status, mut look: Look<'_>, request: &Request) -> Result<(), Failure> {
+    status.plans = Some((
+        look.plan(Direction::Pull, request)?,
+        look.plan(Direction::Push, request)?,
+    ));
+    status.local_digest = Some(look.scan.tree.digest());
+    status.remote_digest = Some(look.view.tree.digest());
+    status.synced_at = look.synced_at;
+    status.warnings = std::mem::take(&mut look.warnings);
+    if look.client.hello.root_exists && !look.client.hello.root_id.is_empty() {
+        // A hub without state knows no machines; that is no failure.
+        status.machines = look.client.machines().unwrap_or_default();
+    }
+    look.client.close();
+    Ok(())
+}
+
+/// Numbers of paths: to pull, to push, conflicting.
+fn counts(plans: &(Plan, Plan)) -> (usize, usize, usize) {
+    let conflicts = plans.0.conflicts();
+    let changed = |plan: &Plan| plan.actions.iter().filter(|a| a.conflict.is_none()).count();
+    (changed(&plans.0), changed(&plans.1), conflicts)
+}
+
+/// For people.
+#[must_use]
+pub fn to_text(status: &Status, verbose: bool, now_secs: i64) -> String {
+    let mut out = String::new();
+    let remote = status.remote.as_deref().unwrap_or("no remote");
+    let _ = writeln!(out, "hub        {}", printable::text(remote));
+    if let Some(plans) = &status.plans {
+        let (pull, push, conflicts) = counts(plans);
+        let words = match (pull, push, conflicts) {
+            (0, 0, 0) if !status.differs() => "in step".to_owned(),
+            (pull, push, conflicts) => {
+                format!("{push} ahead (to push), {pull} behind (to pull), {conflicts} conflicting")
+            }
+        };
+        let _ = writeln!(out, "state      {words}");
+        if verbose {
+            let style = text::Style {
+                verbose: true,
+                itemize: false,
+            };
+            out.push_str(&text::plan(&plans.0, style));
+            out.push_str(&text::plan(
+                &plans.1,
+                text::Style {
+                    verbose: false,
+                    itemize: false,
+                },
+            ));
+        }
+    } else {
+        let _ = writeln!(out, "state      not asked (--offline)");
+    }
+    if let (Some(local), Some(remote)) = (status.local_digest, status.remote_digest) {
+        let _ = writeln!(
+            out,
+            "digest     here {}, hub {}",
+            local.short(),
+            remote.short()
+        );
+    }
+    let synced = status
+        .synced_at
+        .map_or_else(|| "never".to_owned(), |then| time::ago(then, now_secs));
+    if status.plans.is_some() {
+        let _ = writeln!(out, "last sync  {synced}");
+    }
+    if let Some(last) = &status.last {
+        let _ = writeln!(
+            out,
+            "last run   {} {} ({})",
+            last.verb, last.when, last.result
+        );
+    }
+    for (machine, then) in &status.machines {
+        let _ = writeln!(
+            out,
+            "machine    {}: {}",
+            printable::text(machine),
+            time::ago(*then, now_secs)
+        );
+    }
+    if status.recovery_pending {
+        let _ = writeln!(
+            out,
+            "recovery   an interrupted sync waits; `rsyn recover` settles it"
+        );
+    }
+    let (count, bytes) = status.snapshots;
+    let _ = writeln!(out, "snapshots  {count}, {}", indicatif::HumanBytes(bytes));
+    for warning in &status.warnings {
+        let _ = writeln!(out, "note       {}", printable::text(warning));
+    }
+    out
+}
+
+/// For scripts.
+#[must_use]
+pub fn to_json(status: &Status) -> Value {
+    let counts = status.plans.as_ref().map(counts);
+    let digest = |d: Option<Digest>| d.map(|d| d.to_string());
+    let result = if status.differs() {
+        "ok"
+    } else {
+        "nothing_to_do"
+    };
+    contract::object(
+        "status",
+        result,
+        json!({
+            "remote": status.remote,
+            "in_step": status.plans.as_ref().map(|_| !status.differs()),
+            "behind": counts.map(|c| c.0),
+            "ahead": counts.map(|c| c.1),
+            "conflicts": counts.map(|c| c.2),
+            "digest": {"local": digest(status.local_digest), "remote": digest(status.remote_digest)},
+            "last_sync": status.synced_at,
+            "last_run": status.last,
+            "machines": status.machines.iter().map(|(name, then)| json!({"name": name, "last": then})).collect::<Vec<_>>(),
+            "recovery_pending": status.recovery_pending,
+            "snapshots": {"count": status.snapshots.0, "bytes": status.snapshots.1},
+            "warnings": status.warnings,
+        }),
+    )
+}

@@ -1,0 +1,291 @@
+//! Undo: rollback and snapshots, here or on the hub.
+
+use std::sync::atomic::Ordering;
+
+use serde_json::{Value, json};
+
+use super::connect::{Greeting, Hub, Reach};
+use super::sync::World;
+use super::talk::Preview;
+use super::{Failure, FailureKind};
+use crate::disk::Holder;
+use crate::endpoint::client::Client;
+use crate::endpoint::hub::snapshot_lines;
+use crate::endpoint::local::Local;
+use crate::endpoint::undo::Undo;
+use crate::filter::Rules;
+use crate::model::RelPath;
+use crate::plan::{Action, Direction, Plan, Reason, Source, Verb};
+use crate::protocol::handshake::Purpose;
+use crate::protocol::message::{Op, SnapshotLine};
+use crate::report::json as contract;
+use crate::state::log;
+use crate::transaction::Label;
+
+/// Whose tree is undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Where {
+    /// This machine's.
+    Here,
+    /// The hub's.
+    Hub,
+}
+
+/// What a rollback did, or would do.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The snapshot.
+    pub id: String,
+    /// Path by path.
+    pub plan: Plan,
+    /// Snapshot that undoes the rollback.
+    pub snapshot: Option<String>,
+    /// Whether it was only planned.
+    pub dry_run: bool,
+    /// Whether the user said no.
+    pub declined: bool,
+}
+
+/// The snapshots, newest first.
+///
+/// # Errors
+/// They cannot be read, or the hub cannot be reached.
+pub fn snapshots(
+    world: &World<'_>,
+    at: Where,
+    reach: &Reach,
+) -> Result<Vec<SnapshotLine>, Failure> {
+    match at {
+        Where::Here => {
+            let local = Local::open(&world.project.path)?;
+            Ok(if local.state.is_some() {
+                snapshot_lines(&local)?
+            } else {
+                vec![]
+            })
+        }
+        Where::Hub => {
+            let (_, client) = connect(world, reach)?;
+            let lines = client.snapshots()?;
+            client.close();
+            Ok(lines)
+        }
+    }
+}
+
+/// Undoes the snapshot `id`, or the newest.
+///
+/// # Errors
+/// There is no such snapshot, or paths changed since: then nothing is changed and they are named.
+pub fn rollback(
+    world: &World<'_>,
+    at: Where,
+    reach: &Reach,
+    id: Option<&str>,
+    dry_run: bool,
+) -> Result<Report, Failure> {
+    match at {
+        Where::Here => rollback_here(world, id, dry_run),
+        Where::Hub => rollback_hub(world, reach, id, dry_run),
+    }
+}
+
+fn rollback_here(world: &World<'_>, id: Option<&str>, dry_run: bool) -> Result<Report, Failure> {
+    let local = Local::open(&world.project.path)?;
+    let machine = world.project.machine(world.environment);
+    let now = (world.clock)().div_euclid(1000);
+    let lock = match (dry_run, &local.state) {
+        (false, Some(_)) => {
+            let holder = Holder {
+                pid: std::process::id(),
+                machine: machine.clone(),
+                verb: "rollback".to_owned(),
+                since: now,
+            };
+            let lock = local.lock(&holder)?;
+            local.recover(&lock)?;
+            Some(lock)
+        }
+        _ => None,
+    };
+    let undo =
+        Undo::plan(&local, id).map_err(|e| Failure::usage(e, "`rsyn snapshots` lists them"))?;
+    let name = undo.id().to_string();
+    let plan = plan(undo.ops(), Direction::Pull);
+    refuse_changed(&undo.changed_since(&local)?)?;
+    let mut report = Report {
+        id: name,
+        plan,
+        snapshot: None,
+        dry_run,
+        declined: false,
+    };
+    let Some(lock) = lock else { return Ok(report) };
+    if !world.talk.confirm(&Preview {
+        plan: &report.plan,
+        remote: "this machine",
+    }) {
+        report.declined = true;
+        return Ok(report);
+    }
+    let label = Label {
+        verb: "rollback".to_owned(),
+        peer: report.id.clone(),
+        machine,
+        when: now,
+    };
+    let committed = undo.commit(&local, &lock, label, &|| {
+        world.interrupted.load(Ordering::Relaxed)
+    })?;
+    report.snapshot = committed.snapshot.map(|id| id.to_string());
+    note_in_log(&local, world, &report);
+    Ok(report)
+}
+
+fn rollback_hub(
+    world: &World<'_>,
+    reach: &Reach,
+    id: Option<&str>,
+    dry_run: bool,
+) -> Result<Report, Failure> {
+    let (hub, client) = connect(world, reach)?;
+    let (id, ops) = client.plan_rollback(id.map(str::to_owned))?;
+    let mut report = Report {
+        id: id.clone(),
+        plan: plan(ops, Direction::Push),
+        snapshot: None,
+        dry_run,
+        declined: false,
+    };
+    if !dry_run {
+        if world.talk.confirm(&Preview {
+            plan: &report.plan,
+            remote: &hub.name,
+        }) {
+            let done = client.rollback(id, world.project.machine(world.environment))?;
+            report.snapshot = done.snapshot;
+        } else {
+            report.declined = true;
+        }
+    }
+    client.close();
+    Ok(report)
+}
+
+fn connect(world: &World<'_>, reach: &Reach) -> Result<(Hub, Client), Failure> {
+    let hub = Hub::find(&world.project.settings, reach)?;
+    let local = Local::open(&world.project.path)?;
+    let rules = Rules::new();
+    let greeting = Greeting {
+        expected: None,
+        machine_id: local
+            .state
+            .as_ref()
+            .map(|s| s.id().to_string())
+            .unwrap_or_default(),
+        machine: world.project.machine(world.environment),
+        purpose: Purpose::Manage,
+        rules: Some(&rules),
+        checksum: false,
+        seen: None,
+    };
+    let opening = hub.open(world.environment, &greeting, world.interrupted)?;
+    let client = hub.greet(opening)?;
+    Ok((hub, client))
+}
+
+fn refuse_changed(paths: &[RelPath]) -> Result<(), Failure> {
+    let Some(first) = paths.first() else {
+        return Ok(());
+    };
+    let named: Vec<_> = paths
+        .iter()
+        .take(20)
+        .map(crate::report::printable::path)
+        .collect();
+    let more = paths.len().saturating_sub(named.len());
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    let message = format!(
+        "these paths changed since that sync: {}{more}",
+        named.join(", ")
+    );
+    let hint = format!(
+        "sync or move them away first, beginning with {}",
+        crate::report::printable::path(first)
+    );
+    Err(Failure::new(FailureKind::Busy, message, hint))
+}
+
+fn plan(ops: Vec<Op>, direction: Direction) -> Plan {
+    let action = |op: Op| {
+        let verb = match (&op.old, &op.new) {
+            (None, _) => Verb::Create,
+            (_, None) => Verb::Delete,
+            (Some(old), Some(new)) if old.same_content(new) => Verb::Meta,
+            _ => Verb::Update,
+        };
+        Action {
+            path: op.path,
+            verb,
+            reason: Reason::Undo,
+            old: op.old,
+            new: op.new,
+            source: Source::Nothing,
+            conflict: None,
+        }
+    };
+    let mut actions: Vec<_> = ops.into_iter().map(action).collect();
+    actions.sort_by(|a, b| a.path.cmp(&b.path));
+    Plan {
+        actions,
+        ..Plan::nothing(direction)
+    }
+}
+
+fn note_in_log(local: &Local, world: &World<'_>, report: &Report) {
+    let count = |verb| report.plan.count(verb) as u64;
+    let record = log::Record {
+        when: crate::report::time::rfc3339((world.clock)()),
+        verb: "rollback".to_owned(),
+        peer: report.id.clone(),
+        create: count(Verb::Create),
+        update: count(Verb::Update),
+        delete: count(Verb::Delete),
+        meta: count(Verb::Meta),
+        conflicts: 0,
+        bytes_sent: 0,
+        bytes_received: 0,
+        result: "ok".to_owned(),
+        snapshot: report.snapshot.clone(),
+        note: None,
+    };
+    if let Some(state) = &local.state {
+        // A log never changes the outcome.
+        drop(log::append(state, &record));
+    }
+}
+
+/// For scripts.
+#[must_use]
+pub fn to_json(report: &Report) -> Value {
+    let result = match report {
+        Report { dry_run: true, .. } => "dry_run",
+        Report { declined: true, .. } => "stopped",
+        _ if report.plan.actions.is_empty() => "nothing_to_do",
+        _ => "ok",
+    };
+    let action = |a: &Action| {
+        let (path, path_bytes) = contract::path(&a.path);
+        json!({"path": path, "path_bytes": path_bytes, "action": a.verb.name()})
+    };
+    let actions: Vec<_> = report.plan.actions.iter().map(action).collect();
+    contract::object(
+        "rollback",
+        result,
+        json!({"id": report.id, "actions": actions, "snapshot": report.snapshot}),
+    )
+}
