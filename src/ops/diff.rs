@@ -3,7 +3,8 @@
 use std::io::Read;
 
 use super::Failure;
-use super::sync::{Look, Request, World, look};
+use super::look::{Look, World, look};
+use super::sync::Request;
 use crate::model::{Kind, Node, RelPath};
 use crate::plan::{Action, Direction, Source, Verb};
 use crate::report::{diff, printable};

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::connect::{Greeting, Hub, Reach};
+use super::look::World;
 use super::project::Setting;
-use super::sync::World;
 use super::{Failure, FailureKind};
 use crate::config::Remote;
 use crate::disk::{Root, space};

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::connect::Reach;
-use super::sync::{Look, Request, World, look};
+use super::look::{Look, World, look};
+use super::sync::Request;
 use crate::endpoint::hub::snapshot_lines;
 use crate::endpoint::local::Local;
 use crate::model::Digest;
