@@ -50,14 +50,12 @@ fn warning(rule: &Rule, kind: WarningKind) -> Warning {
 /// What keeps all samples of the include number `at` from it; `None` if something may get there.
 fn blocked(rules: &[Rule], at: usize) -> Option<WarningKind> {
     let samples = samples(rules[at].pattern());
-    let blocks: Option<Vec<_>> = samples.iter().map(|it| blocker(rules, at, it)).collect();
-    let (first, rest) = blocks?
-        .split_first()
-        .map(|(first, rest)| (first.clone(), rest.to_vec()))?;
+    let blockers: Option<Vec<_>> = samples.iter().map(|it| blocker(rules, at, it)).collect();
+    let blockers = blockers?;
     // Different rules for different samples may leave a gap between the samples.
-    rest.iter()
-        .all(|block| block.0 == first.0)
-        .then_some(first.1)
+    let same_rule = blockers.windows(2).all(|pair| pair[0].0 == pair[1].0);
+    let (_, kind) = blockers.into_iter().next()?;
+    same_rule.then_some(kind)
 }
 
 /// The number of the rule that keeps a sample from the include number `at`, and how it does.
