@@ -74,8 +74,9 @@ impl Apply<'_> {
             return Ok(());
         };
         let done = self.work.root.parent(&change.path).and_then(|parent| {
-            if !matches!(step.action, Action::Mode { .. }) {
-                self.done.touched.add(&change.path, &parent);
+            match step.action {
+                Action::Mode { .. } => self.done.touched.add_remoded(&change.path),
+                _ => self.done.touched.add(&change.path, &parent),
             }
             match step.action {
                 Action::Place => self.place(change, &parent),
@@ -162,7 +163,7 @@ impl Apply<'_> {
         if !looks_as_seen(&stat, &before.stat) {
             return Ok(false);
         }
-        let young = stat.mtime.secs >= self.young || stat.ctime.secs < stat.mtime.secs;
+        let young = stat.mtime.secs >= self.young;
         match before.node {
             Node::File { .. } if stat.size > REREAD_MAX_BYTES && !young => Ok(true),
             _ => content::still_has_content(dir, name, &before.node),

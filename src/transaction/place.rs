@@ -25,6 +25,23 @@ pub(super) fn swap(new: &Dir, name: &[u8], tree: &Dir, tree_name: &[u8]) -> Resu
     }
 }
 
+/// Whether the file system of `dir`, a directory of ours, swaps two names in one step.
+pub(super) fn can_exchange(dir: &Dir) -> Result<bool> {
+    const NAMES: [&[u8]; 2] = [b"probe-a", b"probe-b"];
+    for name in NAMES {
+        match dir.create_file(name) {
+            Err(e) if !e.is_taken() => return Err(e),
+            _ => {}
+        }
+    }
+    let answer = match dir.exchange(NAMES[0], dir, NAMES[1]) {
+        Err(e) if is_unsupported(&e) => Ok(false),
+        other => other.map(|()| true),
+    };
+    NAMES.iter().try_for_each(|name| dir.remove_file(name))?;
+    answer
+}
+
 /// Finishes or takes back what a crash left of a swap by steps, so that `new/name` is either the object
 /// it was or the one that it displaced.
 pub(super) fn settle_swap(new: &Dir, name: &[u8], tree: &Dir, tree_name: &[u8]) -> Result<()> {

@@ -59,6 +59,7 @@ impl Undo<'_> {
         match step.action {
             Action::Mode { from, to } => {
                 parent.change_mode(change.path.name(), change.mode_ino(), to, from)?;
+                self.touched.add_remoded(&change.path);
                 return Ok(());
             }
             Action::Place => self.place(change, &parent)?,

@@ -191,6 +191,56 @@ fn without_exchange_a_crash_at_any_call_gives_the_old_or_the_new_tree() {
 }
 
 #[test]
+fn a_file_system_is_asked_whether_it_can_exchange() {
+    let scene = Scene::new(&tree([]), &tree([]));
+    assert!(has_full_guarantee(&scene.root).unwrap());
+    let hook: fault::Hook = Box::new(|verb, _| plain_renames(verb));
+    assert!(!fault::with_hook(hook, || has_full_guarantee(&scene.root)).unwrap());
+    assert_eq!(scene.left_in("trash"), 0);
+}
+
+#[test]
+fn an_undo_is_on_the_disk_before_its_journal_ends() {
+    let (old, new) = everything();
+    let scene = Scene::new(&old, &new);
+    let lock = scene.lock();
+    let log = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let calls = std::rc::Rc::clone(&log);
+    let hook: fault::Hook = Box::new(move |verb, path| {
+        let path = String::from_utf8(path.to_vec()).unwrap();
+        let decides = verb == "overwrite" && path.ends_with("COMMITTED");
+        log.borrow_mut().push(format!("{verb} {path}"));
+        if decides {
+            Err(std::io::Error::from_raw_os_error(5))
+        } else {
+            Ok(())
+        }
+    });
+    fault::with_hook(hook, || scene.run(&lock)).unwrap_err();
+    let calls = calls.borrow();
+    let place = |what: &str| calls.iter().rposition(|call| call.ends_with(what)).unwrap();
+    let failed = place("/COMMITTED");
+    let ended = place("/PREPARED");
+    assert!(calls[ended].starts_with("remove") && failed < ended);
+    let dirs = [
+        "sync src",
+        "sync docs",
+        "sync vendor",
+        "sync bin/run",
+        "sync ",
+    ];
+    for dir in dirs {
+        let synced = calls.iter().rposition(|call| call == dir).unwrap();
+        let moved = (failed..ended)
+            .rev()
+            .find(|at| !calls[*at].starts_with("sync"))
+            .unwrap();
+        assert!(moved < synced && synced < ended, "{dir}: {calls:#?}");
+    }
+    assert!(calls[ended + 1].starts_with("sync .rsyn/txn/"));
+}
+
+#[test]
 fn the_order_of_syncs_is_the_one_that_a_power_cut_needs() {
     let (old, new) = everything();
     let scene = Scene::new(&old, &new);
@@ -239,7 +289,18 @@ fn the_order_of_syncs_is_the_one_that_a_power_cut_needs() {
     assert!(prepared < home_synced && home_synced < first_move);
     assert!(first("sync .rsyn/txn") < first_move);
     let decided = first(&format!("overwrite {home}/COMMITTED"));
-    for dir in ["sync src", "sync extra", "sync notes", "sync "] {
+    // `bin/run` and `extra/deep` got other permission bits, `vendor` was emptied and displaced.
+    let vendor = format!("sync {home}/old/");
+    assert!(calls.iter().any(|call| call.starts_with(&vendor)));
+    let synced = [
+        "sync src",
+        "sync extra",
+        "sync notes",
+        "sync bin/run",
+        "sync extra/deep",
+        "sync ",
+    ];
+    for dir in synced {
         let synced = calls.iter().rposition(|call| *call == dir).unwrap();
         assert!(last_move < synced && synced < decided, "{dir}: {calls:#?}");
     }
