@@ -105,7 +105,8 @@ impl Touched {
         let mut moved = Vec::new();
         for (path, ino) in std::mem::take(&mut self.dirs) {
             match open_touched(work, path.as_ref())? {
-                Some(dir) if dir.ino() == ino => {
+                // One that was displaced may have a stand-in.
+                Some((dir, displaced)) if displaced || dir.ino() == ino => {
                     if each {
                         dir.sync()?;
                     }
@@ -132,7 +133,7 @@ impl Touched {
             return work.home.sync_filesystem();
         }
         for (path, _) in std::mem::take(&mut self.dirs) {
-            if let Some(dir) = open_touched(work, path.as_ref())? {
+            if let Some((dir, _)) = open_touched(work, path.as_ref())? {
                 dir.sync()?;
             }
         }
@@ -157,14 +158,17 @@ fn sync_object(work: &Work<'_>, path: &RelPath) -> Result<(), DiskError> {
     }
 }
 
-/// Opens by its name a directory that was touched, or where this transaction has put it.
-fn open_touched(work: &Work<'_>, path: Option<&RelPath>) -> Result<Option<Arc<Dir>>, DiskError> {
+/// Opens by its name a directory that was touched, or where this transaction has put it: then `true`.
+fn open_touched(
+    work: &Work<'_>,
+    path: Option<&RelPath>,
+) -> Result<Option<(Arc<Dir>, bool)>, DiskError> {
     let Some(path) = path else {
-        return Ok(Some(Arc::clone(work.root.top())));
+        return Ok(Some((Arc::clone(work.root.top()), false)));
     };
     match work.root.fresh_dir(path) {
-        Ok(dir) => Ok(Some(Arc::new(dir))),
-        Err(e) if e.is_no_directory() => displaced_dir(work, path),
+        Ok(dir) => Ok(Some((Arc::new(dir), false))),
+        Err(e) if e.is_no_directory() => Ok(displaced_dir(work, path)?.map(|dir| (dir, true))),
         Err(e) => Err(e),
     }
 }
