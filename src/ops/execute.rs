@@ -201,9 +201,16 @@ impl Look<'_> {
         }
         let changes = plan.base.clone();
         let (now, rules) = (self.world.now_secs(), self.rules.digest());
-        Some(BaseUpdate::new(
-            hub, now, rules, &self.base, changes, remote, seen, tombstones,
-        ))
+        let remote = BaseUpdate::remote_after(&self.base, &changes, remote);
+        Some(BaseUpdate {
+            hub,
+            synced_at: now,
+            rules,
+            seen,
+            changes,
+            remote,
+            tombstones,
+        })
     }
 
     /// Remembers what was agreed where no transaction does it.

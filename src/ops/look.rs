@@ -140,7 +140,7 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
         warnings,
         meter,
     };
-    look.adopt_base(known.id, base, request)?;
+    look.adopt_base(known.id.as_ref(), base, request)?;
     look.note_problems();
     Ok(look)
 }
@@ -246,12 +246,12 @@ impl Look<'_> {
     /// Finds the base that belongs to the hub that answered, and holds the guard of its identity.
     fn adopt_base(
         &mut self,
-        expected: Option<RootId>,
+        expected: Option<&RootId>,
         base: Option<Base>,
         request: &Request,
     ) -> Result<(), Failure> {
         let hello = &self.client.hello;
-        let base = match (&expected, &self.hub_id, base) {
+        let base = match (expected, &self.hub_id, base) {
             (Some(expected), Some(found), base) if expected == found => base,
             (Some(_), _, Some(base)) if !base.is_empty() && !request.force => {
                 return Err(another_root(&self.hub, hello.root_exists));

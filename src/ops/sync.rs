@@ -195,7 +195,7 @@ impl Look<'_> {
         if request.directions.len() > 1 {
             match direction {
                 Direction::Pull => {
-                    self.scan = std::mem::take(&mut self.scan).with_changes(plan.changes())
+                    self.scan = std::mem::take(&mut self.scan).with_changes(plan.changes());
                 }
                 Direction::Push => self.view.tree = self.view.tree.with_changes(plan.changes()),
             }
