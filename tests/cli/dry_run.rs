@@ -5,7 +5,16 @@ use crate::support::{Machine, Sandbox, assert_same, assert_untouched};
 /// A project whose two sides differ in every way.
 fn apart(world: &Sandbox) -> Machine {
     let a = world.project("a");
-    let base = ["here", "there", "both", "gone here", "gone there", "mode", "edit/gone", "moved"];
+    let base = [
+        "here",
+        "there",
+        "both",
+        "gone here",
+        "gone there",
+        "mode",
+        "edit/gone",
+        "moved",
+    ];
     for path in base {
         a.write(path, path);
     }
@@ -40,7 +49,10 @@ fn a_dry_run_prints_exactly_what_the_real_run_does() {
         assert_eq!(dry["result"], "dry_run");
         assert_eq!(dry["dry_run"], true);
         assert_eq!(real["result"], "ok");
-        assert!(dry["actions"].as_array().unwrap().len() > 3, "{verb}: {dry}");
+        assert!(
+            dry["actions"].as_array().unwrap().len() > 3,
+            "{verb}: {dry}"
+        );
         assert_eq!(dry["actions"], real["actions"], "{verb}");
         assert_eq!(dry["kept"], real["kept"], "{verb}");
     }
@@ -49,7 +61,12 @@ fn a_dry_run_prints_exactly_what_the_real_run_does() {
 #[test]
 fn a_dry_run_writes_nothing_on_either_side() {
     for verb in ["pull", "push", "sync"] {
-        for more in [&["--json"][..], &["--diff"], &["-i", "-v", "--stats"], &["-c"]] {
+        for more in [
+            &["--json"][..],
+            &["--diff"],
+            &["-i", "-v", "--stats"],
+            &["-c"],
+        ] {
             let world = Sandbox::new();
             let a = apart(&world);
             let (here, there) = (a.touch(), world.hub().touch());
@@ -109,8 +126,23 @@ fn diff_and_status_write_nothing_on_either_side() {
         &["log"],
         &["snapshots"],
         &["setup"],
+    ] {
+        a.ok(command);
+        assert_untouched(&here, &a.touch());
+        assert_untouched(&there, &world.hub().touch());
+    }
+}
+
+#[test]
+fn looking_at_the_snapshots_of_the_hub_writes_nothing_on_either_side() {
+    let world = Sandbox::new();
+    let a = apart(&world);
+    a.ok(&["sync"]);
+    let (here, there) = (a.touch(), world.hub().touch());
+
+    for command in [
+        &["snapshots", "--remote"][..],
         &["rollback", "--remote", "--dry-run"],
-        &["snapshots", "--remote"],
     ] {
         a.ok(command);
         assert_untouched(&here, &a.touch());

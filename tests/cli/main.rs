@@ -12,5 +12,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod conflicts;
 mod dry_run;
+mod guards;
 mod round_trip;
+mod scope;
+mod semantics;
+mod sides;

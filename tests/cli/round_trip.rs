@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 
-use crate::support::{Dir, Sandbox, assert_same, assert_untouched};
+use crate::support::{Dir, Sandbox, assert_same, assert_untouched, noise};
 
 /// A tree with everything that may stand in a project.
 fn fill(root: &Dir) {
@@ -46,7 +46,13 @@ fn fill_odd_names(root: &Dir) {
     ];
     for (name, i) in names.into_iter().zip(0..) {
         root.write(name, format!("content {i}"));
-        root.write([name, b"dir"].concat().get(..250.min(name.len() + 3)).unwrap(), "");
+        root.write(
+            [name, b"dir"]
+                .concat()
+                .get(..250.min(name.len() + 3))
+                .unwrap(),
+            "",
+        );
     }
     root.write(b"di\xffr/in\nside", "deep");
 }
@@ -120,7 +126,7 @@ fn a_sparse_file_arrives_with_its_content() {
 fn a_file_of_which_a_byte_changed_travels_as_a_delta() {
     let world = Sandbox::new();
     let a = world.project("a");
-    let mut content: Vec<u8> = (0..4_000_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let mut content = noise(4_000_000, 1);
     a.write("big", &content);
     a.ok(&["push"]);
     let b = world.clone_of_hub("b");
@@ -133,8 +139,14 @@ fn a_file_of_which_a_byte_changed_travels_as_a_delta() {
     assert_eq!(b.read("big"), content);
     for summary in [&push["summary"], &pull["summary"]] {
         assert_eq!(summary["bytes_total"], content.len() as u64);
-        assert!(summary["literal_bytes"].as_u64().unwrap() < 100_000, "{summary}");
-        assert!(summary["matched_bytes"].as_u64().unwrap() > 3_900_000, "{summary}");
+        assert!(
+            summary["literal_bytes"].as_u64().unwrap() < 100_000,
+            "{summary}"
+        );
+        assert!(
+            summary["matched_bytes"].as_u64().unwrap() > 3_900_000,
+            "{summary}"
+        );
     }
 }
 

@@ -51,11 +51,7 @@ impl Run {
     /// Passes the run on if its output says `words`.
     #[track_caller]
     pub fn says(self, words: &str) -> Self {
-        assert!(
-            self.all().contains(words),
-            "no `{words}`: {}",
-            self.shown()
-        );
+        assert!(self.all().contains(words), "no `{words}`: {}", self.shown());
         self
     }
 
