@@ -7,9 +7,9 @@ use super::{Context, Ended, clock_ms, exit};
 use crate::config::Remote;
 use crate::disk::{Root, durable};
 use crate::endpoint::hub::EXCLUDE_FILE;
+use crate::ops::look::World;
 use crate::ops::project::{CONFIG_FILE, Project};
 use crate::ops::setup::{Verdict, setup as check};
-use crate::ops::sync::World;
 use crate::ops::{Failure, clone::toml_text};
 use crate::report::printable;
 

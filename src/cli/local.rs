@@ -5,14 +5,14 @@ use std::os::unix::ffi::OsStrExt;
 use serde_json::json;
 
 use super::args::{ListArgs, LogArgs, PlainArgs, RollbackArgs, SnapshotsArgs, WhyArgs};
-use super::sync::{extra_rules, inside, reach};
+use super::sync::{inside, reach};
 use super::ui::{self, Manner, Terminal};
 use super::{Context, Ended, clock_ms, exit};
 use crate::endpoint::local::Local;
 use crate::filter::Rules;
 use crate::ops::local as ops;
-use crate::ops::project::add_extra;
-use crate::ops::sync::World;
+use crate::ops::look::World;
+use crate::ops::project::{ExtraRule, add_extra};
 use crate::ops::undo::{self, Where};
 use crate::report::{json as contract, printable, text, time};
 use crate::state::log;
@@ -32,18 +32,17 @@ fn world<'a>(
 }
 
 /// Lists every path in scope.
-pub(super) fn list(context: &Context, args: &ListArgs) -> Ended {
+pub(super) fn list(context: &Context, args: &ListArgs, extra: &[ExtraRule]) -> Ended {
     let directory = &context.environment.directory;
-    let extra = extra_rules(&args.exclude, &args.include, &args.exclude_from, directory);
     let (path, rules) = match &args.dir {
         Some(dir) => {
             let mut rules = Rules::new();
-            add_extra(&mut rules, &extra)?;
+            add_extra(&mut rules, extra)?;
             (directory.join(dir), rules)
         }
         None => {
             let project = context.project()?;
-            let rules = project.rules(&extra)?;
+            let rules = project.rules(extra)?;
             (project.path, rules)
         }
     };
@@ -85,15 +84,9 @@ pub(super) fn list(context: &Context, args: &ListArgs) -> Ended {
 }
 
 /// Says whether paths are in scope, and why.
-pub(super) fn why(context: &Context, args: &WhyArgs) -> Ended {
+pub(super) fn why(context: &Context, args: &WhyArgs, extra: &[ExtraRule]) -> Ended {
     let project = context.project()?;
-    let extra = extra_rules(
-        &args.exclude,
-        &args.include,
-        &args.exclude_from,
-        &context.environment.directory,
-    );
-    let rules = project.rules(&extra)?;
+    let rules = project.rules(extra)?;
     let local = Local::open(&project.path)?;
     let mut all_in = true;
     let mut answers = Vec::new();

@@ -8,6 +8,7 @@ pub mod args;
 mod exit;
 mod init;
 mod local;
+mod rules;
 mod sync;
 mod ui;
 
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 
 use crate::config::words;
 use crate::endpoint::serve::{Machinery, Policy, serve};
@@ -54,8 +55,9 @@ fn clock_ms() -> i64 {
 #[must_use]
 pub fn main() -> u8 {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let cli = match Cli::try_parse_from(&arguments) {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches_from(&arguments);
+    let (cli, matches) = match parsed.and_then(|m| Ok((Cli::from_arg_matches(&m)?, m))) {
+        Ok(parsed) => parsed,
         Err(e) => return refuse(&e),
     };
     let context = Context {
@@ -65,7 +67,7 @@ pub fn main() -> u8 {
     };
     let json = wants_json(&cli.verb);
     let name = verb_name(&cli.verb);
-    match run(&context, cli, &arguments) {
+    match run(&context, cli, matches, &arguments) {
         Ok(code) => code,
         Err(failure) => {
             if json {
@@ -91,18 +93,20 @@ fn refuse(error: &clap::Error) -> u8 {
     }
 }
 
-fn run(context: &Context, cli: Cli, arguments: &[OsString]) -> Ended {
-    match with_options(context, cli, arguments)? {
-        Verb::Pull(args) => sync::sync(context, "pull", &args),
-        Verb::Push(args) => sync::sync(context, "push", &args),
-        Verb::Sync(args) => sync::sync(context, "sync", &args),
+fn run(context: &Context, cli: Cli, matches: ArgMatches, arguments: &[OsString]) -> Ended {
+    let (verb, matches) = with_options(context, cli, matches, arguments)?;
+    let rules = || rules::in_order(&matches, &context.environment.directory);
+    match verb {
+        Verb::Pull(args) => sync::sync(context, "pull", &args, rules()),
+        Verb::Push(args) => sync::sync(context, "push", &args, rules()),
+        Verb::Sync(args) => sync::sync(context, "sync", &args, rules()),
         Verb::Diff(args) => sync::diff(context, &args),
         Verb::Clone(args) => sync::clone(context, &args),
         Verb::Status(args) => sync::status(context, &args),
         Verb::Init(args) => init::init(context, &args),
         Verb::Setup(args) => init::setup(context, &args),
-        Verb::List(args) => local::list(context, &args),
-        Verb::Why(args) => local::why(context, &args),
+        Verb::List(args) => local::list(context, &args, &rules()),
+        Verb::Why(args) => local::why(context, &args, &rules()),
         Verb::Log(args) => local::log(context, &args),
         Verb::Recover(args) => local::recover(context, &args),
         Verb::Rollback(args) => local::rollback(context, &args),
@@ -125,12 +129,17 @@ fn run(context: &Context, cli: Cli, arguments: &[OsString]) -> Ended {
 }
 
 /// Puts the flags of RSYN_OPTIONS before those of the command line, so that the latter win.
-fn with_options(context: &Context, cli: Cli, arguments: &[OsString]) -> Result<Verb, Failure> {
+fn with_options(
+    context: &Context,
+    cli: Cli,
+    matches: ArgMatches,
+    arguments: &[OsString],
+) -> Result<(Verb, ArgMatches), Failure> {
     if !matches!(cli.verb, Verb::Pull(_) | Verb::Push(_) | Verb::Sync(_)) {
-        return Ok(cli.verb);
+        return Ok((cli.verb, matches));
     }
     let Some(options) = context.project()?.settings.options else {
-        return Ok(cli.verb);
+        return Ok((cli.verb, matches));
     };
     let wrong = |message: String| {
         Failure::usage(
@@ -157,7 +166,7 @@ fn with_options(context: &Context, cli: Cli, arguments: &[OsString]) -> Result<V
         .try_get_matches_from(all)
         .map_err(|e| wrong(first_line(&e)))?;
     let cli = Cli::from_arg_matches(&matches).map_err(|e| wrong(first_line(&e)))?;
-    Ok(cli.verb)
+    Ok((cli.verb, matches))
 }
 
 /// A file that travels with the project may not make this machine run a command, nor lift its guards.

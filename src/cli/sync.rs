@@ -10,15 +10,21 @@ use super::ui::{self, Manner, Terminal};
 use super::{Context, Ended, clock_ms, exit};
 use crate::model::RelPath;
 use crate::ops::connect::{Compress, Reach};
+use crate::ops::look::World;
 use crate::ops::project::{ExtraRule, Project};
-use crate::ops::sync::{Report, Request, World};
+use crate::ops::sync::{Report, Request};
 use crate::ops::talk::Talk;
 use crate::ops::{self, Failure};
 use crate::plan::Direction;
 use crate::report::{json, text};
 
 /// Runs pull, push or sync.
-pub(super) fn sync(context: &Context, verb: &'static str, args: &SyncArgs) -> Ended {
+pub(super) fn sync(
+    context: &Context,
+    verb: &'static str,
+    args: &SyncArgs,
+    rules: Vec<ExtraRule>,
+) -> Ended {
     let project = context.project()?;
     let terminal = Terminal::new(manner(args));
     if args.habits.any() && args.verbose > 0 {
@@ -26,7 +32,10 @@ pub(super) fn sync(context: &Context, verb: &'static str, args: &SyncArgs) -> En
             "note: -a, -r, -t, -p, -l and --delete are always so, or follow what was agreed on",
         );
     }
-    let request = request(context, &project, verb, args)?;
+    let request = Request {
+        rules,
+        ..request(context, &project, verb, args)?
+    };
     let world = world(context, &project, &terminal);
     let style = text::Style {
         verbose: args.verbose > 0,
@@ -128,12 +137,6 @@ fn request(
     Ok(Request {
         reach,
         dry_run: args.dry_run,
-        rules: extra_rules(
-            &args.exclude,
-            &args.include,
-            &args.exclude_from,
-            &context.environment.directory,
-        ),
         only,
         mirror: args.mirror,
         no_delete: args.no_delete,
@@ -145,21 +148,6 @@ fn request(
         checksum: args.checksum,
         ..Request::of(directions(verb))
     })
-}
-
-/// Includes come first: an exclude of the same run would never let them through.
-pub(super) fn extra_rules(
-    exclude: &[String],
-    include: &[String],
-    exclude_from: &[PathBuf],
-    directory: &Path,
-) -> Vec<ExtraRule> {
-    let includes = include.iter().cloned().map(ExtraRule::Include);
-    let excludes = exclude.iter().cloned().map(ExtraRule::Exclude);
-    let files = exclude_from
-        .iter()
-        .map(|f| ExtraRule::ExcludeFrom(directory.join(f)));
-    includes.chain(excludes).chain(files).collect()
 }
 
 /// A path that the user typed, relative to the working directory or absolute, as one of the project.

@@ -219,7 +219,7 @@ fn byte_bar(total: u64, meter: &Arc<Meter>) -> ProgressBar {
     let (weak, meter) = (bar.downgrade(), Arc::clone(meter));
     std::thread::spawn(move || {
         while let Some(bar) = weak.upgrade().filter(|b| !b.is_finished()) {
-            bar.set_position(meter.done_bytes.load(Ordering::Relaxed));
+            bar.set_position(meter.done_bytes());
             std::thread::sleep(TICK);
         }
     });

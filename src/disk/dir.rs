@@ -178,9 +178,10 @@ impl Dir {
     /// # Errors
     /// It may not, or the check failed.
     pub fn check_writable(&self) -> Result<()> {
+        const VERB: &str = "write into";
+        fault::before(VERB, || self.path.to_vec()).map_err(|e| self.own_error(VERB, e))?;
         let access = fs::Access::WRITE_OK | fs::Access::EXEC_OK;
-        fs::accessat(self, ".", access, AtFlags::EACCESS)
-            .map_err(|e| self.own_error("write into", e))
+        fs::accessat(self, ".", access, AtFlags::EACCESS).map_err(|e| self.own_error(VERB, e))
     }
 
     /// Creates a file that nobody else can read (0600). Fails if anything stands there.

@@ -341,7 +341,7 @@ fn write_messages(
         match queue.recv_timeout(KEEP_ALIVE) {
             Ok(message) => frame::encode(&message, &mut messages)?,
             Err(RecvTimeoutError::Timeout) => {
-                frame::encode(&Control::KeepAlive.into(), &mut messages)?
+                frame::encode(&Control::KeepAlive.into(), &mut messages)?;
             }
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }

@@ -645,7 +645,7 @@ pub fn snapshot_lines(local: &Local) -> Result<Vec<SnapshotLine>, DiskError> {
         label: format!("{} {}", info.label.verb, info.label.peer)
             .trim_end()
             .to_owned(),
-        changes: info.changes as u64,
+        changes: info.changes,
         bytes: info.bytes,
     };
     Ok(transaction::snapshots(&local.root)?

@@ -50,14 +50,16 @@ fn warning(rule: &Rule, kind: WarningKind) -> Warning {
 /// What keeps all samples of the include number `at` from it; `None` if something may get there.
 fn blocked(rules: &[Rule], at: usize) -> Option<WarningKind> {
     let samples = samples(rules[at].pattern());
-    let kinds: Option<Vec<_>> = samples
-        .iter()
-        .map(|sample| blocked_sample(rules, at, sample))
-        .collect();
-    kinds?.into_iter().next()
+    let blockers: Option<Vec<_>> = samples.iter().map(|it| blocker(rules, at, it)).collect();
+    let blockers = blockers?;
+    // Different rules for different samples may leave a gap between the samples.
+    let same_rule = blockers.windows(2).all(|pair| pair[0].0 == pair[1].0);
+    let (_, kind) = blockers.into_iter().next()?;
+    same_rule.then_some(kind)
 }
 
-fn blocked_sample(rules: &[Rule], at: usize, sample: &Sample) -> Option<WarningKind> {
+/// The number of the rule that keeps a sample from the include number `at`, and how it does.
+fn blocker(rules: &[Rule], at: usize, sample: &Sample) -> Option<(usize, WarningKind)> {
     for (slash, _) in sample.path.iter().enumerate().filter(|(_, b)| **b == b'/') {
         let path = sample.path[..slash].to_vec();
         let parent = Sample {
@@ -65,28 +67,35 @@ fn blocked_sample(rules: &[Rule], at: usize, sample: &Sample) -> Option<WarningK
             is_dir: true,
             floating: sample.floating,
         };
-        if let Some(by) = excluder(rules, &parent) {
-            let by = shown(by);
-            return Some(WarningKind::ParentExcluded {
-                parent: parent.shown(),
-                by,
-            });
+        if let Some(number) = excluder(rules, &parent) {
+            let by = shown(&rules[number]);
+            return Some((
+                number,
+                WarningKind::ParentExcluded {
+                    parent: parent.shown(),
+                    by,
+                },
+            ));
         }
     }
-    Some(WarningKind::Shadowed {
-        by: shown(excluder(&rules[..at], sample)?),
-    })
+    let number = excluder(&rules[..at], sample)?;
+    Some((
+        number,
+        WarningKind::Shadowed {
+            by: shown(&rules[number]),
+        },
+    ))
 }
 
 fn shown(rule: &Rule) -> String {
     format!("`{}` ({})", Printable(rule.pattern()), rule.origin)
 }
 
-/// The exclude that certainly decides about every path like `sample`.
-fn excluder<'a>(rules: &'a [Rule], sample: &Sample) -> Option<&'a Rule> {
-    for rule in rules {
+/// The number of the exclude that certainly decides about every path like `sample`.
+fn excluder(rules: &[Rule], sample: &Sample) -> Option<usize> {
+    for (number, rule) in rules.iter().enumerate() {
         match (certainty(rule, sample), rule.sign) {
-            (Certainty::Always, Sign::Exclude) => return Some(rule),
+            (Certainty::Always, Sign::Exclude) => return Some(number),
             (Certainty::Always | Certainty::Perhaps, Sign::Include) => return None,
             _ => {}
         }
@@ -148,7 +157,7 @@ impl Sample {
     }
 }
 
-/// Paths that stand for all that the pattern of an include matches; none if it is hard to tell.
+/// Paths that stand for all that the pattern of an include matches; none if it matches nothing.
 fn samples(pattern: &[u8]) -> Vec<Sample> {
     let (text, dir_only) = match pattern {
         [head @ .., b'/'] if !head.is_empty() => (head, true),
@@ -157,54 +166,51 @@ fn samples(pattern: &[u8]) -> Vec<Sample> {
     let (text, floating) = text
         .strip_prefix(b"/")
         .map_or((text, true), |rest| (rest, false));
+    let Some(tokens) = tokens(text, floating) else {
+        return Vec::new();
+    };
+    let sample = |path: Vec<u8>, is_dir| Sample {
+        path,
+        is_dir,
+        floating,
+    };
     let mut all = Vec::new();
-    for path in filled(text, floating) {
-        if !dir_only {
-            all.push(Sample {
-                path: path.clone(),
-                is_dir: false,
-                floating,
-            });
+    // For each `**` once a single component, and once three.
+    for deep in [&[FILLER][..], &[FILLER, b'/', FILLER, b'/', FILLER]] {
+        let path = filled(&tokens, deep);
+        all.extend((!dir_only).then(|| sample(path.clone(), false)));
+        all.push(sample(path, true));
+        // `dir/***` is the directory as well.
+        if let (true, [dir @ .., Token::Byte(b'/'), Token::DeepStar]) =
+            (text.ends_with(b"***"), &tokens[..])
+        {
+            all.push(sample(filled(dir, deep), true));
         }
-        all.push(Sample {
-            path,
-            is_dir: true,
-            floating,
-        });
-    }
-    if let (Some(dir), false) = (text.strip_suffix(b"/***"), dir_only) {
-        let dirs = filled(dir, floating).into_iter();
-        all.extend(dirs.map(|path| Sample {
-            path,
-            is_dir: true,
-            floating,
-        }));
     }
     all
 }
 
-/// The text with its wildcards filled, once with a single component for each `**` and once with three.
-fn filled(text: &[u8], floating: bool) -> Vec<Vec<u8>> {
+/// The pieces of a pattern; `None` if it matches nothing.
+fn tokens(text: &[u8], floating: bool) -> Option<Vec<Token>> {
     if !text.iter().any(|b| b"*?[".contains(b)) {
-        return vec![text.to_vec()];
+        return Some(text.iter().map(|b| Token::Byte(*b)).collect());
     }
-    let Ok(glob) = glob::parse(text) else {
-        return Vec::new();
-    };
-    let tokens = match glob.tokens() {
+    let glob = glob::parse(text).ok()?;
+    match glob.tokens() {
         // Matches at the top as well.
-        [Token::DeepStar, Token::Byte(b'/'), rest @ ..] if floating => rest,
-        tokens => tokens,
+        [Token::DeepStar, Token::Byte(b'/'), rest @ ..] if floating => Some(rest.to_vec()),
+        tokens => Some(tokens.to_vec()),
+    }
+}
+
+/// Pieces with their wildcards filled, those for `**` with `deep`.
+fn filled(tokens: &[Token], deep: &[u8]) -> Vec<u8> {
+    let bytes = |token: &Token| match token {
+        Token::Byte(byte) => vec![*byte],
+        Token::DeepStar => deep.to_vec(),
+        Token::Any | Token::Set(_) | Token::Star => vec![FILLER],
     };
-    let fill = |deep: &[u8]| {
-        let bytes = |token: &Token| match token {
-            Token::Byte(byte) => vec![*byte],
-            Token::DeepStar => deep.to_vec(),
-            Token::Any | Token::Set(_) | Token::Star => vec![FILLER],
-        };
-        tokens.iter().flat_map(bytes).collect()
-    };
-    vec![fill(&[FILLER]), fill(&[FILLER, b'/', FILLER, b'/', FILLER])]
+    tokens.iter().flat_map(bytes).collect()
 }
 
 #[cfg(test)]
@@ -282,6 +288,11 @@ mod tests {
             &["+ **/foo/", "foo/", "+ foo/keep"],
             &["*.c", "+ *.c*"],
             &["/*/x", "+ /**/x"],
+            &["/?.c", "+ /*.c"],
+            &["foo/**", "+ foo/***"],
+            &["foo/**", "+ foo/****"],
+            &["foo/**", "+ foo/***/"],
+            &["/a*b", "/*/*/*b", "+ /a**b"],
         ] {
             assert!(
                 warnings(lines).is_empty(),

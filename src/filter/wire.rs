@@ -199,6 +199,10 @@ mod tests {
         let many = vec![(false, &b"x"[..], 0, 1); MAX_RULES + 1];
         assert_eq!(error(&encode(&["f"], &many)), WireError::TooLong);
         assert!(Rules::decode(&encode(&["f"], &many[1..])).is_ok());
+        assert_eq!(
+            error(&encode(&["f"; MAX_RULES + 1], &[])),
+            WireError::TooLong
+        );
         assert_eq!(error(&vec![0; MAX_WIRE_BYTES + 1]), WireError::TooLong);
         assert_eq!(error(b"\0\0\0"), WireError::Malformed);
         assert_eq!(error(b"\0\xff\xff\xff\xff\x0f"), WireError::TooLong);

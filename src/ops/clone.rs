@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::connect::{Hub, Reach};
+use super::look::World;
 use super::project::{CONFIG_FILE, Environment, Project, Settings};
-use super::sync::{Report, Request, World};
+use super::sync::{Report, Request};
 use super::talk::Talk;
 use super::{Failure, sync};
 use crate::disk::{Root, durable};

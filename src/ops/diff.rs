@@ -3,7 +3,8 @@
 use std::io::Read;
 
 use super::Failure;
-use super::sync::{Look, Request, World, look};
+use super::look::{Look, World, look};
+use super::sync::Request;
 use crate::model::{Kind, Node, RelPath};
 use crate::plan::{Action, Direction, Source, Verb};
 use crate::report::{diff, printable};
@@ -86,7 +87,7 @@ fn one(look: &Look<'_>, direction: Direction, action: &Action, hub: Option<&[u8]
         );
     }
     if action.verb == Verb::Meta {
-        let mode = |n: Option<&Node>| n.and_then(Node::mode).map_or(0, |m| m.bits());
+        let mode = |n: Option<&Node>| n.and_then(Node::mode).map_or(0, crate::model::Mode::bits);
         return format!(
             "permissions of {name}: {:03o} → {:03o}\n",
             mode(nodes[0]),

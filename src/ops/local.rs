@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use super::Failure;
-use super::sync::World;
+use super::look::World;
 use crate::disk::Holder;
 use crate::endpoint::local::{Local, recovery_words};
 use crate::filter::Rules;

@@ -1,10 +1,14 @@
 //! The verbs: each plans, does, and returns what happened. They print nothing and ask through [`Talk`].
 
+mod brakes;
 pub mod clone;
 pub mod connect;
 pub mod diff;
+mod execute;
 pub mod failure;
+mod history;
 pub mod local;
+pub mod look;
 pub mod project;
 pub mod setup;
 pub mod status;

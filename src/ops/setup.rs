@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::connect::{Greeting, Hub, Reach};
+use super::look::World;
 use super::project::Setting;
-use super::sync::World;
 use super::{Failure, FailureKind};
 use crate::config::Remote;
 use crate::disk::{Root, space};
@@ -14,6 +14,7 @@ use crate::endpoint::local::Local;
 use crate::filter::Rules;
 use crate::protocol::handshake::{ProtocolRange, Purpose, ServerHello};
 use crate::report::json as contract;
+use crate::state::RootId;
 use crate::state::base::Remotes;
 use crate::transport::mux::Mux;
 use crate::transport::{SshOptions, remote_command};
@@ -279,7 +280,7 @@ fn check_hub(checks: &mut Checks, world: &World<'_>, hub: &Hub, rules: &Rules, i
                 world,
                 hub,
                 &client,
-                expected.as_ref().map(ToString::to_string),
+                expected.as_ref().map(RootId::as_str),
             );
             client.close();
         }
@@ -313,7 +314,7 @@ fn check_hello(
     world: &World<'_>,
     hub: &Hub,
     client: &Client,
-    expected: Option<String>,
+    expected: Option<&str>,
 ) {
     let hello = &client.hello;
     checks.ok(
@@ -369,7 +370,7 @@ fn check_hello(
                 "pull works; for push, make it writable",
             ),
         }
-        match (&expected, hello.root_id.as_str()) {
+        match (expected, hello.root_id.as_str()) {
             (Some(expected), found) if expected != found => {
                 checks.fail(
                     "hub root",

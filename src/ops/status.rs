@@ -1,12 +1,11 @@
 //! Status: are this machine and the hub in step, and since when.
 
-use std::fmt::Write;
-
 use serde_json::{Value, json};
 
 use super::Failure;
 use super::connect::Reach;
-use super::sync::{Look, Request, World, look};
+use super::look::{Look, World, look};
+use super::sync::Request;
 use crate::endpoint::hub::snapshot_lines;
 use crate::endpoint::local::Local;
 use crate::model::Digest;
@@ -125,7 +124,7 @@ fn counts(plans: &(Plan, Plan)) -> (usize, usize, usize) {
 pub fn to_text(status: &Status, verbose: bool, now_secs: i64) -> String {
     let mut out = String::new();
     let remote = status.remote.as_deref().unwrap_or("no remote");
-    let _ = writeln!(out, "hub        {}", printable::text(remote));
+    out.push_str(&format!("hub        {}\n", printable::text(remote)));
     if let Some(plans) = &status.plans {
         let (pull, push, conflicts) = counts(plans);
         let words = match (pull, push, conflicts) {
@@ -134,7 +133,7 @@ pub fn to_text(status: &Status, verbose: bool, now_secs: i64) -> String {
                 format!("{push} ahead (to push), {pull} behind (to pull), {conflicts} conflicting")
             }
         };
-        let _ = writeln!(out, "state      {words}");
+        out.push_str(&format!("state      {words}\n"));
         if verbose {
             let style = text::Style {
                 verbose: true,
@@ -150,47 +149,44 @@ pub fn to_text(status: &Status, verbose: bool, now_secs: i64) -> String {
             ));
         }
     } else {
-        let _ = writeln!(out, "state      not asked (--offline)");
+        out.push_str("state      not asked (--offline)\n");
     }
     if let (Some(local), Some(remote)) = (status.local_digest, status.remote_digest) {
-        let _ = writeln!(
-            out,
-            "digest     here {}, hub {}",
+        out.push_str(&format!(
+            "digest     here {}, hub {}\n",
             local.short(),
             remote.short()
-        );
+        ));
     }
     let synced = status
         .synced_at
         .map_or_else(|| "never".to_owned(), |then| time::ago(then, now_secs));
     if status.plans.is_some() {
-        let _ = writeln!(out, "last sync  {synced}");
+        out.push_str(&format!("last sync  {synced}\n"));
     }
     if let Some(last) = &status.last {
-        let _ = writeln!(
-            out,
-            "last run   {} {} ({})",
+        out.push_str(&format!(
+            "last run   {} {} ({})\n",
             last.verb, last.when, last.result
-        );
+        ));
     }
     for (machine, then) in &status.machines {
-        let _ = writeln!(
-            out,
-            "machine    {}: {}",
+        out.push_str(&format!(
+            "machine    {}: {}\n",
             printable::text(machine),
             time::ago(*then, now_secs)
-        );
+        ));
     }
     if status.recovery_pending {
-        let _ = writeln!(
-            out,
-            "recovery   an interrupted sync waits; `rsyn recover` settles it"
-        );
+        out.push_str("recovery   an interrupted sync waits; `rsyn recover` settles it\n");
     }
     let (count, bytes) = status.snapshots;
-    let _ = writeln!(out, "snapshots  {count}, {}", indicatif::HumanBytes(bytes));
+    out.push_str(&format!(
+        "snapshots  {count}, {}\n",
+        indicatif::HumanBytes(bytes)
+    ));
     for warning in &status.warnings {
-        let _ = writeln!(out, "note       {}", printable::text(warning));
+        out.push_str(&format!("note       {}\n", printable::text(warning)));
     }
     out
 }

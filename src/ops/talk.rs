@@ -1,19 +1,32 @@
 //! [`Talk`]: what a verb says and asks while it runs. The terminal is one listener, a test another.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::endpoint::client::Counters;
 use crate::plan::{Choice, Kept, Plan};
 
 /// How far a run got; read by whoever shows it.
 #[derive(Debug, Default)]
 pub struct Meter {
-    /// Entries found by the scan here.
-    pub scanned: AtomicU64,
     /// Bytes of content to transfer.
     pub total_bytes: AtomicU64,
-    /// Bytes of content transferred.
-    pub done_bytes: AtomicU64,
+    /// Bytes of content so far.
+    pub counters: Counters,
+}
+
+impl Meter {
+    /// Bytes of content that are where they belong, sent, received or found there.
+    #[must_use]
+    pub fn done_bytes(&self) -> u64 {
+        let Counters { received, supplied } = &self.counters;
+        let parts = [
+            &received.staged_bytes,
+            &supplied.literal_bytes,
+            &supplied.matched_bytes,
+        ];
+        parts.iter().map(|part| part.load(Ordering::Relaxed)).sum()
+    }
 }
 
 /// A step of a run that takes time.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 
 use super::connect::{Greeting, Hub, Reach};
-use super::sync::World;
+use super::look::World;
 use super::talk::Preview;
 use super::{Failure, FailureKind};
 use crate::disk::Holder;

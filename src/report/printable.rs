@@ -28,9 +28,9 @@ pub fn text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if c == '\n' || c == '\t' {
-            out.push(c)
+            out.push(c);
         } else {
-            push(&mut out, c)
+            push(&mut out, c);
         }
     }
     out

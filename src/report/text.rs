@@ -1,7 +1,5 @@
 //! Plans and results for people, read at a glance: what, which way, why, how big.
 
-use std::fmt::Write;
-
 use indicatif::HumanBytes;
 
 use super::printable;
@@ -96,23 +94,21 @@ pub fn plan(plan: &Plan, style: Style) -> String {
         out.push('\n');
     }
     if plan.actions.len() > limit {
-        let _ = writeln!(
-            out,
-            "  … and {} more (-v shows all)",
+        out.push_str(&format!(
+            "  … and {} more (-v shows all)\n",
             plan.actions.len() - limit
-        );
+        ));
     }
     for kept in plan
         .kept
         .iter()
         .filter(|k| style.verbose || k.conflict.is_some() || k.reason == KeptReason::ExcludedInside)
     {
-        let _ = writeln!(
-            out,
-            "  keep    {}  ({})",
+        out.push_str(&format!(
+            "  keep    {}  ({})\n",
             printable::path(&kept.path),
             kept_words(kept, plan.direction)
-        );
+        ));
     }
     out
 }
@@ -126,9 +122,13 @@ fn line(action: &Action, direction: Direction) -> String {
     };
     let mut line = format!("{arrow} {:<7} {name}{slash}", action.verb.name());
     if let Some(Node::Symlink { target, .. }) = &action.new {
-        let _ = write!(line, " -> {}", printable::bytes(target));
+        line.push_str(&format!(" -> {}", printable::bytes(target)));
     }
-    let _ = write!(line, "  ({}{})", reason(action, direction), sizes(action));
+    line.push_str(&format!(
+        "  ({}{})",
+        reason(action, direction),
+        sizes(action)
+    ));
     line
 }
 
@@ -257,50 +257,48 @@ pub fn report(verb: &str, report: &Report, style: Style) -> String {
         Outcome::DryRun if sums.is_empty() => out.push_str("dry run: nothing to do\n"),
         Outcome::DryRun => {
             for (direction, sum) in &sums {
-                let _ = writeln!(
-                    out,
-                    "dry run of {}: {sum}; nothing was changed",
+                out.push_str(&format!(
+                    "dry run of {}: {sum}; nothing was changed\n",
                     direction.name()
-                );
+                ));
             }
         }
         Outcome::NothingToDo => {
-            let _ = writeln!(out, "{verb}: nothing to do");
+            out.push_str(&format!("{verb}: nothing to do\n"));
         }
         Outcome::Declined => out.push_str("declined; nothing was changed\n"),
         Outcome::Done => {
             for (direction, sum) in &sums {
-                let _ = writeln!(out, "{} done: {}", direction.name(), past(sum));
+                out.push_str(&format!("{} done: {}\n", direction.name(), past(sum)));
             }
-            let _ = writeln!(
-                out,
-                "{} sent, {} received",
+            out.push_str(&format!(
+                "{} sent, {} received\n",
                 HumanBytes(report.bytes_sent),
                 HumanBytes(report.bytes_received)
-            );
+            ));
             if let Some(id) = report.legs.iter().rev().find_map(|l| l.snapshot.as_ref()) {
                 let remote = report
                     .legs
                     .last()
                     .is_some_and(|l| l.plan.direction == Direction::Push);
                 let flag = if remote { " --remote" } else { "" };
-                let _ = writeln!(out, "undo with `rsyn rollback{flag}` (snapshot {id})");
+                out.push_str(&format!(
+                    "undo with `rsyn rollback{flag}` (snapshot {id})\n"
+                ));
             }
         }
     }
     if ahead > 0 && report.outcome != Outcome::Declined {
-        let _ = writeln!(
-            out,
-            "{ahead} changed here alone: `rsyn push` sends {}",
+        out.push_str(&format!(
+            "{ahead} changed here alone: `rsyn push` sends {}\n",
             them(ahead)
-        );
+        ));
     }
     if behind > 0 && report.outcome != Outcome::Declined {
-        let _ = writeln!(
-            out,
-            "{behind} changed on the hub alone: `rsyn pull` fetches {}",
+        out.push_str(&format!(
+            "{behind} changed on the hub alone: `rsyn pull` fetches {}\n",
             them(behind)
-        );
+        ));
     }
     out
 }

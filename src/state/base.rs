@@ -62,29 +62,10 @@ pub struct BaseUpdate {
 }
 
 impl BaseUpdate {
-    /// An update after which `agreed`, changed by `changes`, is the base and `remote` the hub.
+    /// How the hub `remote` differs from `base` after `changes`: the field `remote` of an update.
     #[must_use]
-    pub fn new(
-        hub: RootId,
-        synced_at: i64,
-        rules: Digest,
-        base: &Tree,
-        changes: Vec<BaseChange>,
-        remote: &Tree,
-        seen: Option<Seen>,
-        tombstones: Tombstones,
-    ) -> Self {
-        let agreed = base.with_changes(changes.iter().cloned());
-        let remote = difference(&agreed, remote);
-        Self {
-            hub,
-            synced_at,
-            rules,
-            seen,
-            changes,
-            remote,
-            tombstones,
-        }
+    pub fn remote_after(base: &Tree, changes: &[BaseChange], remote: &Tree) -> Vec<BaseChange> {
+        difference(&base.with_changes(changes.iter().cloned()), remote)
     }
 }
 
@@ -274,16 +255,16 @@ mod tests {
 
     fn update(hub: &RootId, base: &Tree, to: &Tree, remote: &Tree) -> BaseUpdate {
         let changes = difference(base, to);
-        BaseUpdate::new(
-            hub.clone(),
-            5,
-            Digest::of(b""),
-            base,
+        let remote = BaseUpdate::remote_after(base, &changes, remote);
+        BaseUpdate {
+            hub: hub.clone(),
+            synced_at: 5,
+            rules: Digest::of(b""),
+            seen: None,
             changes,
             remote,
-            None,
-            Tombstones::new(),
-        )
+            tombstones: Tombstones::new(),
+        }
     }
 
     #[test]

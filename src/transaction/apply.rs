@@ -3,14 +3,16 @@
 //! Each object that is displaced is looked at right afterwards; one that is not what the plan saw ends
 //! the transaction. Nothing here waits for the disk. One thread.
 
-use crate::disk::{Dir, DiskError, Stat};
+use std::io::ErrorKind;
+
+use crate::disk::{Dir, DiskError, FileKind, Stat};
 use crate::model::{Mtime, Node};
 
 use super::content;
 use super::error::CommitError;
 use super::journal::{Action, Before, Planned, Step, old_name};
 use super::order::bits;
-use super::place::{place, swap};
+use super::place::{place, swap, take_dir};
 use super::work::{Touched, Work};
 
 /// A displaced file up to this size is read again.
@@ -74,8 +76,9 @@ impl Apply<'_> {
             return Ok(());
         };
         let done = self.work.root.parent(&change.path).and_then(|parent| {
-            if !matches!(step.action, Action::Mode { .. }) {
-                self.done.touched.add(&change.path, &parent);
+            match step.action {
+                Action::Mode { .. } => self.done.touched.add_remoded(&change.path),
+                _ => self.done.touched.add(&change.path, &parent),
             }
             match step.action {
                 Action::Place => self.place(change, &parent),
@@ -90,6 +93,7 @@ impl Apply<'_> {
             Ok(true) => Ok(()),
             Ok(false) => Err(stale(change)),
             Err(e) if e.is_no_directory() || e.is_taken() => Err(stale(change)),
+            Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty => Err(stale(change)),
             Err(e) => Err(e.into()),
         }
     }
@@ -106,31 +110,59 @@ impl Apply<'_> {
         let (Some((_, name)), Some(before)) = (change.staged(), &change.before) else {
             return Ok(false);
         };
-        if before.node.is_dir() && !parent.open_dir(change.path.name())?.is_empty()? {
+        let leaf = change.path.name();
+        if before.node.is_dir() && !is_same_empty_dir(parent, leaf, before)? {
             return Ok(false);
         }
-        swap(self.work.new, &name, parent, change.path.name())?;
+        swap(self.work.new, &name, parent, leaf)?;
         self.work.root.forget_below(&change.path);
         self.is_as_seen(self.work.new, &name, before)
     }
 
-    /// A directory that holds something unplanned stays: what is inside is not ours to move.
     fn displace(&mut self, index: u32, change: &Planned, parent: &Dir) -> Result<bool, DiskError> {
         let Some(before) = &change.before else {
             return Ok(false);
         };
-        let (name, aside) = (change.path.name(), old_name(index));
-        if before.node.is_dir() && !parent.open_dir(name)?.is_empty()? {
-            return self.keep(index, before, parent, name);
+        let (leaf, aside) = (change.path.name(), old_name(index));
+        if before.node.is_dir() {
+            self.work.root.forget_below(&change.path);
+            return self.displace_dir(index, before, parent, leaf, &aside);
         }
-        place(parent, name, self.work.old, &aside)?;
-        self.work.root.forget_below(&change.path);
-        if before.node.is_dir() && !self.work.old.open_dir(&aside)?.is_empty()? {
-            // RACE: something came in between the two looks.
-            place(self.work.old, &aside, parent, name)?;
-            return self.keep(index, before, parent, name);
-        }
+        place(parent, leaf, self.work.old, &aside)?;
         self.is_as_seen(self.work.old, &aside, before)
+    }
+
+    /// A directory that holds something unplanned stays: what is inside is not ours to move.
+    fn displace_dir(
+        &mut self,
+        index: u32,
+        before: &Before,
+        parent: &Dir,
+        leaf: &[u8],
+        aside: &[u8],
+    ) -> Result<bool, DiskError> {
+        let old = self.work.old;
+        if !parent
+            .stat(leaf)?
+            .is_some_and(|stat| stat.same_object(&before.stat))
+        {
+            return Ok(false);
+        }
+        if !parent.open_dir(leaf)?.is_empty()? {
+            return self.keep(index, before, parent, leaf);
+        }
+        match take_dir(parent, leaf, old, aside) {
+            Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty => {
+                return self.keep(index, before, parent, leaf);
+            }
+            other => other?,
+        }
+        if !old.open_dir(aside)?.is_empty()? {
+            // RACE: something came in between the two looks.
+            place(old, aside, parent, leaf)?;
+            return self.keep(index, before, parent, leaf);
+        }
+        Ok(true)
     }
 
     fn keep(
@@ -162,7 +194,7 @@ impl Apply<'_> {
         if !looks_as_seen(&stat, &before.stat) {
             return Ok(false);
         }
-        let young = stat.mtime.secs >= self.young || stat.ctime.secs < stat.mtime.secs;
+        let young = stat.mtime.secs >= self.young;
         match before.node {
             Node::File { .. } if stat.size > REREAD_MAX_BYTES && !young => Ok(true),
             _ => content::still_has_content(dir, name, &before.node),
@@ -170,12 +202,21 @@ impl Apply<'_> {
     }
 }
 
-/// Whether an object has kept what a move leaves alone. Of a directory the inode alone: its own fields
-/// change with its children.
+/// Whether an object has kept what a move leaves alone. Of a directory its kind alone: its own fields
+/// change with its children, and a stand-in may be in its place.
 pub(super) fn looks_as_seen(stat: &Stat, seen: &Stat) -> bool {
+    if seen.kind == FileKind::Dir {
+        return stat.kind == FileKind::Dir;
+    }
     stat.same_object(seen)
-        && (stat.kind == crate::disk::FileKind::Dir
-            || (stat.size, stat.mtime, stat.raw_mode) == (seen.size, seen.mtime, seen.raw_mode))
+        && (stat.size, stat.mtime, stat.raw_mode) == (seen.size, seen.mtime, seen.raw_mode)
+}
+
+fn is_same_empty_dir(parent: &Dir, leaf: &[u8], before: &Before) -> Result<bool, DiskError> {
+    let same = parent
+        .stat(leaf)?
+        .is_some_and(|stat| stat.same_object(&before.stat));
+    Ok(same && parent.open_dir(leaf)?.is_empty()?)
 }
 
 fn stale(change: &Planned) -> CommitError {

@@ -27,7 +27,7 @@ pub(super) struct Area {
 impl Area {
     /// Opens the parts and makes those that are missing.
     pub(super) fn open(root: &Root) -> Result<Self> {
-        let state = open_or_make(root.top(), STATE_DIR)?;
+        let state = state_dir(root)?;
         let part = |name| open_or_make(&state, name);
         let (txn, snap, trash, partial) = (part(TXN)?, part(SNAP)?, part(TRASH)?, part(PARTIAL)?);
         Ok(Self {
@@ -63,6 +63,23 @@ fn open_up_and_remove(dir: &Dir, name: &[u8]) -> Result<()> {
     } else {
         dir.remove_file(name)
     }
+}
+
+/// Opens the state directory of `root`, made private (0700) and durable if it is missing.
+///
+/// # Errors
+/// Something else stands there, or it cannot be made.
+pub fn state_dir(root: &Root) -> Result<Dir> {
+    open_or_make(root.top(), STATE_DIR)
+}
+
+/// Whether the file system of `root` can swap two names in one step. Where it cannot, a save by rename
+/// by another program in the very moment of a replacement can be lost: tell the user once.
+///
+/// # Errors
+/// The state directory cannot be written.
+pub fn has_full_guarantee(root: &Root) -> Result<bool> {
+    super::place::can_exchange(&Area::open(root)?.trash)
 }
 
 /// Opens the directory `name`; `None` if it is not there.

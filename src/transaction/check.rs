@@ -130,7 +130,8 @@ fn matching(
         return Ok(Some(stat));
     }
     let mode_fits = old.node.mode().is_none_or(|mode| mode.bits() == stat.mode);
-    if !mode_fits || !same_kind(&old.node, &stat) {
+    // The root of another file system is never ours.
+    if !mode_fits || !same_kind(&old.node, &stat) || stat.dev != parent.dev() {
         return Ok(None);
     }
     if old.node.is_dir() {

@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use crate::disk::Stat;
 use crate::model::{Node, RelPath};
 
+pub use area::{has_full_guarantee, state_dir};
 pub use commit::{Committed, Request, commit};
 pub use error::{Attention, CommitError, Finish, StageError, Why};
 pub use journal::{Damage, TxnId};

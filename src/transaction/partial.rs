@@ -31,7 +31,10 @@ impl Default for PartialLimits {
 /// # Errors
 /// The first failed call.
 pub fn prune_partial(root: &Root, limits: PartialLimits, now: i64) -> Result<u64> {
-    let partial = Area::open(root)?.partial;
+    prune_dir(&Area::open(root)?.partial, limits, now)
+}
+
+fn prune_dir(partial: &Dir, limits: PartialLimits, now: i64) -> Result<u64> {
     let mut remains = Vec::new();
     for entry in partial.list()? {
         if let Some(stat) = partial.stat(&entry.name)? {
@@ -82,9 +85,11 @@ pub(super) fn take(
     new.reopen_file(name).map(Some)
 }
 
-/// Moves all staged files of a given-up transaction to the remains. Only for a `new/` in which every
+/// Moves all staged files of a given-up transaction to the remains, and keeps those within the default
+/// limits. Only for a `new/` in which every
 /// object is known to be ours.
 pub(super) fn salvage(new: &Dir, partial: &Dir) -> Result<()> {
+    let mut salvaged = false;
     for entry in new.list()? {
         let Some(digest) = digest_of(&entry.name) else {
             continue;
@@ -97,8 +102,14 @@ pub(super) fn salvage(new: &Dir, partial: &Dir) -> Result<()> {
             Some(there) if there.size < stat.size => {
                 new.rename_over(&entry.name, partial, &name_of(digest))?;
             }
-            Some(_) => {}
+            Some(_) => continue,
         }
+        salvaged = true;
+    }
+    if salvaged {
+        // The directory was changed right now, by the clock that also dates what is inside.
+        let now = partial.own_stat()?.mtime.secs;
+        prune_dir(partial, PartialLimits::default(), now)?;
     }
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! The few moves that everything is made of, each between a handle inside the state directory and a
 //! handle in the tree. Where the file system cannot swap two names in one step, the old object is
-//! pinned by a second name first.
+//! pinned by a second name first. Where it cannot move a directory (overlayfs, one of a lower layer), an
+//! empty one stands in for it.
 
 use std::io;
 
+use super::order::bits;
 use crate::disk::{Dir, DiskError, FileKind, Result};
 
 /// Appended to the name in `new/` for the second name of an old object.
@@ -17,12 +19,54 @@ pub(super) fn place(from: &Dir, name: &[u8], to: &Dir, to_name: &[u8]) -> Result
     }
 }
 
+/// Moves an empty directory of the tree to a free name of ours.
+/// [`io::ErrorKind::DirectoryNotEmpty`] only if it has to be replaced by a stand-in.
+pub(super) fn take_dir(tree: &Dir, tree_name: &[u8], to: &Dir, name: &[u8]) -> Result<()> {
+    match place(tree, tree_name, to, name) {
+        Err(e) if e.is_other_filesystem() => stand_in(tree, tree_name, to, name),
+        other => other,
+    }
+}
+
+fn stand_in(tree: &Dir, tree_name: &[u8], to: &Dir, name: &[u8]) -> Result<()> {
+    let Some(stat) = tree.stat(tree_name)? else {
+        return Err(tree.error("move", tree_name, io::Error::from(io::ErrorKind::NotFound)));
+    };
+    // ORDER: an undo must find the stand-in when the directory is gone.
+    to.make_dir(name, 0o700)?;
+    to.set_mode(name, bits(&stat))?;
+    if let Err(e) = tree.remove_dir(tree_name) {
+        to.remove_dir(name)?;
+        return Err(e);
+    }
+    Ok(())
+}
+
 /// Swaps the object `new/name` with the one in the tree.
 pub(super) fn swap(new: &Dir, name: &[u8], tree: &Dir, tree_name: &[u8]) -> Result<()> {
     match new.exchange(name, tree, tree_name) {
-        Err(e) if is_unsupported(&e) => swap_by_steps(new, name, tree, tree_name),
+        Err(e) if is_unsupported(&e) || e.is_other_filesystem() => {
+            swap_by_steps(new, name, tree, tree_name)
+        }
         other => other,
     }
+}
+
+/// Whether the file system of `dir`, a directory of ours, swaps two names in one step.
+pub(super) fn can_exchange(dir: &Dir) -> Result<bool> {
+    const NAMES: [&[u8]; 2] = [b"probe-a", b"probe-b"];
+    for name in NAMES {
+        match dir.create_file(name) {
+            Err(e) if !e.is_taken() => return Err(e),
+            _ => {}
+        }
+    }
+    let answer = match dir.exchange(NAMES[0], dir, NAMES[1]) {
+        Err(e) if is_unsupported(&e) => Ok(false),
+        other => other.map(|()| true),
+    };
+    NAMES.iter().try_for_each(|name| dir.remove_file(name))?;
+    answer
 }
 
 /// Finishes or takes back what a crash left of a swap by steps, so that `new/name` is either the object
@@ -77,13 +121,16 @@ fn place_by_steps(from: &Dir, name: &[u8], to: &Dir, to_name: &[u8]) -> Result<(
 /// RACE: a save by rename between the first two steps is lost. The guarantee is a reduced one.
 fn swap_by_steps(new: &Dir, name: &[u8], tree: &Dir, tree_name: &[u8]) -> Result<()> {
     let pin = pin_name(name);
-    let dir = |dir: &Dir, name: &[u8]| -> Result<bool> {
+    let is_dir = |dir: &Dir, name: &[u8]| -> Result<bool> {
         let stat = dir.stat(name)?;
         Ok(stat.is_some_and(|stat| stat.kind == FileKind::Dir))
     };
-    if dir(tree, tree_name)? || dir(new, name)? {
-        place_by_steps(tree, tree_name, new, &pin)?;
-        place_by_steps(new, name, tree, tree_name)?;
+    if is_dir(tree, tree_name)? {
+        take_dir(tree, tree_name, new, &pin)?;
+        place(new, name, tree, tree_name)?;
+    } else if is_dir(new, name)? {
+        place(tree, tree_name, new, &pin)?;
+        place(new, name, tree, tree_name)?;
     } else {
         tree.link(tree_name, new, &pin)?;
         new.rename_over(name, tree, tree_name)?;

@@ -4,7 +4,7 @@
 //! is at the path now. So it can be stopped anywhere and started again. What comes out of a path is
 //! judged by `settle` afterwards; nothing is deleted here.
 
-use crate::disk::{Dir, DiskError};
+use crate::disk::{Dir, DiskError, FileKind};
 
 use super::error::{Attention, Why};
 use super::journal::{Action, Planned, Step, old_name};
@@ -58,7 +58,14 @@ impl Undo<'_> {
         };
         match step.action {
             Action::Mode { from, to } => {
-                parent.change_mode(change.path.name(), change.mode_ino(), to, from)?;
+                let leaf = change.path.name();
+                let ino = match parent.stat(leaf)? {
+                    // A stand-in may be in its place: it is told by its permission bits alone.
+                    Some(stat) if change.was_dir() && stat.kind == FileKind::Dir => stat.ino,
+                    _ => change.mode_ino(),
+                };
+                parent.change_mode(leaf, ino, to, from)?;
+                self.touched.add_remoded(&change.path);
                 return Ok(());
             }
             Action::Place => self.place(change, &parent)?,

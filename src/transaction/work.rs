@@ -65,6 +65,8 @@ impl Planned {
 pub(super) struct Touched {
     /// `None` is the root.
     dirs: Vec<(Option<RelPath>, u64)>,
+    /// Objects that got other permission bits.
+    remoded: Vec<RelPath>,
 }
 
 impl Touched {
@@ -79,19 +81,32 @@ impl Touched {
         }
     }
 
+    /// Takes note that the object at `path` gets other permission bits.
+    pub(super) fn add_remoded(&mut self, path: &RelPath) {
+        self.remoded.push(path.clone());
+    }
+
+    /// Each once, and whether they are so few that one sync each is cheaper than one for all.
+    fn tidy(&mut self) -> bool {
+        self.dirs.sort();
+        self.dirs.dedup();
+        self.remoded.sort();
+        self.remoded.dedup();
+        self.dirs.len() + self.remoded.len() <= SYNC_EACH_MAX
+    }
+
     /// Waits until every touched directory is on the disk, and looks whether each is still where it
     /// was: else somebody moved it away together with what was put inside.
     ///
     /// # Errors
     /// [`CommitError::Stale`] with the directories that are not where they were.
     pub(super) fn sync(mut self, work: &Work<'_>) -> Result<(), CommitError> {
-        self.dirs.sort();
-        self.dirs.dedup();
-        let each = self.dirs.len() <= SYNC_EACH_MAX;
+        let each = self.tidy();
         let mut moved = Vec::new();
-        for (path, ino) in self.dirs {
+        for (path, ino) in std::mem::take(&mut self.dirs) {
             match open_touched(work, path.as_ref())? {
-                Some(dir) if dir.ino() == ino => {
+                // One that was displaced may have a stand-in.
+                Some((dir, displaced)) if displaced || dir.ino() == ino => {
                     if each {
                         dir.sync()?;
                     }
@@ -102,40 +117,58 @@ impl Touched {
         if !moved.is_empty() {
             return Err(CommitError::Stale { paths: moved });
         }
-        if each {
-            work.new.sync()?;
-            work.old.sync()?;
-        } else {
-            work.home.sync_filesystem()?;
+        if !each {
+            return Ok(work.home.sync_filesystem()?);
         }
-        Ok(())
+        self.remoded
+            .iter()
+            .try_for_each(|path| sync_object(work, path))?;
+        work.new.sync()?;
+        Ok(work.old.sync()?)
     }
 
     /// As [`Touched::sync`] for what is left of the directories, wherever they are.
     pub(super) fn sync_what_is_there(mut self, work: &Work<'_>) -> Result<(), DiskError> {
-        self.dirs.sort();
-        self.dirs.dedup();
-        if self.dirs.len() > SYNC_EACH_MAX {
+        if !self.tidy() {
             return work.home.sync_filesystem();
         }
-        for (path, _) in self.dirs {
-            if let Some(dir) = open_touched(work, path.as_ref())? {
+        for (path, _) in std::mem::take(&mut self.dirs) {
+            if let Some((dir, _)) = open_touched(work, path.as_ref())? {
                 dir.sync()?;
             }
         }
+        self.remoded
+            .iter()
+            .try_for_each(|path| sync_object(work, path))?;
         work.new.sync()?;
         work.old.sync()
     }
 }
 
-/// Opens by its name a directory that was touched, or where this transaction has put it.
-fn open_touched(work: &Work<'_>, path: Option<&RelPath>) -> Result<Option<Arc<Dir>>, DiskError> {
+/// Waits until the permission bits of an object are on the disk. One that is gone has none.
+fn sync_object(work: &Work<'_>, path: &RelPath) -> Result<(), DiskError> {
+    let Some(parent) = work.parent(path)? else {
+        return Ok(());
+    };
+    match parent.sync_file(path.name()) {
+        Err(e) if e.is_no_directory() => Ok(()),
+        // Its new permission bits forbid even its owner to open it.
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => work.home.sync_filesystem(),
+        other => other,
+    }
+}
+
+/// Opens by its name a directory that was touched, or where this transaction has put it: then `true`.
+fn open_touched(
+    work: &Work<'_>,
+    path: Option<&RelPath>,
+) -> Result<Option<(Arc<Dir>, bool)>, DiskError> {
     let Some(path) = path else {
-        return Ok(Some(Arc::clone(work.root.top())));
+        return Ok(Some((Arc::clone(work.root.top()), false)));
     };
     match work.root.fresh_dir(path) {
-        Ok(dir) => Ok(Some(Arc::new(dir))),
-        Err(e) if e.is_no_directory() => displaced_dir(work, path),
+        Ok(dir) => Ok(Some((Arc::new(dir), false))),
+        Err(e) if e.is_no_directory() => Ok(displaced_dir(work, path)?.map(|dir| (dir, true))),
         Err(e) => Err(e),
     }
 }

@@ -4,7 +4,7 @@
 //! `fixtures/filter/` holds the cases written by hand; they are also tried without rsync. The random
 //! cases come from a seed, so every run sees the same ones.
 //!
-//! - `RSYN_ORACLE_CASES`: number of random rule lists (default 1000).
+//! - `RSYN_ORACLE_CASES`: number of random rule lists (default 600).
 //! - `RSYN_ORACLE_SEED`: the first seed (default 1).
 //! - `RSYN_SKIP=rsync`: on a machine without rsync, pass and say what was skipped.
 
@@ -114,7 +114,7 @@ fn random_rules_keep_what_rsync_keeps() {
         return;
     }
     let first = number("RSYN_ORACLE_SEED", 1);
-    let end = first + number("RSYN_ORACLE_CASES", 1000);
+    let end = first + number("RSYN_ORACLE_CASES", 600);
     let next = AtomicU64::new(first);
     let total = Mutex::new(Tally::default());
     on_threads(|| {

@@ -1,6 +1,7 @@
 //! Each kind of operation without trouble, and what is refused before anything moves.
 
 use super::*;
+use crate::disk::fault;
 
 #[test]
 fn every_operation_gives_exactly_the_new_tree() {
@@ -197,7 +198,10 @@ fn a_directory_with_something_unplanned_inside_stays_and_is_reported() {
         ("d/sub/y", F("y", 0o644)),
     ]);
     let scene = Scene::new(&old, &tree([("n", F("n", 0o644))]));
+    let set = |mode| std::fs::set_permissions(scene.path("d/sub"), PermissionsExt::from_mode(mode));
+    set(0o755).unwrap();
     std::fs::write(scene.path("d/sub/stranger"), "precious").unwrap();
+    set(0o555).unwrap();
     let lock = scene.lock();
     let committed = scene.run(&lock).unwrap();
     assert_eq!(committed.kept_dirs.len(), 2);
@@ -274,4 +278,36 @@ fn setgid_of_a_directory_survives_and_never_travels() {
     scene.run(&lock).unwrap();
     assert_eq!(scene.listing()["d"], "dir 2700");
     assert_eq!(scene.listing()["d/new"], "dir 755");
+}
+
+#[test]
+fn a_parent_that_cannot_be_written_is_told_before_anything_moves() {
+    let old = tree([
+        ("a", F("1", 0o644)),
+        ("d", D(0o755)),
+        ("d/x", F("2", 0o644)),
+    ]);
+    let new = tree([
+        ("a", F("one", 0o644)),
+        ("d", D(0o755)),
+        ("d/x", F("two", 0o644)),
+    ]);
+    let scene = Scene::new(&old, &new);
+    let lock = scene.lock();
+    let moves = std::rc::Rc::new(std::cell::Cell::new(0));
+    let counted = std::rc::Rc::clone(&moves);
+    let hook: fault::Hook = Box::new(move |verb, path| match (verb, path) {
+        ("write into", b"d") => Err(std::io::Error::from_raw_os_error(13)),
+        ("replace", _) => {
+            counted.set(counted.get() + 1);
+            Ok(())
+        }
+        _ => Ok(()),
+    });
+    let error = fault::with_hook(hook, || scene.run(&lock)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot write into d: Permission denied (os error 13)"
+    );
+    assert_eq!((moves.get(), scene.listing()), (0, listing_of(&old)));
 }

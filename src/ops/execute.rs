@@ -1,0 +1,272 @@
+//! Carries a plan out: content into a staging, a commit on the side that is written, and the memory of it.
+
+use std::sync::atomic::Ordering;
+
+use super::Failure;
+use super::look::Look;
+use super::sync::Request;
+use super::talk::Step;
+use crate::endpoint::client::{Commit, TransferError, TransferOptions, needs_slot};
+use crate::endpoint::local::LocalError;
+use crate::model::{Digest, Node, RelPath, Tombstones, Tree};
+use crate::plan::{Action, Direction, Plan};
+use crate::protocol::handshake::Seen;
+use crate::scan::Scan;
+use crate::state::base::Remotes;
+use crate::state::{Base, BaseUpdate, Payload, RootId};
+use crate::transaction::{self, Change, Expected, Label, NewNode, Staging};
+
+/// Why one attempt ended.
+pub(super) enum Attempt {
+    /// Files changed meanwhile.
+    Changed(Failure),
+    /// For good.
+    Failed(Failure),
+}
+
+impl From<Failure> for Attempt {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<TransferError> for Attempt {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::Changed(_) => Self::Changed(error.into()),
+            other => Self::Failed(other.into()),
+        }
+    }
+}
+
+impl From<transaction::CommitError> for Attempt {
+    fn from(error: transaction::CommitError) -> Self {
+        match error {
+            transaction::CommitError::Stale { .. } => Self::Changed(error.into()),
+            other => Self::Failed(other.into()),
+        }
+    }
+}
+
+impl From<LocalError> for Attempt {
+    fn from(error: LocalError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Look<'_> {
+    /// Carries a plan out. On `Err(None)` files changed meanwhile and a new look may do.
+    pub(super) fn execute(
+        &mut self,
+        plan: &Plan,
+        request: &Request,
+    ) -> Result<Option<String>, Attempt> {
+        self.meter.total_bytes.store(
+            plan.actions.iter().map(Action::travelling_bytes).sum(),
+            Ordering::Relaxed,
+        );
+        self.world.talk.step(Step::Transfer, &self.meter);
+        match plan.direction {
+            Direction::Pull => self.execute_pull(plan, request),
+            Direction::Push => self.execute_push(plan, request),
+        }
+    }
+
+    fn execute_pull(&mut self, plan: &Plan, request: &Request) -> Result<Option<String>, Attempt> {
+        let after = self.scan.tree.with_changes(plan.changes());
+        let update = self.base_update(
+            plan,
+            &self.view.tree,
+            self.view.seen,
+            self.view.tombstones.clone(),
+        );
+        let payload = update.map_or(Payload::Nothing, Payload::Base);
+        if plan.actions.is_empty() {
+            self.remember(payload, "")?;
+            return Ok(None);
+        }
+        let staging = Staging::begin(&self.local.root).map_err(Failure::from)?;
+        let options = TransferOptions {
+            whole_file: request.whole_file,
+        };
+        self.client
+            .fetch(plan, &self.local, &staging, options, &self.meter.counters)?;
+        staging.sync().map_err(Failure::from)?;
+        self.world.talk.step(Step::Commit, &self.meter);
+        let Some(lock) = &self.lock else {
+            return Err(Failure::interrupted().into());
+        };
+        let interrupted = || self.world.interrupted.load(Ordering::Relaxed);
+        let wanted = transaction::Request {
+            changes: (0..)
+                .zip(&plan.actions)
+                .map(|(slot, a)| change(a, slot, &self.scan))
+                .collect(),
+            payload: payload.encode().map_err(Failure::from)?,
+            label: self.label("pull"),
+            keep_snapshot: !request.no_snapshot,
+            consumes: None,
+            interrupted: &interrupted,
+        };
+        let local = &self.local;
+        let committed =
+            transaction::commit(&local.root, lock, staging, wanted, &mut |id, payload| {
+                local.remember(id.as_str(), payload)
+            })?;
+        // Housekeeping; the commit stands whatever comes of it.
+        drop(transaction::prune(
+            &self.local.root,
+            lock,
+            transaction::Kept::default(),
+            self.world.now_secs(),
+        ));
+        self.note_committed(&committed.kept_dirs, &committed.late_writes, "here");
+        self.remember_remote()?;
+        self.base = self.base.with_changes(plan.base.iter().cloned());
+        let scan = std::mem::take(&mut self.scan);
+        self.scan = scan.with_changes(plan.changes());
+        debug_assert_eq!(self.scan.tree, after);
+        Ok(committed.snapshot.map(|id| id.to_string()))
+    }
+
+    fn execute_push(&mut self, plan: &Plan, request: &Request) -> Result<Option<String>, Attempt> {
+        if plan.actions.is_empty() {
+            let update = self.base_update(
+                plan,
+                &self.view.tree,
+                self.view.seen,
+                self.view.tombstones.clone(),
+            );
+            self.remember(update.map_or(Payload::Nothing, Payload::Base), "")?;
+            return Ok(None);
+        }
+        let options = TransferOptions {
+            whole_file: request.whole_file,
+        };
+        let label = self.world.project.machine(self.world.environment);
+        let commit = Commit {
+            keep_snapshot: !request.no_snapshot,
+            label: &label,
+        };
+        let report = self.client.push(
+            plan,
+            &self.local,
+            &self.scan,
+            commit,
+            options,
+            &self.meter.counters,
+        )?;
+        // From here on the hub is new. What fails now is mended by the next run, which finds both sides equal.
+        self.note_committed(&report.kept_dirs, &report.late_writes, "on the hub");
+        self.hub_id = RootId::parse(&report.root_id).or_else(|| self.hub_id.clone());
+        let remote = self.view.tree.with_changes(plan.changes());
+        let known_exactly = remote.view_digest() == report.view && report.kept_dirs.is_empty();
+        let before = self
+            .view
+            .seen
+            .map_or_else(|| Digest::of(b""), |s| s.tombstones);
+        let seen = Seen {
+            generation: report.generation,
+            view: report.view,
+            tombstones: before,
+        };
+        let tombstones = self.view.tombstones.clone();
+        let update = self.base_update(plan, &remote, known_exactly.then_some(seen), tombstones);
+        let remembered = self.remember(
+            update.map_or(Payload::Nothing, Payload::Base),
+            &report.transaction,
+        );
+        if let Err(failure) = remembered {
+            self.warnings.push(format!(
+                "the hub is new, but this machine could not take note of it: {failure}"
+            ));
+        }
+        self.base = self.base.with_changes(plan.base.iter().cloned());
+        self.view.tree = remote;
+        self.view.seen = Some(seen);
+        Ok(report.snapshot)
+    }
+
+    /// The step of the base that goes with `plan`; `None` if nothing is new.
+    fn base_update(
+        &self,
+        plan: &Plan,
+        remote: &Tree,
+        seen: Option<Seen>,
+        tombstones: Tombstones,
+    ) -> Option<BaseUpdate> {
+        let hub = self.hub_id.clone()?;
+        if plan.base.is_empty() && seen.is_some() && seen == self.base_seen {
+            return None;
+        }
+        let changes = plan.base.clone();
+        let (now, rules) = (self.world.now_secs(), self.rules.digest());
+        let remote = BaseUpdate::remote_after(&self.base, &changes, remote);
+        Some(BaseUpdate {
+            hub,
+            synced_at: now,
+            rules,
+            seen,
+            changes,
+            remote,
+            tombstones,
+        })
+    }
+
+    /// Remembers what was agreed where no transaction does it.
+    fn remember(&self, payload: Payload, transaction: &str) -> Result<(), Failure> {
+        if let (Some(state), Payload::Base(update)) = (&self.local.state, payload) {
+            let id = if transaction.is_empty() {
+                format!("look {}", (self.world.clock)())
+            } else {
+                transaction.to_owned()
+            };
+            Base::apply(state, &id, update)?;
+        }
+        self.remember_remote()
+    }
+
+    fn remember_remote(&self) -> Result<(), Failure> {
+        if let (Some(state), Some(hub)) = (&self.local.state, &self.hub_id) {
+            Remotes::remember(state, &self.hub.name, hub)?;
+        }
+        Ok(())
+    }
+
+    fn note_committed(&mut self, kept: &[RelPath], late: &[RelPath], side: &str) {
+        for dir in kept {
+            self.warnings.push(format!(
+                "{dir:?} stays {side}: something out of scope is inside"
+            ));
+        }
+        for path in late {
+            let words =
+                "a program went on writing to the old version; its bytes are in the snapshot";
+            self.warnings.push(format!("{path:?} {side}: {words}"));
+        }
+    }
+
+    fn label(&self, verb: &str) -> Label {
+        Label {
+            verb: verb.to_owned(),
+            peer: self.hub.name.clone(),
+            machine: self.world.project.machine(self.world.environment),
+            when: self.world.now_secs(),
+        }
+    }
+}
+
+fn change(action: &Action, slot: u32, scan: &Scan) -> Change {
+    let slot_of = |new: &Node| needs_slot(action.verb, action.old.as_ref(), new).then_some(slot);
+    Change {
+        path: action.path.clone(),
+        old: action.old.as_ref().map(|node| Expected {
+            node: node.clone(),
+            seen: scan.stat(&action.path),
+        }),
+        new: action.new.as_ref().map(|node| NewNode {
+            node: node.clone(),
+            slot: slot_of(node),
+        }),
+    }
+}

@@ -1,0 +1,405 @@
+//! Looks at both sides at the same time and plans: what the hub holds, what is here, what both last agreed on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::connect::{Greeting, Hub};
+use super::project::{Environment, PathPolicies, Project};
+use super::sync::Request;
+use super::talk::{Meter, Step, Talk};
+use super::{Failure, FailureKind};
+use crate::disk::{Holder, Lock};
+use crate::endpoint::client::Client;
+use crate::endpoint::local::{Local, ScanOptions, recovery_words};
+use crate::endpoint::view::HubView;
+use crate::filter::Rules;
+use crate::model::{RelPath, Tombstones, Tree};
+use crate::plan::{Choice, Direction, Input, Kept, Options, Plan, Policy, moves, reconcile};
+use crate::protocol::handshake::{Purpose, Seen};
+use crate::protocol::message::Problem;
+use crate::scan::{Progress, Scan};
+use crate::state::base::Remotes;
+use crate::state::{Base, RootId};
+
+/// All that a verb needs.
+pub struct World<'a> {
+    /// The project.
+    pub project: &'a Project,
+    /// The machine.
+    pub environment: &'a Environment,
+    /// Who listens.
+    pub talk: &'a dyn Talk,
+    /// Set when the user wants to stop.
+    pub interrupted: &'a Arc<AtomicBool>,
+    /// The clock, in milliseconds since 1970.
+    pub clock: fn() -> i64,
+}
+
+impl World<'_> {
+    /// The clock, in seconds since 1970.
+    #[must_use]
+    pub fn now_secs(&self) -> i64 {
+        (self.clock)().div_euclid(1000)
+    }
+}
+
+/// Both sides, looked at.
+pub struct Look<'a> {
+    pub(super) world: &'a World<'a>,
+    /// The root here.
+    pub local: Local,
+    /// Held for as long as something may be written.
+    pub(super) lock: Option<Lock>,
+    /// The hub.
+    pub hub: Hub,
+    /// The session with it.
+    pub client: Client,
+    /// The rules in force on both sides.
+    pub rules: Rules,
+    /// The tree here.
+    pub scan: Scan,
+    /// The tree there.
+    pub view: HubView,
+    /// What both last agreed on.
+    pub base: Tree,
+    /// The hub as the base knows it.
+    pub(super) base_seen: Option<Seen>,
+    /// When the last sync was.
+    pub synced_at: Option<i64>,
+    /// Whether a damaged base was passed over: then nothing is deleted on its word.
+    pub(super) base_damaged: bool,
+    pub(super) hub_id: Option<RootId>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+    pub(super) meter: Arc<Meter>,
+}
+
+/// Looks at both sides at the same time. Writes nothing for a dry run.
+///
+/// # Errors
+/// [`Failure`]: a side cannot be read or reached, or a guard holds.
+pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Failure> {
+    let mut local = Local::open(&world.project.path)?;
+    let mut warnings = Vec::new();
+    let lock = if request.dry_run {
+        None
+    } else {
+        Some(take_over(world, &mut local, request, &mut warnings)?)
+    };
+    if lock.is_none() && local.pending()?.is_some() {
+        warnings
+            .push("an interrupted sync waits here: the next real run recovers it first".to_owned());
+    }
+    let hub = Hub::find(&world.project.settings, &request.reach)?;
+    refuse_same_root(world, &hub, &local)?;
+    let rules = world.project.rules(&request.rules)?;
+    warnings.extend(rules.warnings().iter().map(ToString::to_string));
+    let known = known_hub(&local, &hub)?;
+    let base = known.base;
+    let meter = Arc::new(Meter::default());
+    world.talk.step(Step::Look, &meter);
+    let greeting = Greeting {
+        expected: known.id.as_ref().map(ToString::to_string),
+        machine_id: local
+            .state
+            .as_ref()
+            .map(|s| s.id().to_string())
+            .unwrap_or_default(),
+        machine: world.project.machine(world.environment),
+        purpose: purpose(request),
+        rules: (!request.own_rules).then_some(&rules),
+        checksum: request.checksum,
+        seen: base.as_ref().and_then(Base::seen),
+    };
+    let opening = hub.open(world.environment, &greeting, world.interrupted)?;
+    let scan = scan(world, &local, &rules, request.checksum)?;
+    let client = hub.greet(opening)?;
+    let remembered = base
+        .as_ref()
+        .map(|b| (b.remote(), b.tombstones().clone()))
+        .unwrap_or_default();
+    let view = client.view(remembered)?;
+    if lock.is_some() {
+        local.keep_index(&scan);
+    }
+    let mut look = Look {
+        world,
+        local,
+        lock,
+        hub_id: RootId::parse(&client.hello.root_id),
+        hub,
+        client,
+        rules,
+        scan,
+        view,
+        base: Tree::default(),
+        base_seen: None,
+        synced_at: None,
+        base_damaged: known.damaged,
+        warnings,
+        meter,
+    };
+    look.adopt_base(known.id.as_ref(), base, request)?;
+    look.note_problems();
+    Ok(look)
+}
+
+struct Known {
+    id: Option<RootId>,
+    base: Option<Base>,
+    damaged: bool,
+}
+
+/// What is remembered of the hub that this remote led to last time.
+fn known_hub(local: &Local, hub: &Hub) -> Result<Known, Failure> {
+    let Some(state) = &local.state else {
+        return Ok(Known {
+            id: None,
+            base: None,
+            damaged: false,
+        });
+    };
+    let Some(id) = Remotes::hub_of(state, &hub.name)? else {
+        return Ok(Known {
+            id: None,
+            base: None,
+            damaged: false,
+        });
+    };
+    let (base, damaged) = Base::load(state, &id)?;
+    Ok(Known {
+        id: Some(id),
+        base,
+        damaged,
+    })
+}
+
+fn purpose(request: &Request) -> Purpose {
+    match (request.dry_run, request.directions.as_slice()) {
+        (true, _) => Purpose::Look,
+        (false, [Direction::Pull]) => Purpose::Pull,
+        (false, [Direction::Push]) => Purpose::Push,
+        (false, _) => Purpose::Sync,
+    }
+}
+
+/// Locks the root and settles what an interrupted run left.
+fn take_over(
+    world: &World<'_>,
+    local: &mut Local,
+    request: &Request,
+    warnings: &mut Vec<String>,
+) -> Result<Lock, Failure> {
+    local.make_state()?;
+    let lock = local.lock(&holder(world, request.verb()))?;
+    let recovery = local.recover(&lock)?;
+    warnings.extend(recovery_words(&recovery));
+    Ok(lock)
+}
+
+fn holder(world: &World<'_>, verb: &str) -> Holder {
+    Holder {
+        pid: std::process::id(),
+        machine: world.project.machine(world.environment),
+        verb: verb.to_owned(),
+        since: world.now_secs(),
+    }
+}
+
+/// A hub inside the root, around it, or the root itself would sync a tree with a part of itself.
+fn refuse_same_root(world: &World<'_>, hub: &Hub, local: &Local) -> Result<(), Failure> {
+    let Some(path) = hub.local_path(&world.environment.directory) else {
+        return Ok(());
+    };
+    let Ok(there) = crate::disk::real_path(&path) else {
+        return Ok(());
+    };
+    let here = crate::disk::real_path(&world.project.path)?;
+    let _ = local;
+    if there.starts_with(&here) || here.starts_with(&there) {
+        let message = format!(
+            "the remote {} and this project lie inside each other",
+            hub.name.escape_debug()
+        );
+        return Err(Failure::usage(
+            message,
+            "choose a remote outside of the project",
+        ));
+    }
+    Ok(())
+}
+
+fn scan(world: &World<'_>, local: &Local, rules: &Rules, checksum: bool) -> Result<Scan, Failure> {
+    let progress = Progress::default();
+    let options = ScanOptions {
+        rules,
+        checksum,
+        now_secs: world.now_secs(),
+        progress: &progress,
+        interrupted: world.interrupted,
+    };
+    Ok(local.scan(&options)?)
+}
+
+impl Look<'_> {
+    /// Finds the base that belongs to the hub that answered, and holds the guard of its identity.
+    fn adopt_base(
+        &mut self,
+        expected: Option<&RootId>,
+        base: Option<Base>,
+        request: &Request,
+    ) -> Result<(), Failure> {
+        let hello = &self.client.hello;
+        let base = match (expected, &self.hub_id, base) {
+            (Some(expected), Some(found), base) if expected == found => base,
+            (Some(_), _, Some(base)) if !base.is_empty() && !request.force => {
+                return Err(another_root(&self.hub, hello.root_exists));
+            }
+            (_, Some(found), _) => match &self.local.state {
+                Some(state) => {
+                    let (base, damaged) = Base::load(state, found)?;
+                    self.base_damaged = damaged;
+                    base
+                }
+                None => None,
+            },
+            _ => None,
+        };
+        if !hello.root_exists
+            && request.directions.first() == Some(&Direction::Pull)
+            && request.directions.len() == 1
+        {
+            return Err(Failure::usage(
+                format!("{} does not exist", self.hub.name.escape_debug()),
+                "is the path right? a first `rsyn push` makes it",
+            ));
+        }
+        if let Some(words) = &hello.recovered {
+            self.warnings.push(format!("on the hub: {words}"));
+        }
+        if hello.recovery_pending {
+            self.warnings.push(
+                "an interrupted sync waits on the hub: the next real run recovers it first"
+                    .to_owned(),
+            );
+        }
+        if self.base_damaged {
+            let words =
+                "what was remembered of the last sync is damaged: nothing is deleted in this run";
+            self.warnings.push(words.to_owned());
+        }
+        self.base_seen = base.as_ref().and_then(Base::seen);
+        self.synced_at = base.as_ref().map(Base::synced_at);
+        self.base = base.map(|b| b.agreed()).unwrap_or_default();
+        Ok(())
+    }
+
+    fn note_problems(&mut self) {
+        let here = self.scan.problems.iter().map(|p| problem_words(p, "here"));
+        let there = self
+            .view
+            .problems
+            .iter()
+            .map(|p| problem_words(p, "on the hub"));
+        let lines: Vec<_> = here.chain(there).collect();
+        self.warnings.extend(lines);
+    }
+
+    /// Plans one direction. Conflicts that a policy leaves to the user are put to them.
+    ///
+    /// # Errors
+    /// A policy cannot be read.
+    pub fn plan(&self, direction: Direction, request: &Request) -> Result<Plan, Failure> {
+        let policies = self.world.project.policies(request.on_conflict)?;
+        let mut choices = BTreeMap::new();
+        let mut plan = self.reconcile(direction, request, &policies, &choices);
+        if !plan.undecided.is_empty() && !request.dry_run {
+            for conflict in plan.undecided.iter().filter(|c| is_asked(c)) {
+                if let Some(choice) = self.world.talk.decide(conflict, &self.hub.name) {
+                    choices.insert(conflict.path.clone(), choice);
+                }
+            }
+            if !choices.is_empty() {
+                plan = self.reconcile(direction, request, &policies, &choices);
+            }
+        }
+        let ours = match direction {
+            Direction::Pull => &self.scan.tree,
+            Direction::Push => &self.view.tree,
+        };
+        moves::reuse_known_content(&mut plan, ours);
+        Ok(plan)
+    }
+
+    fn reconcile(
+        &self,
+        direction: Direction,
+        request: &Request,
+        policies: &PathPolicies,
+        choices: &BTreeMap<RelPath, Choice>,
+    ) -> Plan {
+        let none = Tombstones::new();
+        let input = Input {
+            base: &self.base,
+            local: &self.scan.tree,
+            remote: &self.view.tree,
+            local_tombstones: &none,
+            remote_tombstones: &self.view.tombstones,
+        };
+        let options = Options {
+            direction,
+            policies,
+            choices,
+            mirror: request.mirror,
+            delete: !request.no_delete && !self.base_damaged,
+            only: &request.only,
+        };
+        reconcile(&input, &options)
+    }
+
+    /// Looks at both sides again, after something changed under a run.
+    pub(super) fn look_again(&mut self, request: &Request) -> Result<(), Failure> {
+        self.scan = scan(self.world, &self.local, &self.rules, request.checksum)?;
+        let known = (
+            std::mem::take(&mut self.view.tree),
+            std::mem::take(&mut self.view.tombstones),
+        );
+        self.view = self.client.look_again(known)?;
+        Ok(())
+    }
+}
+
+fn is_asked(conflict: &Kept) -> bool {
+    conflict
+        .conflict
+        .as_ref()
+        .is_some_and(|c| c.policy == Policy::Ask)
+}
+fn another_root(hub: &Hub, exists: bool) -> Failure {
+    let name = hub.name.escape_debug();
+    let message = match exists {
+        true => format!("{name} is not the hub that this project was synced with"),
+        false => format!("{name} does not exist, but this project was synced with it before"),
+    };
+    let hint = "is the path right, is the disk mounted? `--force` takes it as a new hub";
+    Failure::new(FailureKind::Guard, message, hint)
+}
+fn problem_words(problem: &Problem, side: &str) -> String {
+    use crate::model::Skip;
+    let path = problem.path.escape_ascii();
+    let why = match problem.skip {
+        Skip::Special => "is a socket, FIFO or device and is skipped".to_owned(),
+        Skip::Unreadable => format!(
+            "cannot be read and is skipped ({})",
+            problem.detail.escape_debug()
+        ),
+        Skip::OtherFilesystem => "is on another file system and is skipped".to_owned(),
+        Skip::BadName => format!(
+            "has a name that is not carried ({})",
+            problem.detail.escape_debug()
+        ),
+        Skip::Excluded => "is excluded".to_owned(),
+    };
+    format!("{path} {side} {why}")
+}
