@@ -51,7 +51,9 @@ pub fn sources(src: &Path, files: usize, seed: u64) {
     }
     let mut noise = Noise::new(seed);
     for i in 0..files {
-        let dir = src.join(format!("d{}", i / 400)).join(format!("m{}", i / 20 % 20));
+        let dir = src
+            .join(format!("d{}", i / 400))
+            .join(format!("m{}", i / 20 % 20));
         if i % 20 == 0 {
             std::fs::create_dir_all(&dir).unwrap();
         }
@@ -76,7 +78,10 @@ pub fn small_files(src: &Path, files: usize) {
 /// Inserts a line into every hundredth file.
 pub fn edit_one_percent(src: &Path, files: usize, round: usize) {
     for i in (round..files).step_by(100) {
-        let path = src.join(format!("d{}", i / 400)).join(format!("m{}", i / 20 % 20)).join(format!("f{i}.rs"));
+        let path = src
+            .join(format!("d{}", i / 400))
+            .join(format!("m{}", i / 20 % 20))
+            .join(format!("f{i}.rs"));
         let mut content = std::fs::read(&path).unwrap();
         let middle = content.len() / 2;
         content.splice(middle..middle, format!("// edit {round}\n").into_bytes());
@@ -115,7 +120,8 @@ pub fn scatter(path: &Path, bytes: u64, edits: usize, len: usize, noise: &mut No
     let file = File::options().write(true).open(path).unwrap();
     for _ in 0..edits {
         let new: Vec<u8> = (0..len).map(|_| noise.next().to_le_bytes()[0]).collect();
-        file.write_all_at(&new, noise.below(bytes - len as u64)).unwrap();
+        file.write_all_at(&new, noise.below(bytes - len as u64))
+            .unwrap();
     }
 }
 

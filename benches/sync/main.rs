@@ -10,6 +10,10 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::expect_used,
+    clippy::let_underscore_must_use,
+    unreachable_pub,
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -42,8 +46,16 @@ struct Bench {
 
 fn main() {
     // `cargo bench` passes flags of its own harness; a wrapped hub passes its command.
-    let setting = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
-    let base = setting("RSYN_BENCH_DIR", if Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" });
+    let setting =
+        |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
+    let base = setting(
+        "RSYN_BENCH_DIR",
+        if Path::new("/dev/shm").is_dir() {
+            "/dev/shm"
+        } else {
+            "/tmp"
+        },
+    );
     let dir = PathBuf::from(base).join(format!("rsyn-bench-{}", std::process::id()));
     std::fs::create_dir_all(dir.join("home")).unwrap();
     let server = Server::start(&dir);
@@ -72,12 +84,25 @@ impl Bench {
 
     fn all(&mut self) {
         let (files, mib) = (self.count(20_000), |n: u64| n * 1024 * 1024);
-        self.workload(&format!("initial copy, {files} source files"), |src, _| data::sources(src, files, 1), Keep::Nothing);
+        self.workload(
+            &format!("initial copy, {files} source files"),
+            |src, _| data::sources(src, files, 1),
+            Keep::Nothing,
+        );
         let mut noise = Noise::new(7);
         self.tree(files, &format!("no change, {files} files"), |_, _| {});
-        self.tree(files, &format!("1 % of {files} files edited"), move |src, round| data::edit_one_percent(src, files, round));
+        self.tree(
+            files,
+            &format!("1 % of {files} files edited"),
+            move |src, round| data::edit_one_percent(src, files, round),
+        );
         let many = self.count(100_000);
-        self.workload_on(&format!("no change, {many} files"), |src| data::small_files(src, many), |_, _| {}, Keep::All);
+        self.workload_on(
+            &format!("no change, {many} files"),
+            |src| data::small_files(src, many),
+            |_, _| {},
+            Keep::All,
+        );
         let big = self.bytes(mib(1024));
         self.workload_on(
             &format!("{} MiB file, 10 scattered edits", big >> 20),
@@ -90,7 +115,15 @@ impl Bench {
         self.workload_on(
             &format!("{} MiB database, 1 % of pages changed", db >> 20),
             |src| data::database(&src.join("db"), db),
-            move |src, _| data::scatter(&src.join("db"), db, (db / 4096 / 100) as usize, 64, &mut pages),
+            move |src, _| {
+                data::scatter(
+                    &src.join("db"),
+                    db,
+                    (db / 4096 / 100) as usize,
+                    64,
+                    &mut pages,
+                )
+            },
             Keep::All,
         );
         self.workload_on(
@@ -111,7 +144,13 @@ impl Bench {
         self.workload_on(
             &format!("{moved} MiB directory renamed"),
             |src| data::directory(&src.join("dir-0"), moved, each),
-            |src, round| std::fs::rename(src.join(format!("dir-{round}")), src.join(format!("dir-{}", round + 1))).unwrap(),
+            |src, round| {
+                std::fs::rename(
+                    src.join(format!("dir-{round}")),
+                    src.join(format!("dir-{}", round + 1)),
+                )
+                .unwrap()
+            },
             Keep::All,
         );
     }
@@ -185,16 +224,25 @@ impl Bench {
         let command = match tool {
             "rsyn" => {
                 let mut command = Command::new(env!("CARGO_BIN_EXE_rsyn"));
-                command.args(["push", "-q", "-y", "--no-snapshot", "--max-delete=100%"]).arg(&hub).current_dir(src);
+                command
+                    .args(["push", "-q", "-y", "--no-snapshot", "--max-delete=100%"])
+                    .arg(&hub)
+                    .current_dir(src);
                 command.arg("-F").arg(self.server.config());
                 command.env("RSYN_REMOTE_COMMAND", self.server.remote_command());
                 command
             }
             _ => {
                 let mut command = Command::new("rsync");
-                command.arg(tool.trim_start_matches("rsync ")).args(["--delete", "--exclude=/.rsyn"]);
-                command.arg("-e").arg(format!("ssh -F {}", self.server.config().display()));
-                command.arg(format!("{}/", src.display())).arg(format!("{hub}/"));
+                command
+                    .arg(tool.trim_start_matches("rsync "))
+                    .args(["--delete", "--exclude=/.rsyn"]);
+                command
+                    .arg("-e")
+                    .arg(format!("ssh -F {}", self.server.config().display()));
+                command
+                    .arg(format!("{}/", src.display()))
+                    .arg(format!("{hub}/"));
                 command
             }
         };
@@ -203,8 +251,17 @@ impl Bench {
 
     /// A benchmark of a wrong result is worth nothing.
     fn check_equal(&self, tool: &str, src: &Path) {
-        let differs = Command::new("diff").args(["-rq", "--no-dereference", "-x", ".rsyn"]).arg(src).arg(self.destination(tool)).output().unwrap();
-        assert!(differs.status.success(), "{tool}: {}", String::from_utf8_lossy(&differs.stdout));
+        let differs = Command::new("diff")
+            .args(["-rq", "--no-dereference", "-x", ".rsyn"])
+            .arg(src)
+            .arg(self.destination(tool))
+            .output()
+            .unwrap();
+        assert!(
+            differs.status.success(),
+            "{tool}: {}",
+            String::from_utf8_lossy(&differs.stdout)
+        );
     }
 
     fn row(&mut self, name: &str, runs: &[Vec<Run>]) {
@@ -219,13 +276,23 @@ impl Bench {
         let memory = |of: fn(&Run) -> u64| runs[2].iter().map(of).max().unwrap_or(0) / 1024;
         let spread = |tool: usize| {
             let walls = || runs[tool].iter().map(|r| r.seconds);
-            (walls().fold(f64::MAX, f64::min), walls().fold(0.0, f64::max))
+            (
+                walls().fold(f64::MAX, f64::min),
+                walls().fold(0.0, f64::max),
+            )
         };
         let (low, high) = spread(2);
         let row = format!(
             "| {name} | {:.2} | {:.2} | {:.2} ({low:.2}–{high:.2}) | **{:.2}** | {:.2} / {:.2} / {:.2} | {} / {} |",
-            wall(0), wall(1), wall(2), wall(2) / reference, wire(0), wire(1), wire(2),
-            memory(|r| r.client_kib), memory(|r| r.server_kib),
+            wall(0),
+            wall(1),
+            wall(2),
+            wall(2) / reference,
+            wire(0),
+            wire(1),
+            wire(2),
+            memory(|r| r.client_kib),
+            memory(|r| r.server_kib),
         );
         eprintln!("{row}");
         self.rows.push(row);
@@ -234,14 +301,36 @@ impl Bench {
     fn print(&self) {
         let version = |program: &str, flag: &str| {
             let output = Command::new(program).arg(flag).output().unwrap();
-            let text = String::from_utf8_lossy(if output.stdout.is_empty() { &output.stderr } else { &output.stdout }).into_owned();
+            let text = String::from_utf8_lossy(if output.stdout.is_empty() {
+                &output.stderr
+            } else {
+                &output.stdout
+            })
+            .into_owned();
             text.lines().next().unwrap_or_default().to_owned()
         };
         let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let cpu = cpu.lines().find_map(|l| l.strip_prefix("model name\t: ")).unwrap_or("unknown processor").to_owned();
-        println!("{cpu}, {} cores; {}; {}; {}", std::thread::available_parallelism().unwrap(), version("rsync", "--version"), version("ssh", "-V"), version(env!("CARGO_BIN_EXE_rsyn"), "--version"));
-        println!("scale {}, {} rounds, medians of wall seconds; destination {}\n", self.scale, self.rounds, self.dir.parent().unwrap().display());
-        println!("| workload | rsync -a | rsync -az | rsyn (min–max) | rsyn / better rsync | wire MB: -a / -az / rsyn | rsyn peak MiB: client / hub |");
+        let cpu = cpu
+            .lines()
+            .find_map(|l| l.strip_prefix("model name\t: "))
+            .unwrap_or("unknown processor")
+            .to_owned();
+        println!(
+            "{cpu}, {} cores; {}; {}; {}",
+            std::thread::available_parallelism().unwrap(),
+            version("rsync", "--version"),
+            version("ssh", "-V"),
+            version(env!("CARGO_BIN_EXE_rsyn"), "--version")
+        );
+        println!(
+            "scale {}, {} rounds, medians of wall seconds; destination {}\n",
+            self.scale,
+            self.rounds,
+            self.dir.parent().unwrap().display()
+        );
+        println!(
+            "| workload | rsync -a | rsync -az | rsyn (min–max) | rsyn / better rsync | wire MB: -a / -az / rsyn | rsyn peak MiB: client / hub |"
+        );
         println!("|---|---|---|---|---|---|---|");
         for row in &self.rows {
             println!("{row}");

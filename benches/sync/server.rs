@@ -15,11 +15,21 @@ impl Server {
         let dir = dir.join("sshd");
         std::fs::create_dir_all(&dir).unwrap();
         for key in ["host", "user"] {
-            let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(dir.join(key)).status();
-            assert!(made.is_ok_and(|s| s.success()), "ssh-keygen is needed: apt-get install openssh-client");
+            let made = Command::new("ssh-keygen")
+                .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+                .arg(dir.join(key))
+                .status();
+            assert!(
+                made.is_ok_and(|s| s.success()),
+                "ssh-keygen is needed: apt-get install openssh-client"
+            );
         }
         std::fs::copy(dir.join("user.pub"), dir.join("authorized")).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let shown = dir.display();
         // The login's home is an empty directory: a shell start-up file would be measured as well.
         let home = dir.parent().unwrap().join("home");
@@ -35,7 +45,10 @@ impl Server {
             "Host hub\n HostName 127.0.0.1\n Port {port}\n IdentityFile {shown}/user\n IdentitiesOnly yes\n UserKnownHostsFile {shown}/known\n"
         );
         std::fs::write(dir.join("config"), client).unwrap();
-        let wrap = format!("#!/bin/sh\necho $$ >> {shown}/pids\nexec {} serve --stdio\n", env!("CARGO_BIN_EXE_rsyn"));
+        let wrap = format!(
+            "#!/bin/sh\necho $$ >> {shown}/pids\nexec {} serve --stdio\n",
+            env!("CARGO_BIN_EXE_rsyn")
+        );
         std::fs::write(dir.join("serve"), wrap).unwrap();
         if Path::new("/run").is_dir() {
             // Where sshd, as root, wants its privilege separation directory.

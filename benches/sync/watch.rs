@@ -21,9 +21,14 @@ pub struct Run {
 pub fn measure(mut command: Command, home: &Path, server: &Server) -> Run {
     let before = loopback_bytes();
     let hubs_before = server.hubs().len();
-    command.env("HOME", home).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+        .env("HOME", home)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
     let start = Instant::now();
-    let mut child = command.spawn().expect("rsync and rsyn are needed: apt-get install rsync");
+    let mut child = command
+        .spawn()
+        .expect("rsync and rsyn are needed: apt-get install rsync");
     let (mut client_kib, mut server_kib) = (0, 0);
     let status = loop {
         client_kib = client_kib.max(peak_kib(child.id()));
@@ -37,19 +42,26 @@ pub fn measure(mut command: Command, home: &Path, server: &Server) -> Run {
     };
     let seconds = start.elapsed().as_secs_f64();
     assert!(status.success(), "{command:?}: {status}");
-    Run { seconds, wire_bytes: loopback_bytes() - before, client_kib, server_kib }
+    Run {
+        seconds,
+        wire_bytes: loopback_bytes() - before,
+        client_kib,
+        server_kib,
+    }
 }
 
 /// `VmHWM` of a process; 0 once it is gone.
 fn peak_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    line.and_then(|l| l.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+    line.and_then(|l| l.trim().trim_end_matches(" kB").parse().ok())
+        .unwrap_or(0)
 }
 
 /// Bytes that went through the loopback device, with all headers.
 fn loopback_bytes() -> u64 {
     let text = std::fs::read_to_string("/proc/net/dev").unwrap_or_default();
     let line = text.lines().find_map(|l| l.trim().strip_prefix("lo:"));
-    line.and_then(|l| l.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    line.and_then(|l| l.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
 }
