@@ -122,7 +122,7 @@ impl Bench {
                     (db / 4096 / 100) as usize,
                     64,
                     &mut pages,
-                )
+                );
             },
             Keep::All,
         );
@@ -149,7 +149,7 @@ impl Bench {
                     src.join(format!("dir-{round}")),
                     src.join(format!("dir-{}", round + 1)),
                 )
-                .unwrap()
+                .unwrap();
             },
             Keep::All,
         );
@@ -192,8 +192,8 @@ impl Bench {
         let mut runs: Vec<Vec<Run>> = TOOLS.iter().map(|_| vec![]).collect();
         for round in 0..self.rounds {
             if keep == Keep::Nothing {
-                for tool in 0..TOOLS.len() {
-                    let _ = std::fs::remove_dir_all(self.destination(TOOLS[tool]));
+                for tool in TOOLS {
+                    let _ = std::fs::remove_dir_all(self.destination(tool));
                 }
                 let _ = std::fs::remove_dir_all(src.join(".rsyn"));
             }
