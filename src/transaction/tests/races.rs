@@ -261,6 +261,27 @@ fn a_directory_moved_away_while_it_is_filled_is_noticed_before_the_decision() {
     );
 }
 
+#[test]
+fn a_directory_replaced_by_another_while_it_is_filled_is_noticed_as_well() {
+    let scene = Scene::new(
+        &tree([("d", D(0o755)), ("d/x", F("x", 0o644))]),
+        &tree([
+            ("d", D(0o755)),
+            ("d/x", F("new x", 0o644)),
+            ("d/y", F("y", 0o644)),
+        ]),
+    );
+    let lock = scene.lock();
+    let edit = |top: &Path| {
+        std::fs::rename(top.join("d"), top.join("moved")).unwrap();
+        std::fs::create_dir(top.join("d")).unwrap();
+    };
+    let result = run_with_edit(&scene, &lock, ("move", "d/y", 0), edit);
+    assert_eq!(stale_paths(&result), ["d"]);
+    assert!(!scene.base_is_new());
+    assert_eq!(scene.read("d/x"), "x");
+}
+
 // The three traps of an undo.
 
 #[test]
