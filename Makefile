@@ -1,0 +1,49 @@
+# One door for people and CI. `make demo` and `make test` set themselves up.
+#
+# The targets that sync a project (sync-pull, sync-push and so on) are in sync.mk. They are not included
+# here: this tree is the program, not a project that is synchronised. `rsyn init --makefile` writes them
+# into yours.
+SHELL := /bin/sh
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt clippy doc bench install
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## build, then show two machines and a hub at work, in a temporary directory
+	@tests/scripts/prepare sshd >/dev/null
+	$(CARGO) build --release --locked
+	@tests/scripts/demo
+
+test: ## run all tests; without sshd or rsync those that need them say SKIPPED
+	@skip=$$(tests/scripts/prepare sshd rsync) && \
+	echo "$(CARGO) test --locked" && \
+	RSYN_SKIP="$$skip" $(CARGO) test --locked </dev/null && \
+	{ [ -z "$$skip" ] || echo "SKIPPED: the tests that need $$skip"; }
+
+check: fmt clippy doc test ## everything that a change must pass
+
+fmt: ## is the code formatted?
+	$(CARGO) fmt --check
+
+clippy: ## lints; a warning is an error
+	$(CARGO) clippy --all-targets --locked -- -D warnings
+
+doc: ## build the documentation of the library; a warning is an error
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
+
+bench: ## compare with rsync on this machine (takes a while)
+	@tests/scripts/prepare sshd rsync >/dev/null
+	$(CARGO) bench --locked --bench sync
+
+install: ## build and put rsyn into ~/.cargo/bin
+	$(CARGO) install --path . --locked
+
+# -- long sweeps: what takes too long for `make test`. Each has its own target, and a line in
+# -- docs/contributing.md.
+.PHONY: oracle
+
+oracle: ## a hundred times as many random filter rules against the installed rsync
+	RSYN_ORACLE_CASES=$${RSYN_ORACLE_CASES:-100000} $(CARGO) test --locked --release --test oracle
