@@ -28,7 +28,7 @@ fn restrict_confines_a_key_to_one_directory() {
         "hub:served/../other",
         "hub:served/way out",
         "hub:served/way out/deep",
-        "hub:served/new way out",
+        "hub:served/new way out/deep",
         "hub:/etc",
         "hub:new",
     ] {
@@ -40,6 +40,8 @@ fn restrict_confines_a_key_to_one_directory() {
         a.run_in(&top, &["clone", "-F", &config, outside, "stolen"])
             .exits(2);
     }
+    // A link that leads to nothing is no directory to be made at its end.
+    assert_ne!(a.rsyn(&["push", "hub:served/new way out"]).code, 0);
     assert_untouched(&before, &hub.home().dir("other").touch());
     assert!(!hub.home().has("new") && !hub.home().has("escaped"));
     assert!(!hub.world.dir("").has("stolen"));

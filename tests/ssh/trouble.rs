@@ -93,13 +93,35 @@ fn a_name_that_nobody_knows() {
 }
 
 #[test]
-fn a_shell_that_prints_before_the_hub_does() {
+fn a_shell_that_greets_is_passed_over() {
     let hub = hub_or_skip!();
     let a = pushed(&hub);
     hub.authorize(Some(
         "echo Welcome to this machine; eval \"$SSH_ORIGINAL_COMMAND\"",
     ));
-    is_told(&hub, &a, "Welcome to this machine", "must print nothing");
+    a.ok(&["push", "-F", &hub.config()]);
+    assert_eq!(hub.root().text("f"), "2");
+}
+
+#[test]
+fn a_shell_that_prints_and_serves_nothing() {
+    let hub = hub_or_skip!();
+    let a = pushed(&hub);
+    hub.authorize(Some("echo This account is not available"));
+    is_told(
+        &hub,
+        &a,
+        "This account is not available",
+        "must print nothing",
+    );
+}
+
+#[test]
+fn a_shell_that_prints_without_end() {
+    let hub = hub_or_skip!();
+    let a = pushed(&hub);
+    hub.authorize(Some("yes Welcome"));
+    is_told(&hub, &a, "Welcome", "must print nothing");
 }
 
 #[test]
