@@ -11,14 +11,17 @@ pub mod durable;
 mod error;
 pub(crate) mod fault;
 mod file;
+mod list;
 pub mod lock;
+mod mode;
 mod root;
 pub mod space;
 mod stat;
 
-pub use dir::{Dir, Listed};
+pub use dir::Dir;
 pub use error::DiskError;
 pub use file::NewFile;
+pub use list::Listed;
 pub use lock::{Holder, Lock, LockError};
 pub use root::Root;
 pub use space::Space;
