@@ -13,7 +13,7 @@ impl Dir {
     /// Sets the permission bits of the file or directory `name`, never through a link.
     ///
     /// # Errors
-    /// The failed call; [`io::ErrorKind::InvalidInput`] for a link.
+    /// The failed call; [`std::io::ErrorKind::InvalidInput`] for a link.
     pub fn set_mode(&self, name: &[u8], mode: u16) -> Result<()> {
         const VERB: &str = "change the mode of";
         self.mutate(VERB, name)?;
