@@ -144,8 +144,13 @@ fn flags() -> BTreeMap<String, Vec<String>> {
     verbs
         .map(|verb| {
             let visible = verb.get_arguments().filter(|a| !a.is_hide_set());
-            let long = visible.clone().filter_map(|a| a.get_long()).map(|l| format!("--{l}"));
-            let short = visible.filter_map(|a| a.get_short()).map(|s| format!("-{s}"));
+            let long = visible
+                .clone()
+                .filter_map(|a| a.get_long())
+                .map(|l| format!("--{l}"));
+            let short = visible
+                .filter_map(|a| a.get_short())
+                .map(|s| format!("-{s}"));
             (verb.get_name().to_owned(), long.chain(short).collect())
         })
         .collect()
@@ -202,9 +207,7 @@ fn the_exit_codes_of_the_reference_are_those_of_the_program() {
     let table = CLI.split("\n## Exit codes").nth(1).unwrap();
     let table = table.split("\n## ").next().unwrap();
     let rows = table.lines().filter_map(|l| l.strip_prefix("| "));
-    let of_table: BTreeSet<u8> = rows
-        .filter_map(|l| number(l.split('|').next()?))
-        .collect();
+    let of_table: BTreeSet<u8> = rows.filter_map(|l| number(l.split('|').next()?)).collect();
     assert_eq!(of_table, of_code);
 }
 
