@@ -36,8 +36,7 @@ doc: ## build the documentation of the library; a warning is an error
 
 bench: ## compare with rsync on this machine (takes a while)
 	@tests/scripts/prepare sshd rsync >/dev/null
-	$(CARGO) build --release --locked
-	@tests/scripts/bench
+	$(CARGO) bench --locked --bench sync
 
 install: ## build and put rsyn into ~/.cargo/bin
 	$(CARGO) install --path . --locked

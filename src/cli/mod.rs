@@ -23,6 +23,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 
 use crate::config::words;
 use crate::endpoint::serve::{Machinery, Policy, serve};
+use crate::ops::failure::UNCHANGED;
 use crate::ops::project::Environment;
 use crate::ops::{Failure, FailureKind, Project};
 use args::{Cli, ServeArgs, Verb};
@@ -70,6 +71,7 @@ pub fn main() -> u8 {
     match run(&context, cli, matches, &arguments) {
         Ok(code) => code,
         Err(failure) => {
+            let failure = blame_interruption(failure, &context.interrupted);
             if json {
                 ui::print(&format!(
                     "{}\n",
@@ -80,6 +82,15 @@ pub fn main() -> u8 {
             }
             exit::code(failure.kind)
         }
+    }
+}
+
+/// Ctrl-C reaches ssh as well: what then looks like a broken connection is the user's wish.
+fn blame_interruption(failure: Failure, interrupted: &AtomicBool) -> Failure {
+    let broken = matches!(failure.kind, FailureKind::Unreachable | FailureKind::Failed);
+    match interrupted.load(Ordering::Relaxed) && broken && failure.state == UNCHANGED {
+        true => Failure::interrupted(),
+        false => failure,
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::output::Output;
 use super::signature::{Found, Signature};
-use super::{DiffStats, Op};
+use super::{DiffStats, MAX_LITERAL, Op};
 
 /// Most bytes taken from the caller at once, so the most that waits beside the blocks in view.
 const FEED: usize = 256 * 1024;
@@ -16,7 +16,7 @@ const FREE_FALSE_HITS: u64 = 32;
 /// Finds the operations that make a new file, which is fed in pieces of any length, from the basis of a signature.
 ///
 /// The operations depend on the bytes, the signature and its key only, not on the pieces. Memory: two blocks,
-/// [`MAX_LITERAL`](super::MAX_LITERAL) and 256 KiB.
+/// [`MAX_LITERAL`] and 256 KiB.
 pub struct Differ<'s> {
     signature: &'s Signature,
     /// The bytes in view; those before `output.done` are covered by operations.
@@ -41,7 +41,7 @@ enum State {
     Guess,
     /// The window at `at` has this hash and is no block: roll.
     Roll(u64),
-    /// Out of budget: look at whole windows on the grid only.
+    /// The window at `at` is no block and the budget is spent: look at windows on the grid only.
     Grid,
 }
 
@@ -52,13 +52,28 @@ enum Progress {
     Starved,
 }
 
+/// Bytes from `place` to the next one that is a multiple of the block length or a multiple beyond `phase`.
+///
+/// The first is where blocks stay in a file that is changed in place, the second where they are after an insertion.
+fn to_next_on_grid(place: u64, phase: u64, block_bytes: u32) -> usize {
+    let block = u64::from(block_bytes);
+    let to = |target: u64| block - (place % block + block - target) % block;
+    to(0).min(to(phase)) as usize
+}
+
+/// Most bytes in view: a literal that is not yet long enough to leave, two blocks of a guess, and new bytes.
+fn view_limit(block_len: usize) -> usize {
+    MAX_LITERAL + 2 * block_len + FEED
+}
+
 impl<'s> Differ<'s> {
     /// A search for the blocks of `signature`.
     #[must_use]
     pub fn new(signature: &'s Signature) -> Self {
         Self {
             signature,
-            view: Vec::new(),
+            // All that it can need, for growth by doubling could hold twice as much.
+            view: Vec::with_capacity(view_limit(signature.params().block_len())),
             origin: 0,
             at: 0,
             next: 0,
@@ -145,13 +160,22 @@ impl<'s> Differ<'s> {
         let hash = self.signature.weak.of(self.window());
         if let Some(block) = self.find(hash) {
             self.take(block, sink)?;
-        } else if self.is_at(self.next.saturating_add(1), self.at + block_len) {
+        } else if self.goes_on_after_a_change() {
             self.at += block_len;
             self.take(self.next + 1, sink)?;
         } else {
             self.search_on(hash);
         }
         Ok(Progress::On)
+    }
+
+    /// Whether the block after the expected one stands a block further on, so that only the one here was changed.
+    ///
+    /// A block of which there are several, such as zeros, proves no place: there, rolling finds more.
+    fn goes_on_after_a_change(&mut self) -> bool {
+        let block = self.next.saturating_add(1);
+        let place = self.at + self.signature.params().block_len();
+        self.is_at(block, place) && self.signature.is_unique(block)
     }
 
     /// Rolls the window from `hash` on to the next that is a block, a false hit or the end of the view.
@@ -167,6 +191,7 @@ impl<'s> Differ<'s> {
             .unwrap_or_default();
         let scan = weak.scan(filter, hash, leaving, entering);
         self.at += scan.steps;
+        self.stats.rolled_bytes += scan.steps as u64;
         self.state = State::Roll(scan.hash);
         if !scan.hit {
             return Ok(Progress::Starved);
@@ -178,14 +203,20 @@ impl<'s> Differ<'s> {
         Ok(Progress::On)
     }
 
-    /// Looks at the window at `at`, which is on the grid, and goes on to the next place on it.
+    /// Goes to the next place on the grid and looks at the window there.
     fn look_on_grid<E>(
         &mut self,
         sink: &mut dyn FnMut(Op<'_>) -> Result<(), E>,
     ) -> Result<Progress, E> {
-        if self.in_view() < self.signature.params().block_len() {
+        let step = to_next_on_grid(
+            self.place(),
+            self.phase,
+            self.signature.params().block_bytes,
+        );
+        if self.in_view() < step + self.signature.params().block_len() {
             return Ok(Progress::Starved);
         }
+        self.at += step;
         let hash = self.signature.weak.of(self.window());
         match self.find(hash) {
             Some(block) => self.take(block, sink)?,
@@ -194,32 +225,23 @@ impl<'s> Differ<'s> {
         Ok(Progress::On)
     }
 
-    /// Goes on from a window that is no block: rolls if the budget allows, else goes to the next place on the grid.
+    /// Goes on from a window that is no block: rolls if the budget allows.
     fn search_on(&mut self, hash: u64) {
-        if self.over_budget() {
-            self.at += self.to_next_on_grid();
-            self.state = State::Grid;
+        self.state = if self.over_budget() {
+            State::Grid
         } else {
-            self.state = State::Roll(hash);
-        }
+            State::Roll(hash)
+        };
     }
 
     /// Whether false hits have cost more strong hashing than the new file is long so far.
     ///
-    /// Beyond that only the grid is searched, where hits can cost no more than the file again; so the whole is linear,
-    /// and blocks that stand on the grid, or follow a match, are still found. Rolling resumes once the file is longer.
+    /// Then only the grid is searched, where hits cost no more than the file again, so the whole is linear; rolling
+    /// resumes once the file has caught up. What can be lost is a block off the grid that overlaps a false hit.
     fn over_budget(&self) -> bool {
         let block = u64::from(self.signature.params().block_bytes);
         let spent = self.stats.false_hits.saturating_mul(block);
         self.signature.basis_bytes() < block || spent > self.place() + FREE_FALSE_HITS * block
-    }
-
-    /// Bytes to the next place that is a multiple of the block length, or is one away from the last match.
-    fn to_next_on_grid(&self) -> usize {
-        let block = u64::from(self.signature.params().block_bytes);
-        let offset = self.place() % block;
-        let to = |target: u64| block - (offset + block - target) % block;
-        to(0).min(to(self.phase)) as usize
     }
 
     /// The last, shorter block of the basis, if it ends the new file too; all else is literal.
@@ -289,10 +311,35 @@ impl<'s> Differ<'s> {
         self.origin + self.at as u64
     }
 
+    #[cfg(test)]
+    pub(super) fn view_capacity(&self) -> usize {
+        self.view.capacity()
+    }
+
     fn forget_done(&mut self) {
         let done = self.output.forget_done();
         self.view.drain(..done);
         self.at -= done;
         self.origin += done as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::to_next_on_grid;
+
+    #[test]
+    fn grid_has_the_multiples_of_a_block_and_those_shifted_by_the_phase() {
+        let places = |phase| {
+            let next = |place: &u64| Some(place + to_next_on_grid(*place, phase, 10) as u64);
+            std::iter::successors(Some(0), next)
+                .take(6)
+                .collect::<Vec<_>>()
+        };
+
+        assert_eq!(places(0), [0, 10, 20, 30, 40, 50]);
+        assert_eq!(places(3), [0, 3, 10, 13, 20, 23]);
+        assert_eq!(to_next_on_grid(7, 3, 10), 3);
+        assert_eq!(to_next_on_grid(1, 3, 10), 2);
     }
 }

@@ -70,9 +70,18 @@ pub(super) fn with_strong(
     strong: Strong,
     near: u32,
 ) -> Option<u32> {
-    let equal = part(blocks, |&block| records.strong(block).cmp(&strong));
+    let equal = all_with_strong(records, blocks, strong);
     let after = equal.partition_point(|&block| block < near);
     equal.get(after).or(equal.first()).copied()
+}
+
+/// Of `blocks`, all with one weak hash, those with this strong hash.
+pub(super) fn all_with_strong<'b>(
+    records: &Records,
+    blocks: &'b [u32],
+    strong: Strong,
+) -> &'b [u32] {
+    part(blocks, |&block| records.strong(block).cmp(&strong))
 }
 
 /// The part of a sorted slice that compares as equal.

@@ -9,6 +9,8 @@ pub struct DiffStats {
     pub copied_bytes: u64,
     /// Bytes of the new file that do not.
     pub literal_bytes: u64,
+    /// Bytes over which the window rolled, because no guess was right.
+    pub rolled_bytes: u64,
     /// Strong hashes computed, each of one block.
     pub strong_hashes: u64,
     /// Those of them that a weak hash asked for in vain.

@@ -1,7 +1,7 @@
 //! [`Signature`]: the hashes of a basis as the other side received them, ready to be searched.
 
 use super::filter::Filter;
-use super::index::{Index, with_strong};
+use super::index::{Index, all_with_strong, with_strong};
 use super::strong::{Strong, StrongHash};
 use super::weak::{WEAK_BYTES, Weak, WeakHash};
 use super::{DeltaError, Params};
@@ -95,6 +95,16 @@ impl Signature {
     /// Whether the strong hash of `bytes` is that of `block`, which must exist.
     pub(super) fn is_block(&self, block: u32, bytes: &[u8]) -> bool {
         self.strong.of(bytes) == self.records.strong(block)
+    }
+
+    /// Whether no other block of full length has the hashes of `block`, which must exist.
+    pub(super) fn is_unique(&self, block: u32) -> bool {
+        let candidates = self
+            .index
+            .with_weak(&self.records, self.records.weak(block));
+        let strong = self.records.strong(block);
+        // The short last block is not in the index, and equal to none of another length.
+        all_with_strong(&self.records, candidates, strong).len() < 2
     }
 
     /// Searches the block that equals `window`, whose weak hash is `hash`; of several the first from `near` on.

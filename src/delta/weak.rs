@@ -13,6 +13,7 @@ use super::filter::Filter;
 pub(super) const WEAK_BYTES: usize = 5;
 
 const LANES: usize = 8;
+const STREAMS: usize = 4;
 type Table = [u64; 256];
 
 /// A weak hash, high bits first; the low 24 are not sent.
@@ -36,13 +37,27 @@ pub(super) struct Scan {
     pub(super) hit: bool,
 }
 
+/// What a byte does to a hash, by its value.
+#[derive(Clone)]
+struct Tables {
+    /// `lanes[j][x] = map[x]·m^(7-j)`: what byte `j` of 8 adds to their hash.
+    lanes: [Table; LANES],
+    /// `map[x]·m^b`: what a byte that leaves the window takes away.
+    leaving: Table,
+}
+
+impl Tables {
+    /// What each byte is taken for.
+    #[inline(always)]
+    fn map(&self) -> &Table {
+        &self.lanes[LANES - 1]
+    }
+}
+
 /// Keyed rolling hash for windows of one length.
 #[derive(Clone)]
 pub(super) struct WeakHash {
-    /// `powers[j][x] = map[x]·m^(7-j)`: what byte `j` of 8 adds to their hash.
-    lanes: Box<[Table; LANES]>,
-    /// `map[x]·m^b`: what a byte that leaves the window takes away.
-    leaving: Box<Table>,
+    tables: Box<Tables>,
     multiplier: u64,
 }
 
@@ -62,99 +77,112 @@ impl WeakHash {
         let map: Table = std::array::from_fn(|_| draw());
         let times = |factor: u64| map.map(|value| value.wrapping_mul(factor));
         let power = |exponent: u32| multiplier.wrapping_pow(exponent);
-        Self {
-            lanes: Box::new(std::array::from_fn(|lane| {
-                times(power((LANES - 1 - lane) as u32))
-            })),
-            leaving: Box::new(times(power(block_bytes))),
-            multiplier,
-        }
+        let lanes = std::array::from_fn(|lane| times(power((LANES - 1 - lane) as u32)));
+        let tables = Box::new(Tables {
+            lanes,
+            leaving: times(power(block_bytes)),
+        });
+        Self { tables, multiplier }
     }
 
     /// The hash of a whole window.
     pub(super) fn of(&self, window: &[u8]) -> u64 {
-        let (head, tail) = window.as_chunks::<LANES>();
+        let (lanes, tail) = window.as_chunks::<LANES>();
+        let (rows, rest) = lanes.as_chunks::<STREAMS>();
         let step = self.multiplier.wrapping_pow(LANES as u32);
-        let map = &self.lanes[LANES - 1];
-        let hash = head.iter().fold(0_u64, |hash, bytes| {
-            let sum = std::iter::zip(self.lanes.iter(), bytes)
-                .fold(0_u64, |sum, (table, &byte)| {
-                    sum.wrapping_add(table[usize::from(byte)])
-                });
-            hash.wrapping_mul(step).wrapping_add(sum)
+        let row_step = step.wrapping_pow(STREAMS as u32);
+        // Each stream takes every fourth lane; one alone would wait for its own sums.
+        let mut streams = [0_u64; STREAMS];
+        for row in rows {
+            for (stream, bytes) in std::iter::zip(&mut streams, row) {
+                *stream = self.add_lane(stream.wrapping_mul(row_step), bytes);
+            }
+        }
+        let rows_hash = streams.iter().fold(0_u64, |hash, stream| {
+            hash.wrapping_mul(step).wrapping_add(*stream)
+        });
+        let hash = rest.iter().fold(rows_hash, |hash, bytes| {
+            self.add_lane(hash.wrapping_mul(step), bytes)
         });
         tail.iter().fold(hash, |hash, &byte| {
             hash.wrapping_mul(self.multiplier)
-                .wrapping_add(map[usize::from(byte)])
+                .wrapping_add(self.tables.map()[usize::from(byte)])
+        })
+    }
+
+    #[inline(always)]
+    fn add_lane(&self, hash: u64, bytes: &[u8; LANES]) -> u64 {
+        std::iter::zip(&self.tables.lanes, bytes).fold(hash, |sum, (table, &byte)| {
+            sum.wrapping_add(table[usize::from(byte)])
         })
     }
 
     /// Rolls on from `hash`, one step for each byte of `entering` while its fellow in `leaving` leaves, until the
     /// filter knows the hash or `entering` ends. `leaving` is at least as long.
     pub(super) fn scan(&self, filter: &Filter, hash: u64, leaving: &[u8], entering: &[u8]) -> Scan {
-        let mut hash = hash;
-        let mut steps = 0;
-        let m = self.multiplier;
-        let (m2, m4) = (m.wrapping_pow(2), m.wrapping_pow(4));
-        let (quads, _) = entering.as_chunks::<4>();
-        let (quads_out, _) = leaving.as_chunks::<4>();
-        for (new, old) in std::iter::zip(quads, quads_out) {
-            // All four hashes come from the first, not each from the one before: a multiplication waits 4 cycles.
-            let d: [u64; 4] = std::array::from_fn(|i| self.change(old[i], new[i]));
-            let first = d[0].wrapping_mul(m).wrapping_add(d[1]);
-            let second = d[2].wrapping_mul(m).wrapping_add(d[3]);
-            let h1 = hash.wrapping_mul(m).wrapping_add(d[0]);
-            let h2 = hash.wrapping_mul(m2).wrapping_add(first);
-            let h3 = h2.wrapping_mul(m).wrapping_add(d[2]);
-            let h4 = hash
-                .wrapping_mul(m4)
-                .wrapping_add(first.wrapping_mul(m2).wrapping_add(second));
-            for (i, h) in [h1, h2, h3, h4].into_iter().enumerate() {
-                if filter.may_hold(h) {
-                    return Scan {
-                        steps: steps + i + 1,
-                        hash: h,
-                        hit: true,
-                    };
-                }
-            }
-            hash = h4;
-            steps += 4;
-        }
-        self.scan_bytes(filter, hash, leaving, entering, steps)
-    }
-
-    fn scan_bytes(
-        &self,
-        filter: &Filter,
-        mut hash: u64,
-        leaving: &[u8],
-        entering: &[u8],
-        mut steps: usize,
-    ) -> Scan {
-        for (&new, &old) in std::iter::zip(entering, leaving).skip(steps) {
-            hash = hash
-                .wrapping_mul(self.multiplier)
-                .wrapping_add(self.change(old, new));
-            steps += 1;
-            if filter.may_hold(hash) {
+        let (m, m2) = (
+            self.multiplier,
+            self.multiplier.wrapping_mul(self.multiplier),
+        );
+        let (new, new_rest) = entering.as_chunks::<2>();
+        let (old, _) = leaving.as_chunks::<2>();
+        let mut pairs = std::iter::zip(old, new).map(|(old, new)| self.changes(old, new));
+        let (mut hash, mut steps) = (hash, 0);
+        let mut next = pairs.next();
+        // Two steps at once, and their changes one round ahead: a product takes 3 cycles, so only one may be on the way
+        // from hash to hash.
+        while let Some((first, both)) = next {
+            let h1 = hash.wrapping_mul(m).wrapping_add(first);
+            let h2 = hash.wrapping_mul(m2).wrapping_add(both);
+            next = pairs.next();
+            if filter.may_hold(h1) {
                 return Scan {
-                    steps,
-                    hash,
+                    steps: steps + 1,
+                    hash: h1,
                     hit: true,
                 };
             }
+            if filter.may_hold(h2) {
+                return Scan {
+                    steps: steps + 2,
+                    hash: h2,
+                    hit: true,
+                };
+            }
+            hash = h2;
+            steps += 2;
         }
-        Scan {
-            steps,
-            hash,
-            hit: false,
+        match (new_rest.first(), leaving.get(steps)) {
+            (Some(&new), Some(&old)) => {
+                let hash = hash.wrapping_mul(m).wrapping_add(self.change(old, new));
+                Scan {
+                    steps: steps + 1,
+                    hash,
+                    hit: filter.may_hold(hash),
+                }
+            }
+            _ => Scan {
+                steps,
+                hash,
+                hit: false,
+            },
         }
     }
 
+    /// What one step, and two, add to the multiplied hash.
+    #[inline(always)]
+    fn changes(&self, old: &[u8; 2], new: &[u8; 2]) -> (u64, u64) {
+        let first = self.change(old[0], new[0]);
+        let second = self.change(old[1], new[1]);
+        (
+            first,
+            first.wrapping_mul(self.multiplier).wrapping_add(second),
+        )
+    }
+
+    #[inline(always)]
     fn change(&self, old: u8, new: u8) -> u64 {
-        let map = &self.lanes[LANES - 1];
-        map[usize::from(new)].wrapping_sub(self.leaving[usize::from(old)])
+        self.tables.map()[usize::from(new)].wrapping_sub(self.tables.leaving[usize::from(old)])
     }
 }
 
@@ -164,7 +192,7 @@ mod tests {
     use super::*;
 
     fn by_definition(hash: &WeakHash, window: &[u8]) -> u64 {
-        let map = &hash.lanes[LANES - 1];
+        let map = hash.tables.map();
         window.iter().fold(0, |sum: u64, &byte| {
             sum.wrapping_mul(hash.multiplier)
                 .wrapping_add(map[usize::from(byte)])

@@ -80,18 +80,6 @@ impl NewFile {
         fs::ftruncate(&self.file, len).map_err(|e| self.error("write", e))
     }
 
-    /// Reserves space for `len` bytes; a file system that cannot do it is not an error.
-    ///
-    /// # Errors
-    /// No space.
-    pub fn reserve(&self, len: u64) -> Result<()> {
-        self.before("reserve space for")?;
-        match reserve(&self.file, len) {
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) | Ok(()) => Ok(()),
-            Err(e) => Err(self.error("reserve space for", e)),
-        }
-    }
-
     /// Sets the permission bits.
     ///
     /// # Errors
@@ -164,20 +152,6 @@ pub(super) fn sync_fd(fd: impl std::os::fd::AsFd) -> rustix::io::Result<()> {
     return fs::fcntl_fullfsync(fd);
     #[cfg(not(target_vendor = "apple"))]
     fs::fsync(fd)
-}
-
-#[cfg(target_os = "linux")]
-fn reserve(file: &File, len: u64) -> rustix::io::Result<()> {
-    if len == 0 {
-        Ok(())
-    } else {
-        fs::fallocate(file, fs::FallocateFlags::KEEP_SIZE, 0, len)
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn reserve(_: &File, _: u64) -> rustix::io::Result<()> {
-    Ok(())
 }
 
 /// Times for `utimensat`: the access time stays.

@@ -23,8 +23,6 @@ use crate::scan::Scan;
 use crate::transaction::Staging;
 use crate::transport::{Process, Stderr, Transport};
 
-/// Limit for the hub's Hello: connecting, a login shell, recovery.
-const GREETING_LIMIT: Duration = Duration::from_secs(120);
 /// Content of at least this many bytes is worth a signature.
 const DELTA_BYTES: u64 = 64 * 1024;
 /// Lengths that differ by more than this factor share little.
@@ -54,6 +52,7 @@ pub struct Opening {
     stderr: Stderr,
     traffic: Arc<Traffic>,
     interrupted: Interrupted,
+    limit: Duration,
 }
 
 /// A session that did not start, with all that is known about why.
@@ -125,6 +124,7 @@ pub fn open(
         stderr,
         traffic,
         interrupted,
+        limit: timeout,
     })
 }
 
@@ -143,6 +143,7 @@ impl Opening {
             stderr,
             traffic,
             interrupted,
+            limit,
         } = self;
         let step = Duration::from_millis(50);
         let mut waited = Duration::ZERO;
@@ -153,7 +154,7 @@ impl Opening {
                 {
                     break Err(PeerError::Interrupted);
                 }
-                Err(PeerError::Silent(_)) if waited < GREETING_LIMIT => waited += step,
+                Err(PeerError::Silent(_)) if waited < limit => waited += step,
                 Err(PeerError::Silent(_)) => break Err(PeerError::Silent(waited)),
                 other => break other,
             }
@@ -252,7 +253,7 @@ impl Client {
     /// [`PeerError`].
     pub fn look_again(&self, known: (Tree, Tombstones)) -> Result<HubView, PeerError> {
         self.outbox.send(Control::Look)?;
-        self.view(known)
+        view::receive_again(&self.inbox, known)
     }
 
     /// Fetches all content that `plan` needs from the hub into `staging`; the slot of an action is its place
@@ -731,7 +732,13 @@ impl Sending<'_> {
     ) -> Result<(), TransferError> {
         // The hub may ask only for what the plan has.
         let action = self.plan.actions.get(id as usize);
-        let Some((action, Source::Theirs(from))) = action.map(|a| (a, &a.source)) else {
+        let source = action.and_then(|a| match &a.source {
+            Source::Theirs(from) => Some((a, from)),
+            // The hub's own copy changed meanwhile; the same content is here at the path itself.
+            Source::Ours(_) if a.conflict.is_none() => Some((a, &a.path)),
+            Source::Ours(_) | Source::Nothing => None,
+        });
+        let Some((action, from)) = source else {
             return Err(
                 unexpected(&Control::Resend(vec![id]).into(), "an item of the plan").into(),
             );

@@ -434,15 +434,15 @@ fn read_messages(
             .fetch_add((CHUNK_HEADER_BYTES + len) as u64, Ordering::Relaxed);
         let mut open = true;
         decoder.chunk(coding, &payload, &mut |bytes| {
-            messages.extend_from_slice(bytes);
-            let mut taken = 0;
-            while let Some((message, len)) =
-                frame::decode(messages.get(taken..).unwrap_or_default())?
-            {
-                taken += len;
-                open = open && sink(Ok(message));
+            // Whole messages are read where they lie; only the begin of one that goes on is kept.
+            if messages.is_empty() {
+                let taken = hand_out(bytes, sink, &mut open)?;
+                messages.extend_from_slice(bytes.get(taken..).unwrap_or_default());
+            } else {
+                messages.extend_from_slice(bytes);
+                let taken = hand_out(&messages, sink, &mut open)?;
+                messages.drain(..taken);
             }
-            messages.drain(..taken);
             match messages.len() <= limits::CONTROL_BYTES + limits::CHUNK_BYTES {
                 true => Ok(()),
                 false => Err(ProtocolError::Malformed { what: "message" }),
@@ -452,6 +452,20 @@ fn read_messages(
             return Ok(());
         }
     }
+}
+
+/// Hands the whole messages at the start of `bytes` to `sink`; gives how many bytes they took.
+fn hand_out(
+    bytes: &[u8],
+    sink: &dyn Fn(Result<Message, PeerError>) -> bool,
+    open: &mut bool,
+) -> Result<usize, ProtocolError> {
+    let mut taken = 0;
+    while let Some((message, len)) = frame::decode(bytes.get(taken..).unwrap_or_default())? {
+        taken += len;
+        *open = *open && sink(Ok(message));
+    }
+    Ok(taken)
 }
 
 /// Fills `buffer`; `false` if the stream ends before its first byte.

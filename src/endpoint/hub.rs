@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::client::{digest_of, needs_slot};
 use super::connection::Outbox;
@@ -268,7 +269,13 @@ pub(super) struct Receiving {
     receiver: Receiver,
     /// Items that have to come again, whole.
     again: Vec<u32>,
-    signer: Option<std::thread::JoinHandle<()>>,
+    signer: Option<Signing>,
+}
+
+/// The thread that signs bases.
+struct Signing {
+    thread: std::thread::JoinHandle<()>,
+    stop: Arc<AtomicBool>,
 }
 
 impl Receiving {
@@ -338,8 +345,13 @@ impl Receiving {
         }
         let root = Arc::clone(&local.root);
         let outbox = outbox.clone();
-        self.signer = Some(std::thread::spawn(move || {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
             for (id, path) in items {
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
                 let sent = match receive::send_signature(&root, &outbox, id, &path) {
                     Ok(true) => Ok(()),
                     Ok(false) => outbox.send(Control::Resend(vec![id])),
@@ -349,8 +361,23 @@ impl Receiving {
                     return;
                 }
             }
-        }));
+        });
+        self.signer = Some(Signing { thread, stop });
         Ok(())
+    }
+
+    /// Ends the signing; nothing of it is sent afterwards. The client must be reading.
+    fn stop_signing(&mut self) {
+        if let Some(Signing { thread, stop }) = self.signer.take() {
+            stop.store(true, Ordering::Relaxed);
+            // A signer that panicked sends nothing more either.
+            drop(thread.join());
+        }
+    }
+
+    /// Gives the push up; what was received is kept for the next attempt.
+    pub(super) fn give_up(mut self) {
+        self.stop_signing();
     }
 
     pub(super) fn take(
@@ -436,9 +463,7 @@ pub(super) fn commit(
     let Some(staging) = receiving.staging.take() else {
         return Err(malformed("commit").into());
     };
-    if let Some(signer) = receiving.signer.take() {
-        drop(signer.join());
-    }
+    receiving.stop_signing();
     for (id, op) in (0..).zip(&receiving.ops) {
         if let (OpSource::SameAs(from), Some(Node::File { mode, mtime, .. })) =
             (&op.source, &op.new)

@@ -223,7 +223,8 @@ fn prepare(
     let writes = writes(hello.purpose) && !policy.read_only;
     let asked = handshake::from_hex(&hello.root).unwrap_or_default();
     let path = hub::resolve(&asked, &machinery.home);
-    let place = Place::open(&path, policy.restrict.as_deref(), writes).map_err(refusal)?;
+    let makes_state = writes && hello.purpose != Purpose::Manage;
+    let place = Place::open(&path, policy.restrict.as_deref(), makes_state).map_err(refusal)?;
     let mut answer = server_hello(machinery, None);
     match &place {
         Place::Missing {
@@ -360,7 +361,9 @@ impl<'a> Session<'a> {
         match message {
             Message::Control(control) => match control {
                 Control::Look => {
-                    self.receiving = None;
+                    if let Some(receiving) = self.receiving.take() {
+                        receiving.give_up();
+                    }
                     self.look()
                 }
                 Control::Want(wants) => self.supply_all(wants),

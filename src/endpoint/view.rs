@@ -136,11 +136,35 @@ pub(super) fn batches<T>(
 /// The peer sent something else, entries out of order, more than [`limits::TREE_ENTRIES`], or a view whose
 /// digest is not the one it claims.
 pub fn receive(inbox: &Inbox, known: (Tree, Tombstones)) -> Result<HubView, PeerError> {
+    match inbox.control("view")? {
+        Control::View { kind } => receive_rest(inbox, kind, known),
+        other => Err(unexpected(&other.into(), "view")),
+    }
+}
+
+/// As [`receive`], after an attempt that was given up: what the peer still had on its way is passed over.
+///
+/// # Errors
+/// As [`receive`].
+pub fn receive_again(inbox: &Inbox, known: (Tree, Tombstones)) -> Result<HubView, PeerError> {
+    loop {
+        match inbox.receive()? {
+            Message::Control(Control::View { kind }) => return receive_rest(inbox, kind, known),
+            Message::SignatureData(_)
+            | Message::Control(
+                Control::Signature { .. } | Control::SignatureEnd | Control::Resend(_),
+            ) => {}
+            other => return Err(unexpected(&other, "view")),
+        }
+    }
+}
+
+fn receive_rest(
+    inbox: &Inbox,
+    kind: ViewKind,
+    known: (Tree, Tombstones),
+) -> Result<HubView, PeerError> {
     let (known_tree, known_tombstones) = known;
-    let kind = match inbox.control("view")? {
-        Control::View { kind } => kind,
-        other => return Err(unexpected(&other.into(), "view")),
-    };
     let mut told: Vec<(RelPath, Option<Node>)> = Vec::new();
     let (mut tombstones, mut problems) = (Tombstones::new(), Vec::new());
     let (now, new_tombstones) = loop {

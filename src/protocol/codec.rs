@@ -216,7 +216,7 @@ mod tests {
             state = state
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
-            (state >> 56) as u8
+            state.to_le_bytes()[7]
         })
         .take(100_000)
         .collect();
@@ -239,7 +239,7 @@ mod tests {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            (state >> 32) as u8
+            state.to_le_bytes()[4]
         })
         .take(CHUNK_INPUT_BYTES)
         .collect();

@@ -147,7 +147,10 @@ mod tests {
 
     #[test]
     fn a_length_above_the_limit_is_refused_before_its_bytes_come() {
-        let mut bytes = (limits::DATA_BYTES as u32 + 1).to_le_bytes().to_vec();
+        let mut bytes = u32::try_from(limits::DATA_BYTES + 1)
+            .unwrap()
+            .to_le_bytes()
+            .to_vec();
         bytes.push(DATA);
         assert!(matches!(decode(&bytes), Err(ProtocolError::TooLong { .. })));
         assert!(matches!(

@@ -7,9 +7,10 @@ use super::apply::{apply, looks_as_seen};
 use super::error::{CommitError, Finish};
 use super::finish::finish_forward;
 use super::journal::{
-    Action, Body, COMMITTED, Head, PREPARED, Plan, Planned, TxnId, old_name, read_head,
-    write_committed, write_plan,
+    Action, Body, COMMITTED, Head, PREPARED, Plan, Planned, TxnId, old_name, write_committed,
+    write_plan,
 };
+use super::snapshot::heads;
 use super::stage::{Inner, Staging};
 use super::undo::undo;
 use super::work::Work;
@@ -145,13 +146,8 @@ fn make_plan(root: &Root, inner: &Inner, request: Request<'_>) -> Result<Plan, C
 
 /// One more than that of any snapshot that is still there.
 fn next_seq(inner: &Inner) -> Result<u64, DiskError> {
-    let mut last = 0;
-    for entry in inner.area.snap.list()? {
-        if let Ok(head) = read_head(&inner.area.snap.open_dir(&entry.name)?) {
-            last = last.max(head.seq);
-        }
-    }
-    Ok(last + 1)
+    let newest = heads(&inner.area.snap)?.first().map_or(0, |head| head.seq);
+    Ok(newest + 1)
 }
 
 /// Makes the intention durable. Returns the time by the clock of the file system.

@@ -75,6 +75,11 @@ pub enum CommitError {
     /// An earlier transaction waits for recovery. Nothing was touched.
     #[error("an interrupted sync has to be recovered first")]
     RecoveryPending,
+    /// Several transactions wait to be undone, which one lock cannot have let happen. Nothing was touched.
+    #[error(
+        "several interrupted syncs are found below .rsyn/txn, and rsyn cannot tell their order"
+    )]
+    Ambiguous,
     /// The stored plan or marker of a transaction is damaged. Nothing was touched.
     #[error(transparent)]
     Damaged(#[from] Damage),

@@ -54,17 +54,30 @@ pub fn pending(root: &Root) -> Result<Option<PendingKind>, DiskError> {
     let Some(txn) = open_if_there(&state, TXN)? else {
         return Ok(None);
     };
-    let mut found = None;
+    let kinds: Vec<_> = transactions(&txn)?
+        .into_iter()
+        .filter_map(|(_, _, kind)| kind)
+        .collect();
+    Ok(kinds
+        .iter()
+        .find(|kind| **kind == PendingKind::Undo)
+        .or(kinds.first())
+        .copied())
+}
+
+/// The transactions in `txn`, with what recovery would do about each.
+fn transactions(txn: &Dir) -> Result<Vec<(TxnId, Dir, Option<PendingKind>)>, DiskError> {
+    let mut found = Vec::new();
     for entry in txn.list()? {
-        // RACE: a process that stages can finish or give up at any time.
-        let Some(home) = open_if_there(&txn, &entry.name)? else {
+        let Some(id) = TxnId::from_name(&entry.name) else {
             continue;
         };
-        match kind(&home)? {
-            Some(PendingKind::Undo) => return Ok(Some(PendingKind::Undo)),
-            Some(PendingKind::Finish) => found = Some(PendingKind::Finish),
-            None => {}
-        }
+        // RACE: a process that stages can finish or give up at any time.
+        let Some(home) = open_if_there(txn, &entry.name)? else {
+            continue;
+        };
+        let kind = kind(&home)?;
+        found.push((id, home, kind));
     }
     Ok(found)
 }
@@ -91,14 +104,17 @@ pub fn recover(root: &Root, lock: &Lock, finish: Finish<'_>) -> Result<Recovery,
     // what follows may need the space.
     drop((area.empty_trash(), durable::sweep(&area.state)));
     let mut recovery = Recovery::default();
-    for entry in area.txn.list()? {
-        let Some(id) = TxnId::from_name(&entry.name) else {
-            continue;
-        };
-        let Some(home) = open_if_there(&area.txn, &entry.name)? else {
-            continue;
-        };
-        recover_one(root, &area, &id, &home, finish, &mut recovery)?;
+    let found = transactions(&area.txn)?;
+    if found
+        .iter()
+        .filter(|(_, _, kind)| *kind == Some(PendingKind::Undo))
+        .count()
+        > 1
+    {
+        return Err(CommitError::Ambiguous);
+    }
+    for (id, home, kind) in found {
+        recover_one(root, &area, (&id, &home, kind), finish, &mut recovery)?;
     }
     drop(area.empty_trash());
     Ok(recovery)
@@ -107,12 +123,11 @@ pub fn recover(root: &Root, lock: &Lock, finish: Finish<'_>) -> Result<Recovery,
 fn recover_one(
     root: &Root,
     area: &Area,
-    id: &TxnId,
-    home: &Dir,
+    (id, home, kind): (&TxnId, &Dir, Option<PendingKind>),
     finish: Finish<'_>,
     recovery: &mut Recovery,
 ) -> Result<(), CommitError> {
-    match kind(home)? {
+    match kind {
         Some(PendingKind::Finish) => {
             read_committed(home)?;
             finish_forward(area, id, &read_plan(home)?, finish).map_err(|cause| {

@@ -96,9 +96,13 @@ fn info(head: Head) -> SnapshotInfo {
     }
 }
 
-fn heads(snap: &Dir) -> Result<Vec<Head>> {
+/// The heads of all snapshots that can be read, newest first.
+pub(super) fn heads(snap: &Dir) -> Result<Vec<Head>> {
     let mut heads = Vec::new();
     for entry in snap.list()? {
+        if TxnId::from_name(&entry.name).is_none() {
+            continue;
+        }
         let Some(dir) = open_if_there(snap, &entry.name)? else {
             continue;
         };

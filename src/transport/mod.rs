@@ -132,6 +132,8 @@ fn start(mut command: std::process::Command, is_network: bool) -> Result<Transpo
         .spawn()
         .map_err(|source| StartError { program, source })?;
     let (stdin, stdout, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    widen(stdin.as_ref());
+    widen(stdout.as_ref());
     let stderr = Stderr::default();
     if let Some(errors) = errors {
         let stderr = stderr.clone();
@@ -144,6 +146,19 @@ fn start(mut command: std::process::Command, is_network: bool) -> Result<Transpo
         process: Process { child },
         is_network,
     })
+}
+
+/// Bytes that a pipe to or from a child holds, so that neither end waits for each piece of 64 KiB.
+const PIPE_BYTES: usize = 1024 * 1024;
+
+/// Makes a pipe hold more, where the system knows how and permits it; it works without.
+fn widen(pipe: Option<&impl std::os::fd::AsFd>) {
+    #[cfg(target_os = "linux")]
+    if let Some(pipe) = pipe {
+        drop(rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES));
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (pipe, PIPE_BYTES);
 }
 
 /// Standard output of a local command that succeeded.

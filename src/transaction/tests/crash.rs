@@ -145,6 +145,44 @@ fn a_failed_call_is_undone_at_once_or_told_to_be_pending() {
     }
 }
 
+#[test]
+fn a_decision_that_could_not_be_synced_is_withdrawn_before_anything_is_taken_back() {
+    let (old, new) = everything();
+    for later in 0.. {
+        let scene = Scene::new(&old, &new);
+        let lock = scene.lock();
+        let (mut decided, mut after, mut done) = (false, 0, false);
+        let reached = std::rc::Rc::new(std::cell::Cell::new(false));
+        let crashed = std::rc::Rc::clone(&reached);
+        let hook: fault::Hook = Box::new(move |verb, path| {
+            if done {
+                after += 1;
+                if after > later {
+                    reached.set(true);
+                    return Err(std::io::Error::other("injected crash"));
+                }
+            }
+            // The sync right after the marker got its name fails, and the power some calls later.
+            if decided && !done {
+                done = true;
+                return Err(std::io::Error::from_raw_os_error(5));
+            }
+            decided |= verb == "overwrite" && path.ends_with(b"COMMITTED");
+            Ok(())
+        });
+        fault::with_hook(hook, || scene.run(&lock)).unwrap_err();
+        check_old_or_new(
+            &scene,
+            &lock,
+            &format!("crash {later} calls after the failed sync"),
+        );
+        if !crashed.get() {
+            assert!(later > 20);
+            break;
+        }
+    }
+}
+
 /// A file system that cannot exchange or rename without replacing.
 fn plain_renames(verb: &str) -> std::io::Result<()> {
     match verb {

@@ -279,3 +279,22 @@ fn several_threads_can_fill_one_staging() {
     let path = staged_path(&temp, &staging, 399, &399u32.to_le_bytes());
     assert_eq!(std::fs::read(path).unwrap(), 399u32.to_le_bytes());
 }
+
+#[test]
+fn several_prepared_transactions_are_left_for_a_person_to_look_at() {
+    let scene = Scene::new(&tree([("a", F("a", 0o644))]), &tree([("a", F("b", 0o644))]));
+    let lock = scene.lock();
+    for id in ["0123456789abcdef", "fedcba9876543210"] {
+        let home = scene.path(".rsyn/txn").join(id);
+        std::fs::create_dir_all(&home).unwrap();
+        std::fs::write(home.join("PREPARED"), "").unwrap();
+    }
+    std::fs::write(scene.path(".rsyn/txn/not a transaction"), "").unwrap();
+    assert_eq!(pending(&scene.root).unwrap(), Some(PendingKind::Undo));
+    assert!(matches!(scene.recover(&lock), Err(CommitError::Ambiguous)));
+    assert!(matches!(
+        scene.run(&lock),
+        Err(CommitError::RecoveryPending)
+    ));
+    assert_eq!(scene.left_in("txn"), 3);
+}

@@ -1,97 +1,7 @@
-//! Laws of the whole: sign, search, apply.
+//! Laws that hold for all bytes, and the independence from how they arrive.
 
-use super::test_data::Random;
+use super::super::test_data::Random;
 use super::*;
-
-const KEY: [u8; 32] = [42; 32];
-
-/// An operation that owns its bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Owned {
-    Copy(u64, u64),
-    Literal(Vec<u8>),
-}
-
-fn params(block_bytes: u32) -> Params {
-    Params {
-        block_bytes,
-        strong_bytes: 8,
-        key: KEY,
-    }
-}
-
-fn sign(params: &Params, basis: &[u8]) -> Vec<u8> {
-    let (mut signer, mut out) = (Signer::new(params), Vec::new());
-    signer.update(basis, &mut out);
-    signer.finish(&mut out);
-    out
-}
-
-fn signature(params: Params, basis: &[u8]) -> Signature {
-    Signature::parse(params, basis.len() as u64, sign(&params, basis)).unwrap()
-}
-
-/// The operations for a new file fed in `pieces`.
-fn diff_in<'n>(
-    signature: &Signature,
-    pieces: impl IntoIterator<Item = &'n [u8]>,
-) -> (Vec<Owned>, DiffStats) {
-    let mut ops = Vec::new();
-    let mut sink = |op: Op<'_>| -> Result<(), std::convert::Infallible> {
-        ops.push(match op {
-            Op::Copy { offset, len } => Owned::Copy(offset, len),
-            Op::Literal(bytes) => Owned::Literal(bytes.to_vec()),
-        });
-        Ok(())
-    };
-    let mut differ = Differ::new(signature);
-    for piece in pieces {
-        differ.update(piece, &mut sink).unwrap();
-    }
-    let stats = differ.finish(&mut sink).unwrap();
-    (ops, stats)
-}
-
-fn diff(signature: &Signature, new: &[u8]) -> (Vec<Owned>, DiffStats) {
-    diff_in(signature, [new])
-}
-
-fn patch(basis: &[u8], ops: &[Owned], output_bytes: usize) -> Vec<u8> {
-    let mut patcher = Patcher::new(basis.len() as u64, output_bytes as u64);
-    let mut out = Vec::new();
-    for op in ops {
-        let (op, bytes) = match op {
-            Owned::Copy(offset, len) => (
-                Op::Copy {
-                    offset: *offset,
-                    len: *len,
-                },
-                &basis[*offset as usize..(*offset + *len) as usize],
-            ),
-            Owned::Literal(bytes) => (Op::Literal(bytes), &bytes[..]),
-        };
-        assert_eq!(patcher.accept(&op), Ok(out.len() as u64));
-        out.extend_from_slice(bytes);
-    }
-    patcher.finish().unwrap();
-    out
-}
-
-/// Searches, applies, compares, and returns the statistics.
-fn round_trip(params: Params, basis: &[u8], new: &[u8]) -> DiffStats {
-    let (ops, stats) = diff(&signature(params, basis), new);
-    assert!(
-        patch(basis, &ops, new.len()) == new,
-        "{} to {} bytes",
-        basis.len(),
-        new.len()
-    );
-    assert_eq!(stats.copied_bytes + stats.literal_bytes, new.len() as u64);
-    for op in &ops {
-        assert!(!matches!(op, Owned::Literal(bytes) if bytes.len() > MAX_LITERAL));
-    }
-    stats
-}
 
 #[test]
 fn unchanged_file_is_copied_whole_at_every_length() {
@@ -106,39 +16,13 @@ fn unchanged_file_is_copied_whole_at_every_length() {
     }
 }
 
-/// A new file made of a basis by `edits` random edits: overwrite, insert, delete, copy, swap, cut.
-fn edited(random: &mut Random, basis: &[u8], edits: usize) -> Vec<u8> {
-    let mut new = basis.to_vec();
-    for _ in 0..edits {
-        let at = random.below(new.len() + 1);
-        let end = at + random.below((new.len() - at).min(300) + 1);
-        match random.below(6) {
-            0 => new[at..end].fill(random.next() as u8),
-            1 => {
-                let len = random.below(300);
-                let inserted = random.bytes(len);
-                new.splice(at..at, inserted).for_each(drop);
-            }
-            2 => new.drain(at..end).for_each(drop),
-            3 => {
-                let part = new[at..end].to_vec();
-                let to = random.below(new.len() + 1);
-                new.splice(to..to, part).for_each(drop);
-            }
-            4 => new.rotate_left(at),
-            _ => new.truncate(new.len() - random.below(new.len().min(50) + 1)),
-        }
-    }
-    new
-}
-
 #[test]
 fn any_edit_of_any_bytes_is_rebuilt_exactly() {
     for seed in 0..1500 {
         let mut random = Random::new(seed);
         let len = random.below(6000);
         let letters = [1, 2, 4, 256][random.below(4)];
-        let basis = random.text(len, letters);
+        let basis = text(&mut random, len, letters);
         let edits = random.below(8);
         let new = edited(&mut random, &basis, edits);
         let block = [1, 2, 3, 8, 50, 64, 700, 4096][random.below(8)];
@@ -168,7 +52,7 @@ fn operations_do_not_depend_on_the_pieces_of_the_input() {
         let mut random = Random::new(seed);
         let len = random.below(5000);
         let letters = [2, 256][random.below(2)];
-        let basis = random.text(len, letters);
+        let basis = text(&mut random, len, letters);
         let new = edited(&mut random, &basis, 4);
         let signature = signature(params([1, 5, 64, 1000][random.below(4)]), &basis);
         let mut pieces = Vec::new();
