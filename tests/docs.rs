@@ -39,7 +39,7 @@ fn examples() -> Vec<(String, Vec<u8>, String)> {
 fn messages(mut bytes: &[u8]) -> Vec<Message> {
     let mut messages = Vec::new();
     while !bytes.is_empty() {
-        let (message, taken) = frame::decode(bytes).unwrap().expect("a whole frame");
+        let (message, taken) = frame::decode(bytes).unwrap().unwrap();
         messages.push(message);
         bytes = &bytes[taken..];
     }
