@@ -4,7 +4,8 @@
     missing_docs,
     clippy::unwrap_used,
     clippy::panic,
-    reason = "helpers of tests may stop at a surprise"
+    clippy::disallowed_methods,
+    reason = "helpers of tests may stop at a surprise and read their own settings"
 )]
 
 mod exhaustive;
