@@ -92,7 +92,7 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
             .push("an interrupted sync waits here: the next real run recovers it first".to_owned());
     }
     let hub = Hub::find(&world.project.settings, &request.reach)?;
-    refuse_same_root(world, &hub, &local)?;
+    refuse_same_root(world, &hub)?;
     let rules = world.project.rules(&request.rules)?;
     warnings.extend(rules.warnings().iter().map(ToString::to_string));
     let known = known_hub(&local, &hub)?;
@@ -208,7 +208,7 @@ fn holder(world: &World<'_>, verb: &str) -> Holder {
 }
 
 /// A hub inside the root, around it, or the root itself would sync a tree with a part of itself.
-fn refuse_same_root(world: &World<'_>, hub: &Hub, local: &Local) -> Result<(), Failure> {
+fn refuse_same_root(world: &World<'_>, hub: &Hub) -> Result<(), Failure> {
     let Some(path) = hub.local_path(&world.environment.directory) else {
         return Ok(());
     };
@@ -216,7 +216,6 @@ fn refuse_same_root(world: &World<'_>, hub: &Hub, local: &Local) -> Result<(), F
         return Ok(());
     };
     let here = crate::disk::real_path(&world.project.path)?;
-    let _ = local;
     if there.starts_with(&here) || here.starts_with(&there) {
         let message = format!(
             "the remote {} and this project lie inside each other",
