@@ -212,7 +212,12 @@ fn refuse_same_root(world: &World<'_>, hub: &Hub) -> Result<(), Failure> {
     let Some(path) = hub.local_path(&world.environment.directory) else {
         return Ok(());
     };
-    let Ok(there) = crate::disk::real_path(&path) else {
+    // A hub that is not there yet would be made: its nearest directory that is there decides.
+    let Some(there) = path
+        .ancestors()
+        .find_map(|p| crate::disk::real_path(p).ok().map(|real| (p, real)))
+        .map(|(above, real)| real.join(path.strip_prefix(above).unwrap_or(&path)))
+    else {
         return Ok(());
     };
     let here = crate::disk::real_path(&world.project.path)?;
