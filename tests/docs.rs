@@ -177,7 +177,7 @@ fn every_long_flag_in_the_reference_is_one_of_the_program() {
     let cli = Cli::command();
     let all: BTreeSet<String> = cli
         .get_subcommands()
-        .flat_map(|verb| verb.get_arguments())
+        .flat_map(clap::Command::get_arguments)
         .filter_map(|a| a.get_long().map(|l| format!("--{l}")))
         .chain(["--help".to_owned(), "--version".to_owned()])
         .collect();

@@ -1,0 +1,21 @@
+//! The program from the outside: what a person or a script sees of it, with a hub that is a directory of this
+//! machine. One file per theme; each test is named by the sentence it proves.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests make files, run the program, and fail by panicking"
+)]
+#![allow(unreachable_pub, reason = "modules of one test binary")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod conflicts;
+mod dry_run;
+mod guards;
+mod round_trip;
+mod scope;
+mod semantics;
+mod sides;

@@ -1,0 +1,297 @@
+//! Push to a new hub, clone, edit, push, pull: the trees are equal, to the nanosecond.
+
+use std::os::unix::fs::FileExt;
+
+use crate::support::{Dir, Sandbox, assert_same, assert_untouched, noise};
+
+/// A tree with everything that may stand in a project.
+fn fill(root: &Dir) {
+    root.write("plain.txt", "text\n");
+    root.write("deep/er/and/deeper/file", "x");
+    root.write("empty", "");
+    root.mkdir("empty dir");
+    root.write("run.sh", "#!/bin/sh\n");
+    root.chmod("run.sh", 0o755);
+    root.write("secret", "k");
+    root.chmod("secret", 0o600);
+    root.write("read only", "r");
+    root.chmod("read only", 0o444);
+    root.write("shut/inside", "i");
+    root.chmod("shut", 0o555);
+    root.mkdir("private");
+    root.chmod("private", 0o700);
+    root.link("link", "plain.txt");
+    root.link("dangling", "no/such/file");
+    root.link("absolute", "/etc/hostname");
+    root.link("dir link", "deep/er");
+    root.set_mtime("plain.txt", 1_234_567_890_123_456_789);
+    root.set_mtime("empty", 1);
+}
+
+fn fill_odd_names(root: &Dir) {
+    let long = vec![b'n'; 255];
+    let names: [&[u8]; 12] = [
+        b"new\nline",
+        b"quo\"te's",
+        b"-rf",
+        b"--delete",
+        b"not utf-8 \xff\xfe",
+        b"back\\slash",
+        b" blanks ",
+        b"*?[a-z]{b}",
+        "größe 日本 🦀".as_bytes(),
+        b"\x1b[31mred",
+        b"...",
+        &long,
+    ];
+    for (name, i) in names.into_iter().zip(0..) {
+        root.write(name, format!("content {i}"));
+        root.write(
+            [name, b"dir"]
+                .concat()
+                .get(..250.min(name.len() + 3))
+                .unwrap(),
+            "",
+        );
+    }
+    root.write(b"di\xffr/in\nside", "deep");
+}
+
+#[test]
+fn a_tree_survives_push_and_clone_to_the_nanosecond() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    fill(&a);
+
+    let push = a.ok(&["push", "--json"]);
+    let b = world.clone_of_hub("b");
+
+    assert_eq!(push.result(), "ok");
+    assert_same(&a.tree(), &world.hub().tree());
+    assert_same(&a.tree(), &b.tree());
+}
+
+#[test]
+fn odd_names_survive_push_and_clone() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    fill_odd_names(&a);
+
+    a.ok(&["push"]);
+    let b = world.clone_of_hub("b");
+
+    assert_same(&a.tree(), &world.hub().tree());
+    assert_same(&a.tree(), &b.tree());
+}
+
+#[test]
+fn edits_of_one_machine_reach_the_other() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    fill(&a);
+    a.ok(&["push"]);
+    let b = world.clone_of_hub("b");
+
+    b.write("plain.txt", "edited\n");
+    b.write("new/file", "new");
+    b.chmod("secret", 0o640);
+    b.remove("empty dir");
+    b.remove("dangling");
+    b.link("dangling", "elsewhere");
+    b.ok(&["push"]);
+    a.ok(&["pull"]);
+
+    assert_eq!(a.text("plain.txt"), "edited\n");
+    assert!(!a.has("empty dir"));
+    assert_same(&b.tree(), &world.hub().tree());
+    assert_same(&b.tree(), &a.tree());
+}
+
+#[test]
+fn a_sparse_file_arrives_with_its_content() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    let file = std::fs::File::create(a.at("sparse")).unwrap();
+    file.set_len(8 * 1024 * 1024).unwrap();
+    file.write_all_at(b"end", 8 * 1024 * 1024 - 3).unwrap();
+    drop(file);
+
+    a.ok(&["push"]);
+    let b = world.clone_of_hub("b");
+
+    assert_same(&a.tree(), &b.tree());
+}
+
+#[test]
+fn a_file_of_which_a_byte_changed_travels_as_a_delta() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    let mut content = noise(4_000_000, 1);
+    a.write("big", &content);
+    a.ok(&["push"]);
+    let b = world.clone_of_hub("b");
+
+    content.splice(1_000_000..1_000_000, *b"inserted");
+    a.write("big", &content);
+    let push = a.ok(&["push", "--json"]).json();
+    let pull = b.ok(&["pull", "--json"]).json();
+
+    assert_eq!(b.read("big"), content);
+    for summary in [&push["summary"], &pull["summary"]] {
+        assert_eq!(summary["bytes_total"], content.len() as u64);
+        assert!(
+            summary["literal_bytes"].as_u64().unwrap() < 100_000,
+            "{summary}"
+        );
+        assert!(
+            summary["matched_bytes"].as_u64().unwrap() > 3_900_000,
+            "{summary}"
+        );
+    }
+}
+
+#[test]
+fn a_whole_file_travels_whole_if_asked() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write("f", vec![b'x'; 1_000_000]);
+    a.ok(&["push"]);
+
+    a.write("f", [vec![b'x'; 1_000_000], b"y".to_vec()].concat());
+    let push = a.ok(&["push", "-W", "--json"]).json();
+
+    assert_eq!(push["summary"]["literal_bytes"], 1_000_001);
+    assert_same(&a.tree(), &world.hub().tree());
+}
+
+#[test]
+fn a_second_sync_has_nothing_to_do_and_touches_no_file() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    fill(&a);
+    fill_odd_names(&a);
+    a.ok(&["sync"]);
+    let without_state = |root: &Dir| {
+        let mut touch = root.touch();
+        touch.retain(|path, _| !path.starts_with(b".rsyn"));
+        touch
+    };
+    let (here, there) = (without_state(&a), without_state(&world.hub()));
+
+    for verb in ["sync", "pull", "push"] {
+        let run = a.ok(&[verb, "--json"]);
+        assert_eq!(run.result(), "nothing_to_do", "{verb}");
+        assert!(run.actions().is_empty() && run.kept().is_empty(), "{verb}");
+    }
+
+    assert_untouched(&here, &without_state(&a));
+    assert_untouched(&there, &without_state(&world.hub()));
+}
+
+#[test]
+fn a_touched_file_is_no_change() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write("f", "same");
+    a.ok(&["push"]);
+
+    a.set_mtime("f", 1_000_000_000_000_000_000);
+    let run = a.ok(&["push", "--json"]);
+
+    assert_eq!(run.result(), "nothing_to_do");
+}
+
+#[test]
+fn a_content_that_changed_under_the_same_stat_is_found_with_checksum() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write("f", "one");
+    a.set_mtime("f", 1_000_000_000_000_000_000);
+    a.ok(&["push"]);
+
+    a.write("f", "two");
+    a.set_mtime("f", 1_000_000_000_000_000_000);
+    let run = a.ok(&["push", "-c", "--json"]);
+
+    assert_eq!(run.actions(), ["update f"]);
+    assert_eq!(world.hub().text("f"), "two");
+}
+
+#[test]
+fn three_machines_come_to_the_same_tree() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write("from a", "1");
+    a.ok(&["push"]);
+    let (b, c) = (world.clone_of_hub("b"), world.clone_of_hub("c"));
+
+    b.write("from b", "2");
+    b.ok(&["sync"]);
+    c.write("from c", "3");
+    c.remove("from a");
+    c.ok(&["sync"]);
+    a.ok(&["sync"]);
+    b.ok(&["sync"]);
+
+    assert_eq!(a.names(""), [".rsyn", "from b", "from c", "rsyn.toml"]);
+    for machine in [&b, &c] {
+        assert_same(&a.tree(), &machine.tree());
+    }
+    assert_same(&a.tree(), &world.hub().tree());
+}
+
+#[test]
+fn a_clone_into_a_directory_with_something_in_it_is_refused() {
+    let world = Sandbox::new();
+    world.project("a").ok(&["push"]);
+    let b = world.machine("b");
+    b.write("mine", "1");
+    let before = b.touch();
+
+    let hub = world.hub();
+    b.run_in(&world.dir("").0, &["clone", hub.text_path(), "b"])
+        .exits(2)
+        .says("not empty");
+
+    assert_untouched(&before, &b.touch());
+}
+
+#[test]
+fn a_clone_that_fails_leaves_no_directory() {
+    let world = Sandbox::new();
+    let nobody = world.machine("x");
+    let no_hub = world.dir("no such hub");
+
+    nobody
+        .run_in(&world.dir("").0, &["clone", no_hub.text_path(), "new"])
+        .exits(2)
+        .says("does not exist");
+
+    assert!(!world.dir("").has("new"));
+    assert!(!world.dir("").has("no such hub"));
+}
+
+#[test]
+fn a_clone_takes_the_rules_of_the_hub() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write(".rsync-exclude", "*.log\n");
+    a.ok(&["push"]);
+    world.hub().write("hub.log", "stays there");
+
+    let b = world.clone_of_hub("b");
+
+    assert!(b.has(".rsync-exclude") && !b.has("hub.log"));
+}
+
+#[test]
+fn a_clone_of_a_directory_without_settings_is_ready_for_push() {
+    let world = Sandbox::new();
+    world.hub().write("f", "1");
+
+    let b = world.clone_of_hub("b");
+    b.write("f", "2");
+    b.ok(&["push"]);
+
+    assert_eq!(world.hub().text("f"), "2");
+}
