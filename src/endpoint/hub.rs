@@ -396,7 +396,27 @@ impl Receiving {
         };
         let taken = self.receiver.take(&to, message);
         self.again.extend(self.receiver.take_failed());
-        taken.map_err(receive_error)
+        taken.map_err(|e| self.name_damage(e))
+    }
+
+    /// Content that did not verify, by the name of its path.
+    fn name_damage(&self, error: ReceiveError) -> ServeError {
+        let ReceiveError::Stage(StageError::Integrity { slot, .. }) = &error else {
+            return receive_error(error);
+        };
+        let path = self
+            .ops
+            .get(*slot as usize)
+            .map(|op| format!("{:?}", op.path));
+        let message = format!(
+            "content of {} is not what the scan found there",
+            path.unwrap_or_else(|| "a file".to_owned())
+        );
+        ServeError::refused(
+            RefusalKind::Integrity,
+            message,
+            "run it again with `-c` to read every file",
+        )
     }
 
     fn await_file(&mut self, id: u32, node: &Node, basis: Option<RelPath>) {
