@@ -114,7 +114,7 @@ pub(super) fn setup(context: &Context, args: &SetupArgs) -> Ended {
         args.install,
     );
     if args.json {
-        ui::print(&format!("{}\n", checks.to_json()));
+        ui::print_json(&checks.to_json());
     } else {
         for line in &checks.0 {
             ui::print(&format!(

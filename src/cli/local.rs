@@ -62,10 +62,7 @@ pub(super) fn list(context: &Context, args: &ListArgs, extra: &[ExtraRule]) -> E
                 json!({"path": path, "path_bytes": bytes, "dir": e.node.is_dir()})
             })
             .collect();
-        ui::print(&format!(
-            "{}\n",
-            contract::object("list", "ok", json!({ "paths": paths }))
-        ));
+        ui::print_json(&contract::object("list", "ok", json!({ "paths": paths })));
         return Ok(exit::DONE);
     }
     let mut out = Vec::new();
@@ -134,10 +131,7 @@ pub(super) fn why(context: &Context, args: &WhyArgs, extra: &[ExtraRule]) -> End
         }
     }
     if args.json {
-        ui::print(&format!(
-            "{}\n",
-            contract::object("why", "ok", json!({ "paths": answers }))
-        ));
+        ui::print_json(&contract::object("why", "ok", json!({ "paths": answers })));
     }
     Ok(if all_in { exit::DONE } else { exit::NO })
 }
@@ -151,10 +145,7 @@ pub(super) fn log(context: &Context, args: &LogArgs) -> Ended {
         None => vec![],
     };
     if args.json {
-        ui::print(&format!(
-            "{}\n",
-            contract::object("log", "ok", json!({ "syncs": records }))
-        ));
+        ui::print_json(&contract::object("log", "ok", json!({ "syncs": records })));
         return Ok(exit::DONE);
     }
     for record in &records {
@@ -206,9 +197,10 @@ pub(super) fn recover(context: &Context, args: &PlainArgs) -> Ended {
         } else {
             "nothing_to_do"
         };
-        ui::print(&format!(
-            "{}\n",
-            contract::object("recover", result, json!({ "recovered": words }))
+        ui::print_json(&contract::object(
+            "recover",
+            result,
+            json!({ "recovered": words }),
         ));
     } else {
         let words = words.unwrap_or_else(|| "nothing to recover".to_owned());
@@ -231,7 +223,7 @@ pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Ended {
     let reach = reach(&args.reach, named.as_ref());
     let report = undo::rollback(&world, at, &reach, args.id.as_deref(), args.dry_run)?;
     if args.json {
-        ui::print(&format!("{}\n", undo::to_json(&report)));
+        ui::print_json(&undo::to_json(&report));
         return Ok(exit::DONE);
     }
     let style = text::Style {
@@ -284,9 +276,10 @@ pub(super) fn snapshots(context: &Context, args: &SnapshotsArgs) -> Ended {
         let all: Vec<_> = lines.iter().map(|l| json!({
             "id": l.id, "when": time::rfc3339(l.when_secs * 1000), "label": l.label, "changes": l.changes, "bytes": l.bytes,
         })).collect();
-        ui::print(&format!(
-            "{}\n",
-            contract::object("snapshots", "ok", json!({ "snapshots": all }))
+        ui::print_json(&contract::object(
+            "snapshots",
+            "ok",
+            json!({ "snapshots": all }),
         ));
         return Ok(exit::DONE);
     }

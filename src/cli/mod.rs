@@ -73,10 +73,7 @@ pub fn main() -> u8 {
         Err(failure) => {
             let failure = blame_interruption(failure, &context.interrupted);
             if json {
-                ui::print(&format!(
-                    "{}\n",
-                    crate::report::json::failure(name, &failure)
-                ));
+                ui::print_json(&crate::report::json::failure(name, &failure));
             } else {
                 ui::say_failure(&failure);
             }

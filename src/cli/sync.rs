@@ -51,7 +51,7 @@ fn finish(verb: &str, terminal: &Terminal, args: &SyncArgs, report: &Report, sty
         terminal.warn(line);
     }
     if args.json {
-        ui::print(&format!("{}\n", json::sync(verb, report)));
+        ui::print_json(&json::sync(verb, report));
         return;
     }
     for diff in report.legs.iter().filter_map(|leg| leg.diff.as_deref()) {
@@ -199,7 +199,7 @@ pub(super) fn clone(context: &Context, args: &CloneArgs) -> Ended {
         terminal.warn(line);
     }
     if args.json {
-        ui::print(&format!("{}\n", json::sync("clone", &report)));
+        ui::print_json(&json::sync("clone", &report));
     } else if !args.quiet {
         let shown = crate::report::printable::text(&path.display().to_string());
         ui::print(&format!(
@@ -221,7 +221,7 @@ pub(super) fn status(context: &Context, args: &StatusArgs) -> Ended {
     let reach = reach(&args.reach, args.remote.as_ref());
     let status = ops::status::status(&world, &reach, args.offline)?;
     if args.json {
-        ui::print(&format!("{}\n", ops::status::to_json(&status)));
+        ui::print_json(&ops::status::to_json(&status));
     } else {
         ui::print(&ops::status::to_text(
             &status,
@@ -278,6 +278,6 @@ pub(super) fn diff(context: &Context, args: &DiffArgs) -> Ended {
     if let Some(object) = object.as_object_mut() {
         object.insert("diff".to_owned(), json!(diffs));
     }
-    ui::print(&format!("{object}\n"));
+    ui::print_json(&object);
     Ok(exit::DONE)
 }

@@ -43,6 +43,11 @@ pub(super) fn print(text: &str) {
     drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
 }
 
+/// Writes an object of the JSON contract to stdout, as one line.
+pub(super) fn print_json(value: &serde_json::Value) {
+    print(&format!("{}\n", printable::json(value)));
+}
+
 /// Writes bytes to stdout as they are.
 pub(super) fn print_bytes(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();

@@ -81,6 +81,9 @@ pub struct Look<'a> {
 /// [`Failure`]: a side cannot be read or reached, or a guard holds.
 pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Failure> {
     let mut local = Local::open(&world.project.path)?;
+    // Before the state is made: wrong usage leaves nothing behind.
+    let hub = Hub::find(&world.project.settings, &request.reach)?;
+    refuse_same_root(world, &hub)?;
     let mut warnings = Vec::new();
     let lock = if request.dry_run {
         None
@@ -91,8 +94,6 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
         warnings
             .push("an interrupted sync waits here: the next real run recovers it first".to_owned());
     }
-    let hub = Hub::find(&world.project.settings, &request.reach)?;
-    refuse_same_root(world, &hub)?;
     let rules = world.project.rules(&request.rules)?;
     warnings.extend(rules.warnings().iter().map(ToString::to_string));
     let known = known_hub(&local, &hub)?;

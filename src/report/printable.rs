@@ -49,6 +49,22 @@ fn is_direction_mark(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
+/// A JSON value as one line in which no character is raw that a terminal obeys.
+///
+/// JSON itself escapes only those below U+0020. The others stand inside of strings, so `\u` keeps their meaning.
+#[must_use]
+pub fn json(value: &serde_json::Value) -> String {
+    let mut out = String::new();
+    for c in value.to_string().chars() {
+        if c.is_control() || is_direction_mark(c) {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,5 +83,20 @@ mod tests {
             assert_eq!(bytes(raw), shown);
             assert!(!bytes(raw).chars().any(char::is_control));
         }
+    }
+
+    #[test]
+    fn json_keeps_its_meaning_without_what_a_terminal_obeys() {
+        let value = serde_json::json!({"a\u{9b}": "b\x1b\x7f\u{202e}\u{feff}é"});
+        let line = json(&value);
+        assert!(
+            !line.chars().any(|c| c.is_control() || is_direction_mark(c)),
+            "{line}"
+        );
+        assert!(line.contains('é'));
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&line).unwrap(),
+            value
+        );
     }
 }

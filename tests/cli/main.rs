@@ -14,8 +14,14 @@ mod support;
 
 mod conflicts;
 mod dry_run;
+mod errors;
 mod guards;
+mod init;
+mod local;
+mod output;
 mod round_trip;
 mod scope;
 mod semantics;
 mod sides;
+mod trust;
+mod undo;

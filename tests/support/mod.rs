@@ -2,6 +2,7 @@
 //! pictures of trees to compare. Nothing outside of the temporary directory is read or written.
 #![allow(
     dead_code,
+    unused_imports,
     reason = "each test binary compiles its own copy and uses its own part"
 )]
 
@@ -13,7 +14,7 @@ mod tree;
 pub use dir::Dir;
 pub use run::Run;
 pub use sandbox::{Machine, Sandbox};
-pub use tree::{assert_same, assert_untouched};
+pub use tree::{Touch, Tree, assert_same, assert_untouched};
 
 /// The program under test.
 pub const RSYN: &str = env!("CARGO_BIN_EXE_rsyn");

@@ -1,0 +1,210 @@
+//! Every sync can be undone, here and on the hub, and so can the undoing.
+
+use crate::support::{Machine, Sandbox, assert_same, assert_untouched};
+
+/// A machine that pulled a change of every kind; with the tree before and after.
+fn pulled() -> (Sandbox, Machine, crate::support::Tree, crate::support::Tree) {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    let hub = world.hub();
+    for file in ["changed", "gone", "dir/gone", "mode", "to dir"] {
+        a.write(file, file);
+        a.set_mtime(file, 1_600_000_000_123_456_789);
+    }
+    a.link("link", "changed");
+    a.ok(&["push"]);
+    a.write("mine alone", "stays");
+    let before = a.tree();
+    hub.write("changed", "new content");
+    hub.remove("gone");
+    hub.remove("dir");
+    hub.chmod("mode", 0o600);
+    hub.remove("to dir");
+    hub.write("to dir/inside", "1");
+    hub.remove("link");
+    hub.link("link", "mode");
+    hub.write("created/here", "1");
+    a.ok(&["pull"]);
+    let after = a.tree();
+    (world, a, before, after)
+}
+
+#[test]
+fn a_rollback_brings_everything_back_to_the_nanosecond() {
+    let (_world, a, before, after) = pulled();
+    assert_ne!(before, after);
+
+    let run = a.ok(&["rollback", "--json"]);
+
+    assert_eq!(run.result(), "ok");
+    assert_same(&before, &a.tree());
+}
+
+#[test]
+fn a_rollback_of_a_rollback_brings_the_sync_back() {
+    let (_world, a, before, after) = pulled();
+    a.ok(&["rollback"]);
+    a.ok(&["rollback"]).says("rolled back");
+    assert_same(&after, &a.tree());
+    a.ok(&["rollback"]);
+    assert_same(&before, &a.tree());
+}
+
+#[test]
+fn a_dry_run_of_a_rollback_tells_what_it_does_and_writes_nothing() {
+    let (_world, a, ..) = pulled();
+    let touch = a.touch();
+
+    let dry = a.ok(&["rollback", "--dry-run", "--json"]).json();
+    a.ok(&["rollback", "-n"]).says("nothing was changed");
+    assert_untouched(&touch, &a.touch());
+
+    let real = a.ok(&["rollback", "--json"]).json();
+    assert_eq!(dry["result"], "dry_run");
+    assert_eq!(dry["actions"], real["actions"]);
+    assert_eq!(dry["id"], real["id"]);
+    assert!(dry["actions"].as_array().unwrap().len() > 8);
+}
+
+#[test]
+fn a_rollback_is_refused_where_paths_changed_since_and_names_them() {
+    let (_world, a, ..) = pulled();
+    a.write("changed", "work since");
+    let before = a.tree();
+
+    for more in [&["--dry-run"][..], &[]] {
+        let run = a.rsyn(&[&["rollback", "--json"], more].concat()).exits(7);
+        let json = run.json();
+        assert!(
+            json["error"]["message"]
+                .as_str()
+                .unwrap()
+                .contains("changed"),
+            "{json}"
+        );
+    }
+
+    assert_same(&before, &a.tree());
+}
+
+#[test]
+fn a_rollback_of_the_hub_brings_its_tree_back() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    let hub = world.hub();
+    a.write("f", "1");
+    a.write("gone", "1");
+    a.ok(&["push"]);
+    let before = hub.tree();
+    a.write("f", "2");
+    a.remove("gone");
+    a.write("new/file", "1");
+    a.ok(&["push"]);
+    let after = hub.tree();
+
+    let touch = hub.touch();
+    let dry = a
+        .ok(&["rollback", "--remote", "--dry-run", "--json"])
+        .json();
+    assert_untouched(&touch, &hub.touch());
+    let real = a.ok(&["rollback", "--remote", "--json"]).json();
+
+    assert_eq!(dry["actions"], real["actions"]);
+    assert_same(&before, &hub.tree());
+    a.ok(&["rollback", "--remote"]);
+    assert_same(&after, &hub.tree());
+}
+
+#[test]
+fn after_a_rollback_of_the_hub_a_pull_brings_the_old_version_here() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write("f", "1");
+    a.ok(&["push"]);
+    a.write("f", "2");
+    a.ok(&["push"]);
+    a.ok(&["rollback", "--remote"]);
+
+    let run = a.ok(&["pull", "--json"]);
+
+    assert_eq!(run.actions(), ["update f"]);
+    assert_eq!(a.text("f"), "1");
+}
+
+#[test]
+fn after_a_rollback_here_a_push_brings_the_old_version_to_the_hub() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write("f", "1");
+    a.ok(&["push"]);
+    world.hub().write("f", "2");
+    a.ok(&["pull"]);
+    a.ok(&["rollback"]);
+    assert_eq!(a.text("f"), "1");
+
+    let run = a.ok(&["push", "--json"]);
+
+    assert_eq!(run.actions(), ["update f"]);
+    assert_eq!(world.hub().text("f"), "1");
+}
+
+#[test]
+fn an_older_snapshot_is_rolled_back_by_its_id() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write("f", "1");
+    a.write("g", "1");
+    a.ok(&["push"]);
+    world.hub().write("f", "2");
+    let first = a.ok(&["pull", "--json"]).json()["snapshot"].clone();
+    world.hub().write("g", "2");
+    a.ok(&["pull"]);
+
+    a.ok(&["rollback", first.as_str().unwrap()]);
+
+    assert_eq!(a.text("f") + &a.text("g"), "12");
+}
+
+#[test]
+fn a_snapshot_that_is_not_there_is_wrong_usage() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.rsyn(&["rollback"]).exits(2);
+    a.ok(&["push"]);
+    a.rsyn(&["rollback"]).exits(2).says("no snapshot");
+    for id in ["no-such-id", "../../etc", ""] {
+        a.rsyn(&["rollback", id]).exits(2);
+        a.rsyn(&["rollback", "--remote", id]).exits(2);
+    }
+}
+
+#[test]
+fn snapshots_are_listed_newest_first_with_their_size() {
+    let (_world, a, ..) = pulled();
+    a.ok(&["rollback"]);
+    let json = a.ok(&["snapshots", "--json"]).json();
+    let all = json["snapshots"].as_array().unwrap();
+    let labels: Vec<_> = all.iter().map(|s| s["label"].as_str().unwrap()).collect();
+    assert!(labels[0].starts_with("rollback"), "{labels:?}");
+    assert!(
+        labels[1..].iter().all(|l| l.starts_with("pull")),
+        "{labels:?}"
+    );
+    for snapshot in all {
+        assert!(snapshot["changes"].as_u64().unwrap() > 0);
+        assert!(snapshot["when"].as_str().unwrap().contains('T'));
+    }
+    a.ok(&["snapshots"]).says(all[0]["id"].as_str().unwrap());
+    let hub = a.ok(&["snapshots", "--remote", "--json"]).json();
+    assert!(hub["snapshots"].is_array());
+}
+
+#[test]
+fn a_rollback_keeps_what_the_sync_did_not_touch() {
+    let (_world, a, ..) = pulled();
+    a.write("made since", "1");
+    a.write("mine alone", "edited since");
+    a.ok(&["rollback"]);
+    assert_eq!(a.text("made since"), "1");
+    assert_eq!(a.text("mine alone"), "edited since");
+}
