@@ -41,15 +41,7 @@ pub(super) fn sync(
         verbose: args.verbose > 0,
         itemize: args.itemize,
     };
-    let diffs = if args.diff {
-        Some(ops::diff::diffs(&world, &request, &[])?)
-    } else {
-        None
-    };
     let report = ops::sync::run(&world, &request)?;
-    if let Some(diffs) = diffs.filter(|_| !args.json) {
-        ui::print(&diffs);
-    }
     finish(verb, &terminal, args, &report, style);
     Ok(exit::DONE)
 }
@@ -61,6 +53,9 @@ fn finish(verb: &str, terminal: &Terminal, args: &SyncArgs, report: &Report, sty
     if args.json {
         ui::print(&format!("{}\n", json::sync(verb, report)));
         return;
+    }
+    for diff in report.legs.iter().filter_map(|leg| leg.diff.as_deref()) {
+        ui::print(diff);
     }
     if !args.quiet {
         ui::print(&text::report(verb, report, style));
@@ -146,6 +141,7 @@ fn request(
         no_snapshot: args.no_snapshot,
         whole_file: args.whole_file,
         checksum: args.checksum,
+        diff: args.diff,
         ..Request::of(directions(verb))
     })
 }
@@ -260,22 +256,28 @@ pub(super) fn diff(context: &Context, args: &DiffArgs) -> Ended {
         Direction::Pull
     };
     let reach = reach(&args.reach, args.remote.as_ref());
+    let only = paths;
     let request = Request {
         dry_run: true,
+        diff: true,
         reach,
-        only: paths.clone(),
+        only,
         ..Request::of(vec![direction])
     };
-    if args.json {
-        let report = ops::sync::run(&world, &request)?;
-        let diffs = ops::diff::diffs(&world, &request, &paths)?;
-        let mut object = json::sync("diff", &report);
-        if let Some(object) = object.as_object_mut() {
-            object.insert("diff".to_owned(), json!(diffs));
-        }
-        ui::print(&format!("{object}\n"));
+    let report = ops::sync::run(&world, &request)?;
+    let diffs: String = report
+        .legs
+        .iter()
+        .filter_map(|leg| leg.diff.as_deref())
+        .collect();
+    if !args.json {
+        ui::print(&diffs);
         return Ok(exit::DONE);
     }
-    ui::print(&ops::diff::diffs(&world, &request, &paths)?);
+    let mut object = json::sync("diff", &report);
+    if let Some(object) = object.as_object_mut() {
+        object.insert("diff".to_owned(), json!(diffs));
+    }
+    ui::print(&format!("{object}\n"));
     Ok(exit::DONE)
 }

@@ -615,7 +615,9 @@ impl<'a> Session<'a> {
         let Place::There(local) = &self.place else {
             return;
         };
-        if let Some(state) = local.state.as_ref().filter(|_| self.writes()) {
+        // Managing is no sync, and may have been a mere look at the snapshots.
+        let synced = self.writes() && self.hello.purpose != Purpose::Manage;
+        if let Some(state) = local.state.as_ref().filter(|_| synced) {
             let machine = Machine {
                 id: self.hello.machine_id.chars().take(64).collect(),
                 name: self.hello.machine.chars().take(128).collect(),

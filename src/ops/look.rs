@@ -92,7 +92,7 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
             .push("an interrupted sync waits here: the next real run recovers it first".to_owned());
     }
     let hub = Hub::find(&world.project.settings, &request.reach)?;
-    refuse_same_root(world, &hub, &local)?;
+    refuse_same_root(world, &hub)?;
     let rules = world.project.rules(&request.rules)?;
     warnings.extend(rules.warnings().iter().map(ToString::to_string));
     let known = known_hub(&local, &hub)?;
@@ -208,15 +208,19 @@ fn holder(world: &World<'_>, verb: &str) -> Holder {
 }
 
 /// A hub inside the root, around it, or the root itself would sync a tree with a part of itself.
-fn refuse_same_root(world: &World<'_>, hub: &Hub, local: &Local) -> Result<(), Failure> {
+fn refuse_same_root(world: &World<'_>, hub: &Hub) -> Result<(), Failure> {
     let Some(path) = hub.local_path(&world.environment.directory) else {
         return Ok(());
     };
-    let Ok(there) = crate::disk::real_path(&path) else {
+    // A hub that is not there yet would be made: its nearest directory that is there decides.
+    let Some(there) = path
+        .ancestors()
+        .find_map(|p| crate::disk::real_path(p).ok().map(|real| (p, real)))
+        .map(|(above, real)| real.join(path.strip_prefix(above).unwrap_or(&path)))
+    else {
         return Ok(());
     };
     let here = crate::disk::real_path(&world.project.path)?;
-    let _ = local;
     if there.starts_with(&here) || here.starts_with(&there) {
         let message = format!(
             "the remote {} and this project lie inside each other",

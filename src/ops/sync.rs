@@ -48,6 +48,8 @@ pub struct Request {
     pub checksum: bool,
     /// Leave the rules to the hub (a first clone).
     pub own_rules: bool,
+    /// Show contents as text diffs.
+    pub diff: bool,
 }
 
 impl Request {
@@ -69,6 +71,7 @@ impl Request {
             whole_file: false,
             checksum: false,
             own_rules: false,
+            diff: false,
         }
     }
 
@@ -102,6 +105,8 @@ pub struct Leg {
     pub plan: Plan,
     /// Snapshot that undoes it.
     pub snapshot: Option<String>,
+    /// Text diffs of what it changes, if they were asked for.
+    pub diff: Option<String>,
 }
 
 /// What a run did, or would do.
@@ -192,6 +197,7 @@ impl Look<'_> {
     ) -> Result<Option<Leg>, Failure> {
         let plan = self.plan(direction, request)?;
         self.check_guards(&plan, request)?;
+        let diff = self.diff(&plan, request)?;
         if request.directions.len() > 1 {
             match direction {
                 Direction::Pull => {
@@ -204,7 +210,15 @@ impl Look<'_> {
         Ok(Some(Leg {
             plan,
             snapshot: None,
+            diff,
         }))
+    }
+
+    fn diff(&self, plan: &Plan, request: &Request) -> Result<Option<String>, Failure> {
+        let diff = request
+            .diff
+            .then(|| super::diff::diffs(self, plan, &request.only));
+        diff.transpose()
     }
 
     /// Plans a direction, asks, and carries it out; `None` if the user said no.
@@ -224,8 +238,15 @@ impl Look<'_> {
                     return Ok(None);
                 }
             }
+            let diff = self.diff(&plan, request)?;
             match self.execute(&plan, request) {
-                Ok(snapshot) => return Ok(Some(Leg { plan, snapshot })),
+                Ok(snapshot) => {
+                    return Ok(Some(Leg {
+                        plan,
+                        snapshot,
+                        diff,
+                    }));
+                }
                 Err(Attempt::Failed(failure)) => return Err(failure),
                 Err(Attempt::Changed(failure)) if attempt == ATTEMPTS => return Err(failure),
                 Err(Attempt::Changed(_)) => {

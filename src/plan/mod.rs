@@ -1,7 +1,7 @@
 //! Decides what a sync changes. Pure: no clock, no disk, no setting that is not an argument, so the same
 //! trees always give the same [`Plan`]; a dry run prints exactly the plan that then runs.
 //!
-//! Reading order: [`reconcile`] (three trees to a plan), [`policy`] (who wins a conflict), [`guard`] (when to
+//! Reading order: [`mod@reconcile`] (three trees to a plan), [`policy`] (who wins a conflict), [`guard`] (when to
 //! refuse), [`moves`] (content that need not travel). Not here: whether anything succeeded.
 
 pub mod guard;

@@ -27,8 +27,8 @@ const MAX_HISTORY_PATHS: usize = 200_000;
 struct View {
     rules: Digest,
     entries: Vec<Entry>,
-    /// Generations, oldest first, each with the paths that changed when it began.
-    history: Vec<(u64, Vec<RelPath>)>,
+    /// Generations, oldest first, each with its view digest and the paths that changed when it began.
+    history: Vec<(u64, Digest, Vec<RelPath>)>,
 }
 
 /// What a root knows as a hub.
@@ -158,7 +158,7 @@ impl Hub {
         let at = self.views.iter().position(|v| v.rules == rules);
         let mut history = at.map(|i| self.views.remove(i).history).unwrap_or_default();
         self.generation += 1;
-        history.push((self.generation, changed));
+        history.push((self.generation, now.view_digest(), changed));
         while history.len() > MAX_HISTORY || paths_in(&history) > MAX_HISTORY_PATHS {
             history.remove(0);
         }
@@ -215,17 +215,14 @@ impl Hub {
         seen: Seen,
         now: &Tree,
     ) -> Option<Vec<(RelPath, Option<Node>)>> {
-        let view = self.views.iter().find(|v| v.rules == rules)?;
-        let oldest = view.history.first()?.0;
-        if seen.generation + 1 < oldest || seen.generation > self.generation {
+        if seen.generation > self.generation {
             return None;
         }
-        let later = view
-            .history
-            .iter()
-            .filter(|(generation, _)| *generation > seen.generation);
-        let mut paths: BTreeSet<RelPath> =
-            later.flat_map(|(_, paths)| paths.iter().cloned()).collect();
+        let view = self.views.iter().find(|v| v.rules == rules)?;
+        // By digest, not by number: a machine may have seen that generation under other rules, or of another hub.
+        let known = view.history.iter().rposition(|h| h.1 == seen.view)?;
+        let later = view.history.iter().skip(known + 1);
+        let mut paths: BTreeSet<RelPath> = later.flat_map(|h| h.2.iter().cloned()).collect();
         let unrecorded = difference(&self.view(rules), now);
         paths.extend(unrecorded.into_iter().map(|(path, _)| path));
         Some(
@@ -237,8 +234,8 @@ impl Hub {
     }
 }
 
-fn paths_in(history: &[(u64, Vec<RelPath>)]) -> usize {
-    history.iter().map(|(_, paths)| paths.len()).sum()
+fn paths_in(history: &[(u64, Digest, Vec<RelPath>)]) -> usize {
+    history.iter().map(|(_, _, paths)| paths.len()).sum()
 }
 
 /// Digest of a set of tombstones, to tell whether a machine knows them.
@@ -356,6 +353,22 @@ mod tests {
             ),
             None
         );
+    }
+
+    #[test]
+    fn what_was_seen_under_other_rules_or_of_another_hub_is_no_start_for_changes() {
+        let mut hub = Hub::default();
+        let first = tree(&["a", "b"]);
+        hub.observe(RULES, &first, 1);
+        let then = seen(&hub, &first);
+        hub.observe(Digest([2; 32]), &tree(&["a"]), 2);
+        assert_eq!(
+            hub.changes_since(Digest([2; 32]), then, &tree(&["a"])),
+            None
+        );
+        let mut other = Hub::default();
+        other.observe(RULES, &tree(&["x"]), 1);
+        assert_eq!(other.changes_since(RULES, then, &tree(&["x"])), None);
     }
 
     #[test]
