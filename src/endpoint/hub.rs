@@ -93,7 +93,17 @@ impl Place {
     /// The root, made if it was missing.
     pub(super) fn make(&mut self, _machinery: &Machinery) -> Result<&Local, ServeError> {
         if let Self::Missing { path, .. } = self {
-            let root = Root::create(path).map_err(LocalError::from)?;
+            let root = Root::create(path).map_err(|e| match e.is_missing() {
+                true => {
+                    let message = format!("on the hub: {e}");
+                    ServeError::refused(
+                        RefusalKind::Usage,
+                        message,
+                        "make its parent directory on the hub",
+                    )
+                }
+                false => LocalError::from(e).into(),
+            })?;
             let mut local = Local {
                 root: Arc::new(root),
                 state: None,

@@ -132,6 +132,8 @@ pub struct Report {
     pub matched_bytes: u64,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// Why the real run would be refused; only after a dry run.
+    pub refusal: Option<Failure>,
 }
 
 /// Runs a pull, push or sync.
@@ -148,10 +150,11 @@ pub fn run(world: &World<'_>, request: &Request) -> Result<Report, Failure> {
 
 fn carry_out(mut look: Look<'_>, request: &Request) -> Result<Report, Failure> {
     let mut legs = Vec::new();
+    let mut refusal = None;
     let mut declined = false;
     for direction in &request.directions {
         let leg = if request.dry_run {
-            look.rehearse(*direction, request)?
+            look.rehearse(*direction, request, &mut refusal)?
         } else {
             look.perform(*direction, request)?
         };
@@ -183,6 +186,7 @@ fn carry_out(mut look: Look<'_>, request: &Request) -> Result<Report, Failure> {
         literal_bytes: count(&received.literal_bytes) + count(&supplied.literal_bytes),
         matched_bytes: count(&received.matched_bytes) + count(&supplied.matched_bytes),
         warnings: std::mem::take(&mut look.warnings),
+        refusal,
     };
     look.client.close();
     Ok(report)
@@ -194,9 +198,13 @@ impl Look<'_> {
         &mut self,
         direction: Direction,
         request: &Request,
+        refusal: &mut Option<Failure>,
     ) -> Result<Option<Leg>, Failure> {
         let plan = self.plan(direction, request)?;
-        self.check_guards(&plan, request)?;
+        // The plan is shown all the same: that is what a dry run is for.
+        if let Err(failure) = self.check_guards(&plan, request) {
+            refusal.get_or_insert(failure);
+        }
         let diff = self.diff(&plan, request)?;
         if request.directions.len() > 1 {
             match direction {

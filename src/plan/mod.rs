@@ -300,10 +300,15 @@ impl Plan {
         self.actions.iter().filter(|a| a.verb == verb).count()
     }
 
-    /// How many paths were changed on both sides.
+    /// How many paths were changed on both sides. The copies beside a path are no conflicts of their own.
     #[must_use]
     pub fn conflicts(&self) -> usize {
-        let acted = self.actions.iter().filter(|a| a.conflict.is_some()).count();
+        let is_copy = |a: &Action| a.reason == Reason::ConflictBoth && a.verb == Verb::Create;
+        let acted = self
+            .actions
+            .iter()
+            .filter(|a| a.conflict.is_some() && !is_copy(a))
+            .count();
         let kept = self.kept.iter().filter(|k| k.conflict.is_some()).count();
         acted + kept + self.undecided.len()
     }

@@ -22,17 +22,20 @@ pub fn object(command: &str, result: &str, more: Value) -> Value {
     object
 }
 
+fn error(failure: &Failure) -> Value {
+    json!({
+        "kind": failure.kind.name(), "message": failure.message, "state": failure.state, "hint": failure.hint,
+    })
+}
+
 /// A failure.
 #[must_use]
 pub fn failure(command: &str, failure: &Failure) -> Value {
     let stopped = matches!(failure.kind, FailureKind::Conflict | FailureKind::Guard);
-    let error = json!({
-        "kind": failure.kind.name(), "message": failure.message, "state": failure.state, "hint": failure.hint,
-    });
     object(
         command,
         if stopped { "stopped" } else { "failed" },
-        json!({ "error": error }),
+        json!({ "error": error(failure) }),
     )
 }
 
@@ -71,8 +74,13 @@ pub fn sync(command: &str, report: &Report) -> Value {
         .find_map(|leg: &Leg| leg.snapshot.clone());
     object(
         command,
-        result(report.outcome),
+        if report.refusal.is_some() {
+            "stopped"
+        } else {
+            result(report.outcome)
+        },
         json!({
+            "error": report.refusal.as_ref().map(error),
             "direction": direction,
             "remote": report.remote,
             "dry_run": report.outcome == Outcome::DryRun,
