@@ -21,6 +21,7 @@ use crate::protocol::message::Problem;
 use crate::scan::{Progress, Scan};
 use crate::state::base::Remotes;
 use crate::state::{Base, RootId};
+use crate::transaction;
 
 /// All that a verb needs.
 pub struct World<'a> {
@@ -292,6 +293,14 @@ impl Look<'_> {
         if self.base_damaged {
             let words =
                 "what was remembered of the last sync is damaged: nothing is deleted in this run";
+            self.warnings.push(words.to_owned());
+        }
+        if self.lock.is_some()
+            && base.is_none()
+            && !transaction::has_full_guarantee(&self.local.root)?
+        {
+            let words = "this file system cannot swap two files in one step: a file that another program \
+                saves in the very moment of a pull can be lost";
             self.warnings.push(words.to_owned());
         }
         self.base_seen = base.as_ref().and_then(Base::seen);

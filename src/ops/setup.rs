@@ -118,7 +118,6 @@ pub fn setup(world: &World<'_>, reach: &Reach, install: bool) -> Checks {
     check_settings(&mut checks, world);
     let rules = check_rules(&mut checks, world);
     check_room(&mut checks, "room here", &world.project.path);
-    check_replacing(&mut checks, world);
     check_rsync_here(&mut checks);
     match Hub::find(&world.project.settings, reach) {
         Err(failure) => checks.fail("remote", failure.message, failure.hint),
@@ -208,26 +207,6 @@ fn room_line(checks: &mut Checks, name: &'static str, free: u64) {
             "new content is staged before it is put in place: make room",
         ),
         _ => checks.ok(name, words),
-    }
-}
-
-/// Only where something was synced already: the check needs the state directory.
-fn check_replacing(checks: &mut Checks, world: &World<'_>) {
-    let Ok(Local {
-        root,
-        state: Some(_),
-    }) = Local::open(&world.project.path)
-    else {
-        return;
-    };
-    match crate::transaction::has_full_guarantee(&root) {
-        Ok(true) => checks.ok("replacing", "files are swapped in one step"),
-        Ok(false) => checks.warn(
-            "replacing",
-            "this file system cannot swap two files in one step",
-            "do not save files in the very moment of a pull, or move the project to another file system",
-        ),
-        Err(e) => checks.fail("replacing", e.to_string(), "make .rsyn/ writable"),
     }
 }
 

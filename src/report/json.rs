@@ -72,7 +72,7 @@ pub fn sync(command: &str, report: &Report) -> Value {
         .iter()
         .rev()
         .find_map(|leg: &Leg| leg.snapshot.clone());
-    object(
+    let mut object = object(
         command,
         if report.refusal.is_some() {
             "stopped"
@@ -80,7 +80,6 @@ pub fn sync(command: &str, report: &Report) -> Value {
             result(report.outcome)
         },
         json!({
-            "error": report.refusal.as_ref().map(error),
             "direction": direction,
             "remote": report.remote,
             "dry_run": report.outcome == Outcome::DryRun,
@@ -106,7 +105,11 @@ pub fn sync(command: &str, report: &Report) -> Value {
             },
             "warnings": report.warnings,
         }),
-    )
+    );
+    if let (Some(refusal), Some(object)) = (&report.refusal, object.as_object_mut()) {
+        object.insert("error".to_owned(), error(refusal));
+    }
+    object
 }
 
 fn action(action: &Action, direction: Direction) -> Value {
