@@ -43,7 +43,10 @@ install: ## build and put rsyn into ~/.cargo/bin
 
 # -- long sweeps: what takes too long for `make test`. Each has its own target, and a line in
 # -- docs/contributing.md.
-.PHONY: oracle
+.PHONY: oracle histories
 
 oracle: ## a hundred times as many random filter rules against the installed rsync
 	RSYN_ORACLE_CASES=$${RSYN_ORACLE_CASES:-100000} $(CARGO) test --locked --release --test oracle
+
+histories: ## many random histories of two machines and a hub
+	RSYN_HISTORIES=$${RSYN_HISTORIES:-100000} $(CARGO) test --locked --release --test properties

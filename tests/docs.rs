@@ -39,7 +39,7 @@ fn examples() -> Vec<(String, Vec<u8>, String)> {
 fn messages(mut bytes: &[u8]) -> Vec<Message> {
     let mut messages = Vec::new();
     while !bytes.is_empty() {
-        let (message, taken) = frame::decode(bytes).unwrap().expect("a whole frame");
+        let (message, taken) = frame::decode(bytes).unwrap().unwrap();
         messages.push(message);
         bytes = &bytes[taken..];
     }
@@ -143,15 +143,13 @@ fn flags() -> BTreeMap<String, Vec<String>> {
     let verbs = cli.get_subcommands().filter(|v| !v.is_hide_set());
     verbs
         .map(|verb| {
-            let visible = verb.get_arguments().filter(|a| !a.is_hide_set());
-            let long = visible
-                .clone()
-                .filter_map(|a| a.get_long())
-                .map(|l| format!("--{l}"));
-            let short = visible
-                .filter_map(|a| a.get_short())
-                .map(|s| format!("-{s}"));
-            (verb.get_name().to_owned(), long.chain(short).collect())
+            let visible: Vec<_> = verb.get_arguments().filter(|a| !a.is_hide_set()).collect();
+            let long = visible.iter().filter_map(|a| a.get_long());
+            let short = visible.iter().filter_map(|a| a.get_short());
+            let typed = long
+                .map(|l| format!("--{l}"))
+                .chain(short.map(|s| format!("-{s}")));
+            (verb.get_name().to_owned(), typed.collect())
         })
         .collect()
 }
@@ -179,7 +177,7 @@ fn every_long_flag_in_the_reference_is_one_of_the_program() {
     let cli = Cli::command();
     let all: BTreeSet<String> = cli
         .get_subcommands()
-        .flat_map(|verb| verb.get_arguments())
+        .flat_map(clap::Command::get_arguments)
         .filter_map(|a| a.get_long().map(|l| format!("--{l}")))
         .chain(["--help".to_owned(), "--version".to_owned()])
         .collect();

@@ -110,7 +110,12 @@ pub(super) fn setup(context: &Context, args: &SetupArgs) -> Ended {
     };
     let checks = check(
         &world,
-        &reach(&args.reach, args.remote.as_ref()),
+        &reach(
+            context,
+            project.settings.options.as_ref(),
+            &args.reach,
+            args.remote.as_ref(),
+        )?,
         args.install,
     );
     if args.json {

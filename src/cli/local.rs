@@ -220,7 +220,8 @@ pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Ended {
     let world = world(context, &project, &terminal);
     let at = site(args.remote.as_deref());
     let named = args.remote.clone().filter(|r| !r.is_empty());
-    let reach = reach(&args.reach, named.as_ref());
+    let options = project.settings.options.as_ref();
+    let reach = reach(context, options, &args.reach, named.as_ref())?;
     let report = undo::rollback(&world, at, &reach, args.id.as_deref(), args.dry_run)?;
     if args.json {
         ui::print_json(&undo::to_json(&report));
@@ -239,7 +240,12 @@ pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Ended {
         )),
         (false, true) => ui::print("rollback: nothing to do\n"),
         (false, false) => {
-            ui::print(&format!("rolled back {}: {sum}\n", report.id));
+            ui::print(&format!(
+                "rolled back {}: {}
+",
+                report.id,
+                text::past(&sum)
+            ));
             if let Some(id) = &report.snapshot {
                 ui::print(&format!(
                     "this can be undone as well: `rsyn rollback` (snapshot {id})\n"
@@ -270,7 +276,12 @@ pub(super) fn snapshots(context: &Context, args: &SnapshotsArgs) -> Ended {
     let lines = undo::snapshots(
         &world,
         site(args.remote.as_deref()),
-        &reach(&args.reach, named.as_ref()),
+        &reach(
+            context,
+            project.settings.options.as_ref(),
+            &args.reach,
+            named.as_ref(),
+        )?,
     )?;
     if args.json {
         let all: Vec<_> = lines.iter().map(|l| json!({

@@ -24,7 +24,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 use crate::config::words;
 use crate::endpoint::serve::{Machinery, Policy, serve};
 use crate::ops::failure::UNCHANGED;
-use crate::ops::project::Environment;
+use crate::ops::project::{Environment, Setting};
 use crate::ops::{Failure, FailureKind, Project};
 use args::{Cli, ServeArgs, Verb};
 
@@ -175,6 +175,30 @@ fn with_options(
         .map_err(|e| wrong(first_line(&e)))?;
     let cli = Cli::from_arg_matches(&matches).map_err(|e| wrong(first_line(&e)))?;
     Ok((cli.verb, matches))
+}
+
+/// How RSYN_OPTIONS says that the hub is reached: the only part of it that verbs other than a sync have.
+fn reach_in_options(options: &Setting) -> Result<args::ReachArgs, Failure> {
+    let wrong = |message: String| {
+        Failure::usage(
+            format!("{}: {message}", options.origin),
+            "mend RSYN_OPTIONS",
+        )
+    };
+    let words = words::split(&options.value).map_err(|e| wrong(e.to_string()))?;
+    if options.travels {
+        refuse_commands("pull", &words).map_err(wrong)?;
+    }
+    let arguments = ["rsyn", "pull"]
+        .into_iter()
+        .chain(words.iter().map(String::as_str));
+    match Cli::try_parse_from(arguments)
+        .map_err(|e| wrong(first_line(&e)))?
+        .verb
+    {
+        Verb::Pull(args) => Ok(args.reach),
+        _ => Ok(args::ReachArgs::default()),
+    }
 }
 
 /// A file that travels with the project may not make this machine run a command, nor lift its guards.

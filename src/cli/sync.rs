@@ -11,7 +11,7 @@ use super::{Context, Ended, clock_ms, exit};
 use crate::model::RelPath;
 use crate::ops::connect::{Compress, Reach};
 use crate::ops::look::World;
-use crate::ops::project::{ExtraRule, Project};
+use crate::ops::project::{ExtraRule, Project, Setting};
 use crate::ops::sync::{Report, Request};
 use crate::ops::talk::Talk;
 use crate::ops::{self, Failure};
@@ -41,17 +41,17 @@ pub(super) fn sync(
         verbose: args.verbose > 0,
         itemize: args.itemize,
     };
-    let diffs = if args.diff {
-        Some(ops::diff::diffs(&world, &request, &[])?)
-    } else {
-        None
-    };
     let report = ops::sync::run(&world, &request)?;
-    if let Some(diffs) = diffs.filter(|_| !args.json) {
-        ui::print(&diffs);
-    }
     finish(verb, &terminal, args, &report, style);
-    Ok(exit::DONE)
+    match &report.refusal {
+        None => Ok(exit::DONE),
+        Some(refusal) => {
+            if !args.json {
+                ui::say_failure(refusal);
+            }
+            Ok(exit::code(refusal.kind))
+        }
+    }
 }
 
 fn finish(verb: &str, terminal: &Terminal, args: &SyncArgs, report: &Report, style: text::Style) {
@@ -61,6 +61,9 @@ fn finish(verb: &str, terminal: &Terminal, args: &SyncArgs, report: &Report, sty
     if args.json {
         ui::print_json(&json::sync(verb, report));
         return;
+    }
+    for diff in report.legs.iter().filter_map(|leg| leg.diff.as_deref()) {
+        ui::print(diff);
     }
     if !args.quiet {
         ui::print(&text::report(verb, report, style));
@@ -103,15 +106,27 @@ fn directions(verb: &str) -> Vec<Direction> {
     }
 }
 
-pub(super) fn reach(args: &ReachArgs, remote: Option<&String>) -> Reach {
-    Reach {
+/// How the hub is reached: flags of the verb, and where it has none, those in RSYN_OPTIONS.
+pub(super) fn reach(
+    context: &Context,
+    options: Option<&Setting>,
+    args: &ReachArgs,
+    remote: Option<&String>,
+) -> Result<Reach, Failure> {
+    let general = match options {
+        Some(options) => super::reach_in_options(options)?,
+        None => ReachArgs::default(),
+    };
+    let timeout = args.timeout.or(general.timeout).filter(|t| *t > 0);
+    let ssh_config = args.ssh_config.clone().or(general.ssh_config);
+    Ok(Reach {
         remote: remote.cloned(),
-        ssh_command: args.ssh_command.clone(),
-        ssh_config: args.ssh_config.clone(),
-        port: args.port,
-        timeout: args.timeout.filter(|t| *t > 0).map(Duration::from_secs),
+        ssh_command: args.ssh_command.clone().or(general.ssh_command),
+        ssh_config: ssh_config.map(|file| context.environment.directory.join(file)),
+        port: args.port.or(general.port),
+        timeout: timeout.map(Duration::from_secs),
         ..Reach::default()
-    }
+    })
 }
 
 fn request(
@@ -127,7 +142,7 @@ fn request(
             Some(CompressArg::Off) => Compress::Off,
         },
         bytes_per_second: args.bwlimit.unwrap_or(0),
-        ..reach(&args.reach, args.remote.as_ref())
+        ..reach(context, None, &args.reach, args.remote.as_ref())?
     };
     let only = args
         .only
@@ -146,6 +161,7 @@ fn request(
         no_snapshot: args.no_snapshot,
         whole_file: args.whole_file,
         checksum: args.checksum,
+        diff: args.diff,
         ..Request::of(directions(verb))
     })
 }
@@ -190,7 +206,8 @@ pub(super) fn clone(context: &Context, args: &CloneArgs) -> Ended {
         json: args.json,
         ..Manner::default()
     });
-    let reach = reach(&args.reach, Some(&args.remote));
+    let options = context.environment.options();
+    let reach = reach(context, options.as_ref(), &args.reach, Some(&args.remote))?;
     let (path, report) = ops::clone::clone(
         &context.environment,
         &terminal,
@@ -222,7 +239,8 @@ pub(super) fn status(context: &Context, args: &StatusArgs) -> Ended {
         ..Manner::default()
     });
     let world = world(context, &project, &terminal);
-    let reach = reach(&args.reach, args.remote.as_ref());
+    let options = project.settings.options.as_ref();
+    let reach = reach(context, options, &args.reach, args.remote.as_ref())?;
     let status = ops::status::status(&world, &reach, args.offline)?;
     if args.json {
         ui::print_json(&ops::status::to_json(&status));
@@ -259,23 +277,30 @@ pub(super) fn diff(context: &Context, args: &DiffArgs) -> Ended {
     } else {
         Direction::Pull
     };
-    let reach = reach(&args.reach, args.remote.as_ref());
+    let options = project.settings.options.as_ref();
+    let reach = reach(context, options, &args.reach, args.remote.as_ref())?;
+    let only = paths;
     let request = Request {
         dry_run: true,
+        diff: true,
         reach,
-        only: paths.clone(),
+        only,
         ..Request::of(vec![direction])
     };
-    if args.json {
-        let report = ops::sync::run(&world, &request)?;
-        let diffs = ops::diff::diffs(&world, &request, &paths)?;
-        let mut object = json::sync("diff", &report);
-        if let Some(object) = object.as_object_mut() {
-            object.insert("diff".to_owned(), json!(diffs));
-        }
-        ui::print_json(&object);
+    let report = ops::sync::run(&world, &request)?;
+    let diffs: String = report
+        .legs
+        .iter()
+        .filter_map(|leg| leg.diff.as_deref())
+        .collect();
+    if !args.json {
+        ui::print(&diffs);
         return Ok(exit::DONE);
     }
-    ui::print(&ops::diff::diffs(&world, &request, &paths)?);
+    let mut object = json::sync("diff", &report);
+    if let Some(object) = object.as_object_mut() {
+        object.insert("diff".to_owned(), json!(diffs));
+    }
+    ui::print_json(&object);
     Ok(exit::DONE)
 }

@@ -236,8 +236,8 @@ impl<'s> Differ<'s> {
 
     /// Whether false hits have cost more strong hashing than the new file is long so far.
     ///
-    /// Then only the grid is searched, where hits cost no more than the file again, so the whole is linear; rolling
-    /// resumes once the file has caught up. What can be lost is a block off the grid that overlaps a false hit.
+    /// Then only the grid is searched, where there are two places per block, so the whole is linear; rolling resumes
+    /// once the file has caught up. What can be lost is a block off the grid that overlaps a false hit.
     fn over_budget(&self) -> bool {
         let block = u64::from(self.signature.params().block_bytes);
         let spent = self.stats.false_hits.saturating_mul(block);

@@ -40,15 +40,17 @@ impl Filter {
     }
 
     /// Whether a block may have this weak hash. Never wrong when it says no.
-    #[inline(always)]
     pub(super) fn may_hold(&self, hash: u64) -> bool {
         self.first.has(hash) && self.second_has(hash)
     }
 
-    /// Apart, since one hash in a hundred comes here: a single test and jump is what the others pay.
-    #[cold]
-    #[inline(never)]
-    fn second_has(&self, hash: u64) -> bool {
+    /// The bitmap to ask first.
+    pub(super) fn first(&self) -> &Bitmap {
+        &self.first
+    }
+
+    /// What the second bitmap says of a hash that the first one has.
+    pub(super) fn second_has(&self, hash: u64) -> bool {
         self.second.has(mixed(hash))
     }
 }
@@ -60,7 +62,7 @@ fn mixed(hash: u64) -> u64 {
 
 /// A set of numbers by their bits 63 to 40.
 #[derive(Clone)]
-struct Bitmap {
+pub(super) struct Bitmap {
     /// A power of two of them.
     words: Vec<u64>,
 }
@@ -77,8 +79,9 @@ impl Bitmap {
         self.words[place] |= 1 << (number >> 58);
     }
 
+    /// Whether a number with these bits is in the set.
     #[inline(always)]
-    fn has(&self, number: u64) -> bool {
+    pub(super) fn has(&self, number: u64) -> bool {
         self.words[self.place(number)] >> (number >> 58) & 1 != 0
     }
 

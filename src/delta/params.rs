@@ -13,6 +13,8 @@ pub const MAX_SIGNATURE_BYTES: u64 = 32 * 1024 * 1024;
 
 const MIN_STRONG_BYTES: u8 = 4;
 const USUAL_BLOCK_BYTES: std::ops::RangeInclusive<u64> = 2 * 1024..=64 * 1024;
+/// Blocks of a usual signature: with 16 times as many as fit the filter, a search in unknown data is 8 times slower.
+const MANY_BLOCKS: u64 = 1 << 20;
 /// A file is rebuilt wrongly (and then sent whole) once in 2 to this power.
 const MARGIN_BITS: u32 = 20;
 
@@ -29,7 +31,7 @@ pub struct Params {
 
 impl Params {
     /// What suits a basis of `basis_bytes`: blocks of about half the square root, 2 KiB to 64 KiB, longer only
-    /// where the signature would exceed [`MAX_SIGNATURE_BYTES`].
+    /// where there would be more than a million, which is beyond 64 GiB.
     ///
     /// Source: bytes sent are `(N/b)·h + k·b` for `k` edits, least at `b = sqrt(N·h/k)`; the half square root is
     /// within a factor of 2 of that for 10 to 500 edits (measurements in `docs/delta.md`).
@@ -37,9 +39,7 @@ impl Params {
     pub fn for_basis(basis_bytes: u64, key: [u8; 32]) -> Self {
         let mut block = nearest_power_of_two(basis_bytes.isqrt() / 2)
             .clamp(*USUAL_BLOCK_BYTES.start(), *USUAL_BLOCK_BYTES.end());
-        while block < u64::from(MAX_BLOCK_BYTES)
-            && !fits(basis_bytes, block, strong_bytes_for(basis_bytes, block))
-        {
+        while block < u64::from(MAX_BLOCK_BYTES) && basis_bytes.div_ceil(block) > MANY_BLOCKS {
             block *= 2;
         }
         Self {
@@ -153,6 +153,7 @@ mod tests {
         assert_eq!(block(64 << 20), 4 << 10);
         assert_eq!(block(1 << 30), 16 << 10);
         assert_eq!(block(64 << 30), 64 << 10);
+        assert_eq!(block(65 << 30), 128 << 10);
     }
 
     #[test]

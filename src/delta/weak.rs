@@ -6,7 +6,7 @@
 //!
 //! Source: R. Karp, M. Rabin, "Efficient randomized pattern-matching algorithms" (1987).
 
-use super::filter::Filter;
+use super::filter::{Bitmap, Filter};
 
 /// Bytes of a weak hash in a signature. With 40 bits a hit by chance costs less than a sixteenth of the new file in
 /// strong hashes up to a basis of 64 GiB; 32 bits would do so up to 256 MiB.
@@ -64,17 +64,16 @@ pub(super) struct WeakHash {
 impl WeakHash {
     /// Hashes windows of `block_bytes` with `key`.
     pub(super) fn new(key: &[u8; 32], block_bytes: u32) -> Self {
-        let mut stream = blake3::Hasher::new_keyed(key)
+        let mut drawn = [0; 8 * 257];
+        let mut hasher = blake3::Hasher::new_keyed(key);
+        hasher
             .update(b"rsyn delta weak hash")
-            .finalize_xof();
-        let mut draw = || {
-            let mut bytes = [0; 8];
-            stream.fill(&mut bytes);
-            u64::from_le_bytes(bytes)
-        };
+            .finalize_xof()
+            .fill(&mut drawn);
+        let (words, _) = drawn.as_chunks::<8>();
         // 5 mod 8 has the longest period that there is mod 2^64.
-        let multiplier = draw() & !7 | 5;
-        let map: Table = std::array::from_fn(|_| draw());
+        let multiplier = u64::from_le_bytes(words[0]) & !7 | 5;
+        let map: Table = std::array::from_fn(|byte| u64::from_le_bytes(words[byte + 1]));
         let times = |factor: u64| map.map(|value| value.wrapping_mul(factor));
         let power = |exponent: u32| multiplier.wrapping_pow(exponent);
         let lanes = std::array::from_fn(|lane| times(power((LANES - 1 - lane) as u32)));
@@ -120,53 +119,61 @@ impl WeakHash {
     /// Rolls on from `hash`, one step for each byte of `entering` while its fellow in `leaving` leaves, until the
     /// filter knows the hash or `entering` ends. `leaving` is at least as long.
     pub(super) fn scan(&self, filter: &Filter, hash: u64, leaving: &[u8], entering: &[u8]) -> Scan {
+        let (mut steps, mut hash) = (0, hash);
+        loop {
+            let (old, new) = (&leaving[steps..], &entering[steps..]);
+            let (further, rolled, hit) = self.roll(filter.first(), hash, old, new);
+            (steps, hash) = (steps + further, rolled);
+            if !hit || filter.second_has(hash) {
+                return Scan { steps, hash, hit };
+            }
+        }
+    }
+
+    /// As [`scan`](Self::scan), with the first bitmap only: the steps, the hash and whether the bitmap has it.
+    ///
+    /// Nothing is called from here, so that all it needs stays in registers.
+    fn roll(
+        &self,
+        known: &Bitmap,
+        hash: u64,
+        leaving: &[u8],
+        entering: &[u8],
+    ) -> (usize, u64, bool) {
         let (m, m2) = (
             self.multiplier,
             self.multiplier.wrapping_mul(self.multiplier),
         );
-        let (new, new_rest) = entering.as_chunks::<2>();
         let (old, _) = leaving.as_chunks::<2>();
-        let mut pairs = std::iter::zip(old, new).map(|(old, new)| self.changes(old, new));
+        let (new, _) = entering.as_chunks::<2>();
         let (mut hash, mut steps) = (hash, 0);
-        let mut next = pairs.next();
         // Two steps at once, and their changes one round ahead: a product takes 3 cycles, so only one may be on the way
         // from hash to hash.
-        while let Some((first, both)) = next {
-            let h1 = hash.wrapping_mul(m).wrapping_add(first);
-            let h2 = hash.wrapping_mul(m2).wrapping_add(both);
-            next = pairs.next();
-            if filter.may_hold(h1) {
-                return Scan {
-                    steps: steps + 1,
-                    hash: h1,
-                    hit: true,
-                };
-            }
-            if filter.may_hold(h2) {
-                return Scan {
-                    steps: steps + 2,
-                    hash: h2,
-                    hit: true,
-                };
-            }
-            hash = h2;
-            steps += 2;
-        }
-        match (new_rest.first(), leaving.get(steps)) {
-            (Some(&new), Some(&old)) => {
-                let hash = hash.wrapping_mul(m).wrapping_add(self.change(old, new));
-                Scan {
-                    steps: steps + 1,
-                    hash,
-                    hit: filter.may_hold(hash),
+        let mut pairs = std::iter::zip(old, new);
+        if let Some((old, new)) = pairs.next() {
+            let mut change = self.changes(old, new);
+            for (old, new) in pairs {
+                let h1 = hash.wrapping_mul(m).wrapping_add(change.0);
+                let h2 = hash.wrapping_mul(m2).wrapping_add(change.1);
+                change = self.changes(old, new);
+                if known.has(h1) {
+                    return (steps + 1, h1, true);
                 }
+                if known.has(h2) {
+                    return (steps + 2, h2, true);
+                }
+                hash = h2;
+                steps += 2;
             }
-            _ => Scan {
-                steps,
-                hash,
-                hit: false,
-            },
         }
+        for (&old, &new) in std::iter::zip(&leaving[steps..], &entering[steps..]) {
+            hash = hash.wrapping_mul(m).wrapping_add(self.change(old, new));
+            steps += 1;
+            if known.has(hash) {
+                return (steps, hash, true);
+            }
+        }
+        (steps, hash, false)
     }
 
     /// What one step, and two, add to the multiplied hash.

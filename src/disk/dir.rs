@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::error::DiskError;
 use super::file::{NewFile, open_regular, sync_fd, timestamps};
+use super::list::{Listed, list};
 use super::stat::{FileKind, Identity, Stat};
 use super::{Result, fault};
 use crate::model::Mtime;
@@ -31,15 +32,6 @@ pub struct Dir {
     path: Box<[u8]>,
     /// Listing moves the position of the handle.
     listing: Mutex<()>,
-}
-
-/// A name in a directory, and its kind where the file system tells it with the name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// One component, any bytes but `/` and NUL.
-    pub name: Box<[u8]>,
-    /// `None`: ask [`Dir::stat`].
-    pub kind: Option<FileKind>,
 }
 
 impl AsFd for Dir {
@@ -86,7 +78,7 @@ impl Dir {
     /// The directory cannot be read.
     pub fn list(&self) -> Result<Vec<Listed>> {
         let _one_at_a_time = self.listing.lock();
-        list(&self.fd).map_err(|e| self.own_error("list", e))
+        list(self).map_err(|e| self.own_error("list", e))
     }
 
     /// Whether nothing is inside.
@@ -330,67 +322,6 @@ impl Dir {
         self.remove_dir(name)
     }
 
-    /// Sets the permission bits of the file or directory `name`, never through a link.
-    ///
-    /// # Errors
-    /// The failed call; [`io::ErrorKind::InvalidInput`] for a link.
-    pub fn set_mode(&self, name: &[u8], mode: u16) -> Result<()> {
-        const VERB: &str = "change the mode of";
-        self.mutate(VERB, name)?;
-        let mode = Mode::from_raw_mode(mode.into());
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        match fs::openat(self, name, flags, Mode::empty()) {
-            Ok(fd) => fs::fchmod(fd, mode),
-            Err(Errno::ACCESS) => {
-                open_unreadable(self, name).and_then(|fd| chmod_unreadable(&fd, mode))
-            }
-            Err(e) => Err(e),
-        }
-        .map_err(|e| self.error(VERB, name, e))
-    }
-
-    /// Changes all twelve permission bits of the file or directory `name` from `from` to `to`, if it is
-    /// still the object with that inode and has them still. Returns whether it was and had.
-    ///
-    /// # Errors
-    /// The failed call, other than for a missing object.
-    pub fn change_mode(&self, name: &[u8], ino: u64, from: u16, to: u16) -> Result<bool> {
-        const VERB: &str = "change the mode of";
-        self.mutate(VERB, name)?;
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let (fd, readable) = match fs::openat(self, name, flags, Mode::empty()) {
-            Err(Errno::ACCESS) => (open_unreadable(self, name), false),
-            other => (other, true),
-        };
-        let fd = match fd {
-            Err(Errno::NOENT | Errno::LOOP) => return Ok(false),
-            other => other.map_err(|e| self.error(VERB, name, e))?,
-        };
-        let stat = fs::fstat(&fd).map_err(|e| self.error(VERB, name, e))?;
-        let stat = Stat::of(&stat);
-        if stat.ino != ino || stat.raw_mode & 0o7777 != u32::from(from) {
-            return Ok(false);
-        }
-        let to = Mode::from_raw_mode(to.into());
-        if readable {
-            fs::fchmod(&fd, to)
-        } else {
-            chmod_unreadable(&fd, to)
-        }
-        .map_err(|e| self.error(VERB, name, e))?;
-        Ok(true)
-    }
-
-    /// Sets the permission bits of the directory itself.
-    ///
-    /// # Errors
-    /// The failed `fchmod`.
-    pub fn set_own_mode(&self, mode: u16) -> Result<()> {
-        let verb = "change the mode of";
-        fault::before(verb, || self.path.to_vec()).map_err(|e| self.own_error(verb, e))?;
-        fs::fchmod(self, Mode::from_raw_mode(mode.into())).map_err(|e| self.own_error(verb, e))
-    }
-
     /// Sets the modification time of the object `name` itself, a link not followed.
     ///
     /// # Errors
@@ -467,7 +398,7 @@ impl Dir {
         DiskError::new(verb, self.join(name), e)
     }
 
-    fn own_error(&self, verb: &'static str, e: impl Into<io::Error>) -> DiskError {
+    pub(super) fn own_error(&self, verb: &'static str, e: impl Into<io::Error>) -> DiskError {
         DiskError::new(verb, self.path.to_vec(), e)
     }
 
@@ -484,39 +415,6 @@ fn in_state(path: &[u8]) -> bool {
     path.split(|b| *b == b'/').next() == Some(crate::model::path::STATE_DIR)
 }
 
-/// A handle that cannot read still knows its object.
-#[cfg(target_os = "linux")]
-fn open_unreadable(dir: &Dir, name: &[u8]) -> rustix::io::Result<OwnedFd> {
-    fs::openat(
-        dir,
-        name,
-        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-}
-
-/// `fchmod` refuses such a handle; its entry below `/proc` is the object itself, not a name of it.
-#[cfg(target_os = "linux")]
-fn chmod_unreadable(fd: &OwnedFd, mode: Mode) -> rustix::io::Result<()> {
-    use std::os::fd::AsRawFd;
-    if FileKind::of(fs::FileType::from_raw_mode(fs::fstat(fd)?.st_mode)) == FileKind::Symlink {
-        return Err(Errno::INVAL);
-    }
-    fs::chmod(format!("/proc/self/fd/{}", fd.as_raw_fd()), mode)
-}
-
-/// What cannot be read can often be written; what allows neither is refused.
-#[cfg(not(target_os = "linux"))]
-fn open_unreadable(dir: &Dir, name: &[u8]) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    fs::openat(dir, name, flags, Mode::empty())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn chmod_unreadable(fd: &OwnedFd, mode: Mode) -> rustix::io::Result<()> {
-    fs::fchmod(fd, mode)
-}
-
 #[cfg(target_os = "linux")]
 fn sync_filesystem(dir: &Dir) -> rustix::io::Result<()> {
     if fault::SYNCS {
@@ -530,40 +428,6 @@ fn sync_filesystem(dir: &Dir) -> rustix::io::Result<()> {
 fn sync_filesystem(dir: &Dir) -> rustix::io::Result<()> {
     fs::sync();
     sync_fd(dir)
-}
-
-#[cfg(target_os = "linux")]
-fn list(fd: &OwnedFd) -> rustix::io::Result<Vec<Listed>> {
-    fs::seek(fd, fs::SeekFrom::Start(0))?;
-    let mut buffer: Vec<u8> = Vec::with_capacity(32 * 1024);
-    let mut entries = fs::RawDir::new(fd, buffer.spare_capacity_mut());
-    let mut listed = Vec::new();
-    while let Some(entry) = entries.next() {
-        let entry = entry?;
-        push(&mut listed, entry.file_name().to_bytes(), entry.file_type());
-    }
-    Ok(listed)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn list(fd: &OwnedFd) -> rustix::io::Result<Vec<Listed>> {
-    let mut listed = Vec::new();
-    for entry in fs::Dir::read_from(fd)? {
-        let entry = entry?;
-        push(&mut listed, entry.file_name().to_bytes(), entry.file_type());
-    }
-    Ok(listed)
-}
-
-fn push(listed: &mut Vec<Listed>, name: &[u8], kind: fs::FileType) {
-    if name == b"." || name == b".." {
-        return;
-    }
-    let kind = (kind != fs::FileType::Unknown).then(|| FileKind::of(kind));
-    listed.push(Listed {
-        name: name.into(),
-        kind,
-    });
 }
 
 #[cfg(test)]
@@ -673,18 +537,6 @@ mod tests {
         top.rename_noreplace(b"a", top, b"c").unwrap();
         assert_eq!(std::fs::read(temp.path().join("c")).unwrap(), b"B");
         assert_eq!(top.stat(b"a").unwrap(), None);
-    }
-
-    #[test]
-    fn the_mode_of_an_unreadable_file_can_be_set() {
-        let (temp, root) = root();
-        std::fs::write(temp.path().join("f"), "").unwrap();
-        root.top().set_mode(b"f", 0o000).unwrap();
-        root.top().set_mode(b"f", 0o640).unwrap();
-        assert_eq!(root.top().stat(b"f").unwrap().unwrap().mode, 0o640);
-        let fd = open_unreadable(root.top(), b"f").unwrap();
-        chmod_unreadable(&fd, Mode::RUSR).unwrap();
-        assert_eq!(root.top().stat(b"f").unwrap().unwrap().mode, 0o400);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::protocol::handshake::{self, ClientHello, ServerHello};
 use crate::protocol::limits;
 use crate::protocol::message::{CommitReport, Control, Message, Op, OpSource, SnapshotLine, Want};
 use crate::scan::Scan;
-use crate::transaction::Staging;
+use crate::transaction::{StageError, Staging};
 use crate::transport::{Process, Stderr, Transport};
 
 /// Content of at least this many bytes is worth a signature.
@@ -215,7 +215,7 @@ pub enum TransferError {
     #[error("{} changed while the sync ran", paths_named(.0))]
     Changed(Vec<RelPath>),
     /// The same content did not verify again and again.
-    #[error("content of {0:?} did not verify, even sent whole")]
+    #[error("content of {0:?} is not what the scan found there")]
     Integrity(RelPath),
 }
 
@@ -298,7 +298,8 @@ impl Client {
                 Ok(asked) => received.and(asked.map_err(TransferError::from)),
                 Err(_) => Err(PeerError::Closed.into()),
             }
-        })?;
+        })
+        .map_err(|e| name_damage(e, plan))?;
         if !receiver.changed().is_empty() {
             let path_of = |id: &u32| plan.actions.get(*id as usize).map(|a| a.path.clone());
             return Err(TransferError::Changed(
@@ -521,6 +522,16 @@ impl Client {
         // One that hangs on is killed with `process`.
         process.wait(Duration::from_secs(5));
     }
+}
+
+/// Content that did not verify, by the name of its path.
+fn name_damage(error: TransferError, plan: &Plan) -> TransferError {
+    if let TransferError::Receive(ReceiveError::Stage(StageError::Integrity { slot, .. })) = &error
+        && let Some(action) = plan.actions.get(*slot as usize)
+    {
+        return TransferError::Integrity(action.path.clone());
+    }
+    error
 }
 
 /// Words that go with a commit.

@@ -93,7 +93,17 @@ impl Place {
     /// The root, made if it was missing.
     pub(super) fn make(&mut self, _machinery: &Machinery) -> Result<&Local, ServeError> {
         if let Self::Missing { path, .. } = self {
-            let root = Root::create(path).map_err(LocalError::from)?;
+            let root = Root::create(path).map_err(|e| match e.is_missing() {
+                true => {
+                    let message = format!("on the hub: {e}");
+                    ServeError::refused(
+                        RefusalKind::Usage,
+                        message,
+                        "make its parent directory on the hub",
+                    )
+                }
+                false => LocalError::from(e).into(),
+            })?;
             let mut local = Local {
                 root: Arc::new(root),
                 state: None,
@@ -396,7 +406,27 @@ impl Receiving {
         };
         let taken = self.receiver.take(&to, message);
         self.again.extend(self.receiver.take_failed());
-        taken.map_err(receive_error)
+        taken.map_err(|e| self.name_damage(e))
+    }
+
+    /// Content that did not verify, by the name of its path.
+    fn name_damage(&self, error: ReceiveError) -> ServeError {
+        let ReceiveError::Stage(StageError::Integrity { slot, .. }) = &error else {
+            return receive_error(error);
+        };
+        let path = self
+            .ops
+            .get(*slot as usize)
+            .map(|op| format!("{:?}", op.path));
+        let message = format!(
+            "content of {} is not what the scan found there",
+            path.unwrap_or_else(|| "a file".to_owned())
+        );
+        ServeError::refused(
+            RefusalKind::Integrity,
+            message,
+            "run it again with `-c` to read every file",
+        )
     }
 
     fn await_file(&mut self, id: u32, node: &Node, basis: Option<RelPath>) {

@@ -31,6 +31,8 @@ pub struct Awaited {
     pub mtime: Mtime,
     /// What a delta refers to: the file here.
     pub basis: Option<RelPath>,
+    /// Whether it may come once more, whole: a basis that moved or remains of an earlier attempt can spoil it.
+    pub once_more: bool,
 }
 
 impl Awaited {
@@ -48,6 +50,7 @@ impl Awaited {
                 size: *size,
                 mode: *mode,
                 mtime: *mtime,
+                once_more: basis.is_some(),
                 basis,
             }),
             _ => None,
@@ -130,13 +133,14 @@ impl Receiver {
     /// # Errors
     /// The staging area cannot be used.
     pub fn resume(&mut self, to: &Destination<'_>, id: u32) -> Result<u64, StageError> {
-        let Some(want) = self.awaited.get(&id) else {
+        let Some(want) = self.awaited.get_mut(&id) else {
             return Ok(0);
         };
         match to.staging.resume(id, want.digest, want.size)? {
             None => Ok(0),
             Some(file) => {
                 let here = file.position();
+                want.once_more = true;
                 self.begun.insert(id, file);
                 Ok(here)
             }
@@ -223,15 +227,13 @@ impl Receiver {
         };
         match file.finish(want.mode, want.mtime) {
             Ok(()) => Ok(()),
-            // A delta met a collision or a basis that moved: once more, whole.
-            Err(StageError::Integrity { .. }) if want.basis.is_some() => {
-                self.awaited.insert(
-                    id,
-                    Awaited {
-                        basis: None,
-                        ..want
-                    },
-                );
+            Err(StageError::Integrity { .. }) if want.once_more => {
+                let whole = Awaited {
+                    basis: None,
+                    once_more: false,
+                    ..want
+                };
+                self.awaited.insert(id, whole);
                 self.failed.push(id);
                 Ok(())
             }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::connect::{Hub, Reach};
 use super::look::World;
-use super::project::{CONFIG_FILE, Environment, Project, Settings};
+use super::project::{Environment, Project, Settings};
 use super::sync::{Report, Request};
 use super::talk::Talk;
 use super::{Failure, sync};
@@ -88,25 +88,48 @@ fn pull_all(
         ..Request::of(vec![Direction::Pull])
     };
     let report = sync::run(&world, &request)?;
-    // The project may bring its own settings; those of a plain directory are written here.
-    let state = root.top().open_dir(b".rsyn")?;
-    let remote = match hub.local_path(&environment.directory) {
-        Some(path) => path.display().to_string(),
-        None => hub.name.clone(),
-    };
-    let text = format!(
-        "# Written by `rsyn clone`.\nremote = {}\n",
-        toml_text(&remote)
-    );
-    let has_remote = root.top().stat(CONFIG_FILE.as_bytes())?.is_some()
-        && Project::at(path.to_owned(), environment)?
-            .settings
-            .remote
-            .is_some();
-    if !has_remote {
-        durable::replace(&state, b"config.toml", text.as_bytes())?;
-    }
+    note_settings(environment, reach, path, hub, root)?;
     Ok(report)
+}
+
+/// Writes what this machine needs to reach the hub again, as far as the project does not bring it.
+fn note_settings(
+    environment: &Environment,
+    reach: &Reach,
+    path: &Path,
+    hub: &Hub,
+    root: &Root,
+) -> Result<(), Failure> {
+    let remote = match hub.local_path(&environment.directory) {
+        Some(path) => crate::disk::real_path(&path)?.display().to_string(),
+        None => hub.remote.to_string(),
+    };
+    let brought = Project::at(path.to_owned(), &Environment::default())?
+        .settings
+        .remote;
+    let mut lines = Vec::new();
+    if brought.is_none_or(|setting| setting.value != remote) {
+        lines.push(format!("remote = {}", toml_text(&remote)));
+    }
+    if let Some(command) = &reach.ssh_command {
+        lines.push(format!("ssh_command = {}", toml_text(command)));
+    }
+    if let Some(file) = &reach.ssh_config {
+        let file = environment.directory.join(file).display().to_string();
+        lines.push(format!("ssh_config = {}", toml_text(&file)));
+    }
+    if !lines.is_empty() {
+        let text = format!(
+            "# Written by `rsyn clone` for this machine.\n{}\n",
+            lines.join("\n")
+        );
+        durable::replace(
+            &root.top().open_dir(b".rsyn")?,
+            b"config.toml",
+            text.as_bytes(),
+        )?;
+    }
+    Ok(())
 }
 
 fn last_name(hub: &Hub) -> Result<PathBuf, Failure> {

@@ -3,37 +3,26 @@
 use std::io::Read;
 
 use super::Failure;
-use super::look::{Look, World, look};
-use super::sync::Request;
+use super::look::Look;
 use crate::model::{Kind, Node, RelPath};
-use crate::plan::{Action, Direction, Source, Verb};
+use crate::plan::{Action, Direction, Plan, Source, Verb};
 use crate::report::{diff, printable};
 
 /// Longer files are named, not shown.
 const LIMIT_BYTES: u64 = 1024 * 1024;
 
-/// The diffs of what `request` would change, of the paths in `only` or of all.
+/// The diffs of what `plan` changes, of the paths in `only` or of all.
 ///
 /// # Errors
-/// [`Failure`] of the look at both sides.
-pub fn diffs(world: &World<'_>, request: &Request, only: &[RelPath]) -> Result<String, Failure> {
-    let request = Request {
-        dry_run: true,
-        ..request.clone()
-    };
-    let look = look(world, &request)?;
-    let mut out = String::new();
-    for direction in &request.directions {
-        let plan = look.plan(*direction, &request)?;
-        let chosen = |a: &&Action| only.is_empty() || only.iter().any(|p| a.path.is_at_or_below(p));
-        let actions: Vec<_> = plan.actions.iter().filter(chosen).collect();
-        let theirs = there(&look, *direction, &actions)?;
-        for (action, theirs) in actions.into_iter().zip(theirs) {
-            out.push_str(&one(&look, *direction, action, theirs.as_deref()));
-        }
-    }
-    look.client.close();
-    Ok(out)
+/// The hub cannot be asked for its contents.
+pub fn diffs(look: &Look<'_>, plan: &Plan, only: &[RelPath]) -> Result<String, Failure> {
+    let chosen = |a: &&Action| only.is_empty() || only.iter().any(|p| a.path.is_at_or_below(p));
+    let actions: Vec<_> = plan.actions.iter().filter(chosen).collect();
+    let theirs = there(look, plan.direction, &actions)?;
+    let each = actions.into_iter().zip(theirs);
+    Ok(each
+        .map(|(action, theirs)| one(look, plan.direction, action, theirs.as_deref()))
+        .collect())
 }
 
 /// The hub's content of each action, where it is small enough to be shown.

@@ -256,7 +256,8 @@ impl From<TransferError> for Failure {
                 "run it again when nothing writes there",
             ),
             TransferError::Integrity(_) => {
-                Self::new(FailureKind::Integrity, message, "run it again")
+                let hint = "run it again with `-c` to read every file";
+                Self::new(FailureKind::Integrity, message, hint)
             }
         }
     }

@@ -21,6 +21,7 @@ use crate::protocol::message::Problem;
 use crate::scan::{Progress, Scan};
 use crate::state::base::Remotes;
 use crate::state::{Base, RootId};
+use crate::transaction;
 
 /// All that a verb needs.
 pub struct World<'a> {
@@ -83,7 +84,7 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
     let mut local = Local::open(&world.project.path)?;
     // Before the state is made: wrong usage leaves nothing behind.
     let hub = Hub::find(&world.project.settings, &request.reach)?;
-    refuse_same_root(world, &hub, &local)?;
+    refuse_same_root(world, &hub)?;
     let mut warnings = Vec::new();
     let lock = if request.dry_run {
         None
@@ -209,7 +210,7 @@ fn holder(world: &World<'_>, verb: &str) -> Holder {
 }
 
 /// A hub inside the root, around it, or the root itself would sync a tree with a part of itself.
-fn refuse_same_root(world: &World<'_>, hub: &Hub, local: &Local) -> Result<(), Failure> {
+fn refuse_same_root(world: &World<'_>, hub: &Hub) -> Result<(), Failure> {
     let Some(path) = hub.local_path(&world.environment.directory) else {
         return Ok(());
     };
@@ -222,7 +223,6 @@ fn refuse_same_root(world: &World<'_>, hub: &Hub, local: &Local) -> Result<(), F
         return Ok(());
     };
     let here = crate::disk::real_path(&world.project.path)?;
-    let _ = local;
     if there.starts_with(&here) || here.starts_with(&there) {
         let message = format!(
             "the remote {} and this project lie inside each other",
@@ -293,6 +293,14 @@ impl Look<'_> {
         if self.base_damaged {
             let words =
                 "what was remembered of the last sync is damaged: nothing is deleted in this run";
+            self.warnings.push(words.to_owned());
+        }
+        if self.lock.is_some()
+            && base.is_none()
+            && !transaction::has_full_guarantee(&self.local.root)?
+        {
+            let words = "this file system cannot swap two files in one step: a file that another program \
+                saves in the very moment of a pull can be lost";
             self.warnings.push(words.to_owned());
         }
         self.base_seen = base.as_ref().and_then(Base::seen);

@@ -47,6 +47,22 @@ pub struct Environment {
     pub interactive: bool,
 }
 
+impl Environment {
+    /// The flags for every sync that the environment names, where there is no project yet.
+    #[must_use]
+    pub fn options(&self) -> Option<Setting> {
+        let key = ["RSYN_OPTIONS", "AMPLIFIER_SYNC_OPTIONS"]
+            .into_iter()
+            .find(|k| self.variables.contains_key(*k))?;
+        let value = self.variables.get(key)?.clone();
+        Some(Setting {
+            value,
+            origin: format!("{key} in the environment"),
+            travels: false,
+        })
+    }
+}
+
 /// The settings of a project from all layers.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {

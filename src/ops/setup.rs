@@ -465,7 +465,7 @@ fn put(mux: &Mux, world: &World<'_>, hub: &Hub) -> Result<String, Failure> {
         std::env::consts::ARCH
     );
     if there != here {
-        let hint = "build rsyn there: `cargo install rsyn`, then run `rsyn setup` again";
+        let hint = "build rsyn there from its source (`make install`), then run `rsyn setup` again";
         return Err(failed(
             format!(
                 "the hub is {}, this program is for {here}",

@@ -48,6 +48,8 @@ pub struct Request {
     pub checksum: bool,
     /// Leave the rules to the hub (a first clone).
     pub own_rules: bool,
+    /// Show contents as text diffs.
+    pub diff: bool,
 }
 
 impl Request {
@@ -69,6 +71,7 @@ impl Request {
             whole_file: false,
             checksum: false,
             own_rules: false,
+            diff: false,
         }
     }
 
@@ -102,6 +105,8 @@ pub struct Leg {
     pub plan: Plan,
     /// Snapshot that undoes it.
     pub snapshot: Option<String>,
+    /// Text diffs of what it changes, if they were asked for.
+    pub diff: Option<String>,
 }
 
 /// What a run did, or would do.
@@ -127,6 +132,8 @@ pub struct Report {
     pub matched_bytes: u64,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// Why the real run would be refused; only after a dry run.
+    pub refusal: Option<Failure>,
 }
 
 /// Runs a pull, push or sync.
@@ -143,10 +150,11 @@ pub fn run(world: &World<'_>, request: &Request) -> Result<Report, Failure> {
 
 fn carry_out(mut look: Look<'_>, request: &Request) -> Result<Report, Failure> {
     let mut legs = Vec::new();
+    let mut refusal = None;
     let mut declined = false;
     for direction in &request.directions {
         let leg = if request.dry_run {
-            look.rehearse(*direction, request)?
+            look.rehearse(*direction, request, &mut refusal)?
         } else {
             look.perform(*direction, request)?
         };
@@ -178,6 +186,7 @@ fn carry_out(mut look: Look<'_>, request: &Request) -> Result<Report, Failure> {
         literal_bytes: count(&received.literal_bytes) + count(&supplied.literal_bytes),
         matched_bytes: count(&received.matched_bytes) + count(&supplied.matched_bytes),
         warnings: std::mem::take(&mut look.warnings),
+        refusal,
     };
     look.client.close();
     Ok(report)
@@ -189,9 +198,14 @@ impl Look<'_> {
         &mut self,
         direction: Direction,
         request: &Request,
+        refusal: &mut Option<Failure>,
     ) -> Result<Option<Leg>, Failure> {
         let plan = self.plan(direction, request)?;
-        self.check_guards(&plan, request)?;
+        // The plan is shown all the same: that is what a dry run is for.
+        if let Err(failure) = self.check_guards(&plan, request) {
+            refusal.get_or_insert(failure);
+        }
+        let diff = self.diff(&plan, request)?;
         if request.directions.len() > 1 {
             match direction {
                 Direction::Pull => {
@@ -204,7 +218,15 @@ impl Look<'_> {
         Ok(Some(Leg {
             plan,
             snapshot: None,
+            diff,
         }))
+    }
+
+    fn diff(&self, plan: &Plan, request: &Request) -> Result<Option<String>, Failure> {
+        let diff = request
+            .diff
+            .then(|| super::diff::diffs(self, plan, &request.only));
+        diff.transpose()
     }
 
     /// Plans a direction, asks, and carries it out; `None` if the user said no.
@@ -224,8 +246,15 @@ impl Look<'_> {
                     return Ok(None);
                 }
             }
+            let diff = self.diff(&plan, request)?;
             match self.execute(&plan, request) {
-                Ok(snapshot) => return Ok(Some(Leg { plan, snapshot })),
+                Ok(snapshot) => {
+                    return Ok(Some(Leg {
+                        plan,
+                        snapshot,
+                        diff,
+                    }));
+                }
                 Err(Attempt::Failed(failure)) => return Err(failure),
                 Err(Attempt::Changed(failure)) if attempt == ATTEMPTS => return Err(failure),
                 Err(Attempt::Changed(_)) => {

@@ -1,7 +1,7 @@
 //! Decides what a sync changes. Pure: no clock, no disk, no setting that is not an argument, so the same
 //! trees always give the same [`Plan`]; a dry run prints exactly the plan that then runs.
 //!
-//! Reading order: [`reconcile`] (three trees to a plan), [`policy`] (who wins a conflict), [`guard`] (when to
+//! Reading order: [`mod@reconcile`] (three trees to a plan), [`policy`] (who wins a conflict), [`guard`] (when to
 //! refuse), [`moves`] (content that need not travel). Not here: whether anything succeeded.
 
 pub mod guard;
@@ -300,10 +300,15 @@ impl Plan {
         self.actions.iter().filter(|a| a.verb == verb).count()
     }
 
-    /// How many paths were changed on both sides.
+    /// How many paths were changed on both sides. The copies beside a path are no conflicts of their own.
     #[must_use]
     pub fn conflicts(&self) -> usize {
-        let acted = self.actions.iter().filter(|a| a.conflict.is_some()).count();
+        let is_copy = |a: &Action| a.reason == Reason::ConflictBoth && a.verb == Verb::Create;
+        let acted = self
+            .actions
+            .iter()
+            .filter(|a| a.conflict.is_some() && !is_copy(a))
+            .count();
         let kept = self.kept.iter().filter(|k| k.conflict.is_some()).count();
         acted + kept + self.undecided.len()
     }

@@ -3,7 +3,7 @@
 //!
 //! The rules speak of *ours* (the side that is written) and *theirs* (the side that is read), so a push is a
 //! pull seen from the other side. The table is `docs/semantics.md`. Three passes over the paths:
-//! 1. [`fate_of`] decides each path by itself;
+//! 1. `fate_of` decides each path by itself;
 //! 2. bottom up, a directory that something inside still needs is kept or created;
 //! 3. top down, nothing is put below something that is no directory.
 

@@ -1,8 +1,8 @@
 //! The stream of one direction, behind its Hello: chunks of `u32` little-endian length, `u8` coding, payload.
-//! [chunk]
+//! `[chunk]`
 //!
-//! All chunks of coding [`ZSTD`] together are one zstd frame, flushed at the end of each chunk: independent
-//! frames would cost up to half of the ratio. Chunks of coding [`PLAIN`] lie between, where data does not
+//! All chunks of coding `ZSTD` together are one zstd frame, flushed at the end of each chunk: independent
+//! frames would cost up to half of the ratio. Chunks of coding `PLAIN` lie between, where data does not
 //! compress; they are not part of the zstd frame.
 
 use structured_zstd::decoding::FrameDecoder;

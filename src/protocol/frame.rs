@@ -1,4 +1,4 @@
-//! A message as bytes: `u32` little-endian length, `u8` type, payload. [frame]
+//! A message as bytes: `u32` little-endian length, `u8` type, payload. `[frame]`
 
 use super::message::{Control, Message};
 use super::{ProtocolError, limits};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{ProtocolError, limits};
 use crate::model::Digest;
 
-/// What the server prints first. [magic]
+/// What the server prints first. `[magic]`
 pub const MAGIC: &[u8; 5] = b"RSYN\0";
 /// Lowest protocol this version speaks.
 pub const PROTOCOL_MIN: u32 = 1;
@@ -69,7 +69,7 @@ pub struct Seen {
     pub tombstones: Digest,
 }
 
-/// The client's Hello. [client-hello]
+/// The client's Hello. `[client-hello]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientHello {
     /// Protocol versions it speaks.
@@ -112,7 +112,7 @@ pub struct ClientHello {
     pub compress: bool,
 }
 
-/// The server's Hello. [server-hello]
+/// The server's Hello. `[server-hello]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerHello {
     /// Protocol versions it speaks; the session uses the highest common one.
@@ -162,7 +162,7 @@ fn yes() -> bool {
     true
 }
 
-/// Encodes a Hello as `u32` little-endian length and JSON. [hello-len]
+/// Encodes a Hello as `u32` little-endian length and JSON. `[hello-len]`
 ///
 /// # Errors
 /// [`ProtocolError::TooLong`] if it is above [`limits::HELLO_BYTES`] (a root path of that length).

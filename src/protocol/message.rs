@@ -8,18 +8,18 @@ use crate::model::{Digest, Node, RelPath, Skip, Tombstone};
 /// One message.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
-    /// Everything but file and signature data. [control]
+    /// Everything but file and signature data. `[control]`
     Control(Control),
-    /// A file that fits one message, whole. [whole]
+    /// A file that fits one message, whole. `[whole]`
     Whole {
         /// Number of the item.
         id: u32,
         /// Its content.
         content: Vec<u8>,
     },
-    /// The next bytes of the item in progress. [data]
+    /// The next bytes of the item in progress. `[data]`
     Data(Vec<u8>),
-    /// The next bytes of the signature in progress. [signature-data]
+    /// The next bytes of the signature in progress. `[signature-data]`
     SignatureData(Vec<u8>),
 }
 
@@ -154,24 +154,24 @@ pub struct SnapshotLine {
 /// Everything but data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Control {
-    /// Nothing to say, still here. [keep-alive]
+    /// Nothing to say, still here. `[keep-alive]`
     KeepAlive,
-    /// Client: the next part of the encoded exclude rules; an empty one ends them. [rules]
+    /// Client: the next part of the encoded exclude rules; an empty one ends them. `[rules]`
     Rules(Vec<u8>),
-    /// Client: make what was chosen at Hello into a view, again. [look]
+    /// Client: make what was chosen at Hello into a view, again. `[look]`
     Look,
-    /// Server: a view begins. [view]
+    /// Server: a view begins. `[view]`
     View {
         /// How it is told.
         kind: ViewKind,
     },
-    /// Server: entries of the view in ascending order; `None` is gone. [entries]
+    /// Server: entries of the view in ascending order; `None` is gone. `[entries]`
     Entries(Vec<(RelPath, Option<Node>)>),
-    /// Server: all tombstones, where they are not those the client saw. [tombstones]
+    /// Server: all tombstones, where they are not those the client saw. `[tombstones]`
     Tombstones(Vec<(RelPath, Tombstone)>),
-    /// Server: what was left alone. [problems]
+    /// Server: what was left alone. `[problems]`
     Problems(Vec<Problem>),
-    /// Server: the view is complete. [view-end]
+    /// Server: the view is complete. `[view-end]`
     ViewEnd {
         /// Its generation.
         generation: u64,
@@ -182,9 +182,9 @@ pub enum Control {
         /// Whether tombstones were sent.
         new_tombstones: bool,
     },
-    /// Receiver: files it asks for. [want]
+    /// Receiver: files it asks for. `[want]`
     Want(Vec<Want>),
-    /// Receiver: the signature of what it has for an item begins. [signature]
+    /// Receiver: the signature of what it has for an item begins. `[signature]`
     Signature {
         /// Number of the item.
         id: u32,
@@ -197,39 +197,39 @@ pub enum Control {
         /// Key of both hashes, fresh for each file.
         key: [u8; 32],
     },
-    /// Receiver: the signature in progress is complete. [signature-end]
+    /// Receiver: the signature in progress is complete. `[signature-end]`
     SignatureEnd,
-    /// Client: operations, in order. [ops]
+    /// Client: operations, in order. `[ops]`
     Ops(Vec<Op>),
-    /// Client: the operations are complete. [ops-end]
+    /// Client: the operations are complete. `[ops-end]`
     OpsEnd {
         /// Digest of all of them.
         plan: Digest,
     },
-    /// Sender: the content of an item begins. [start]
+    /// Sender: the content of an item begins. `[start]`
     Start {
         /// Number of the item.
         id: u32,
     },
-    /// Sender: the next bytes of the item in progress are in the receiver's basis. [copy]
+    /// Sender: the next bytes of the item in progress are in the receiver's basis. `[copy]`
     Copy {
         /// Where they start in the basis.
         offset: u64,
         /// How many.
         len: u64,
     },
-    /// Sender: the item in progress is complete. [end]
+    /// Sender: the item in progress is complete. `[end]`
     End,
-    /// Sender: an item cannot be sent as planned. [changed]
+    /// Sender: an item cannot be sent as planned. `[changed]`
     Changed {
         /// Number of the item.
         id: u32,
         /// Why, for people.
         why: String,
     },
-    /// Receiver: these items did not verify; send them whole. [resend]
+    /// Receiver: these items did not verify; send them whole. `[resend]`
     Resend(Vec<u32>),
-    /// Client: all is sent; commit the plan with this digest. [commit]
+    /// Client: all is sent; commit the plan with this digest. `[commit]`
     Commit {
         /// Digest of the operations.
         plan: Digest,
@@ -238,20 +238,20 @@ pub enum Control {
         /// Words for the log.
         label: String,
     },
-    /// Server: committed and durable. [committed]
+    /// Server: committed and durable. `[committed]`
     Committed(CommitReport),
-    /// Server: these paths are not as the plan believes; nothing was changed. [stale]
+    /// Server: these paths are not as the plan believes; nothing was changed. `[stale]`
     Stale(Vec<RelPath>),
-    /// Client: list the snapshots. [list-snapshots]
+    /// Client: list the snapshots. `[list-snapshots]`
     ListSnapshots,
-    /// Server: the snapshots, newest first. [snapshots]
+    /// Server: the snapshots, newest first. `[snapshots]`
     Snapshots(Vec<SnapshotLine>),
-    /// Client: what would undoing this snapshot (the newest if none is named) do? [plan-rollback]
+    /// Client: what would undoing this snapshot (the newest if none is named) do? `[plan-rollback]`
     PlanRollback {
         /// Id of the snapshot.
         id: Option<String>,
     },
-    /// Server: it would do this. [rollback-plan]
+    /// Server: it would do this. `[rollback-plan]`
     RollbackPlan {
         /// Id of the snapshot.
         id: String,
@@ -260,20 +260,20 @@ pub enum Control {
         /// Whether more follow.
         more: bool,
     },
-    /// Client: do it. [rollback]
+    /// Client: do it. `[rollback]`
     Rollback {
         /// Id of the snapshot.
         id: String,
         /// Words for the log.
         label: String,
     },
-    /// Client: who synced last? [list-machines]
+    /// Client: who synced last? `[list-machines]`
     ListMachines,
-    /// Server: machines and when they were last here, in seconds since 1970. [machines]
+    /// Server: machines and when they were last here, in seconds since 1970. `[machines]`
     Machines(Vec<(String, i64)>),
-    /// Either: this is the end, and why. [refused]
+    /// Either: this is the end, and why. `[refused]`
     Refused(Refusal),
-    /// Client: done; this is what it holds now. [bye]
+    /// Client: done; this is what it holds now. `[bye]`
     Bye,
 }
 

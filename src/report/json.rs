@@ -22,17 +22,20 @@ pub fn object(command: &str, result: &str, more: Value) -> Value {
     object
 }
 
+fn error(failure: &Failure) -> Value {
+    json!({
+        "kind": failure.kind.name(), "message": failure.message, "state": failure.state, "hint": failure.hint,
+    })
+}
+
 /// A failure.
 #[must_use]
 pub fn failure(command: &str, failure: &Failure) -> Value {
     let stopped = matches!(failure.kind, FailureKind::Conflict | FailureKind::Guard);
-    let error = json!({
-        "kind": failure.kind.name(), "message": failure.message, "state": failure.state, "hint": failure.hint,
-    });
     object(
         command,
         if stopped { "stopped" } else { "failed" },
-        json!({ "error": error }),
+        json!({ "error": error(failure) }),
     )
 }
 
@@ -69,9 +72,13 @@ pub fn sync(command: &str, report: &Report) -> Value {
         .iter()
         .rev()
         .find_map(|leg: &Leg| leg.snapshot.clone());
-    object(
+    let mut object = object(
         command,
-        result(report.outcome),
+        if report.refusal.is_some() {
+            "stopped"
+        } else {
+            result(report.outcome)
+        },
         json!({
             "direction": direction,
             "remote": report.remote,
@@ -98,7 +105,11 @@ pub fn sync(command: &str, report: &Report) -> Value {
             },
             "warnings": report.warnings,
         }),
-    )
+    );
+    if let (Some(refusal), Some(object)) = (&report.refusal, object.as_object_mut()) {
+        object.insert("error".to_owned(), error(refusal));
+    }
+    object
 }
 
 fn action(action: &Action, direction: Direction) -> Value {

@@ -307,7 +307,9 @@ fn them(count: usize) -> &'static str {
     if count == 1 { "it" } else { "them" }
 }
 
-fn past(sum: &str) -> String {
+/// The sum of something that is over.
+#[must_use]
+pub fn past(sum: &str) -> String {
     sum.replace(" to create", " created")
         .replace(" to update", " updated")
         .replace(" to delete", " deleted")

@@ -1,4 +1,4 @@
-//! The form of every state file: magic, kind, version, postcard, and a BLAKE3 of all that. [sealed]
+//! The form of every state file: magic, kind, version, postcard, and a BLAKE3 of all that. `[sealed]`
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -172,7 +172,7 @@ const PIPE_BYTES: usize = 1024 * 1024;
 fn widen(pipe: Option<&impl std::os::fd::AsFd>) {
     #[cfg(target_os = "linux")]
     if let Some(pipe) = pipe {
-        drop(rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES));
+        rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES).ok();
     }
     #[cfg(not(target_os = "linux"))]
     let _ = (pipe, PIPE_BYTES);
