@@ -80,6 +80,27 @@ fn a_dry_run_writes_nothing_on_either_side() {
 }
 
 #[test]
+fn a_dry_run_keeps_no_digest_that_it_computed() {
+    let world = Sandbox::new();
+    let a = apart(&world);
+    // Digests are kept of files that did not change for a while.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let (here, there) = (a.touch(), world.hub().touch());
+
+    for command in [&["sync", "-n"][..], &["pull", "-n", "-c"], &["status"]] {
+        a.ok(command);
+        assert_untouched(&here, &a.touch());
+        assert_untouched(&there, &world.hub().touch());
+    }
+
+    a.ok(&["pull"]);
+    assert_ne!(
+        here.get(&b".rsyn/index"[..]),
+        a.touch().get(&b".rsyn/index"[..])
+    );
+}
+
+#[test]
 fn the_very_first_dry_run_writes_nothing_on_either_side() {
     for verb in ["pull", "push", "sync"] {
         for more in [&["--json"][..], &["--diff"]] {

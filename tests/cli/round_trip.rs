@@ -108,6 +108,40 @@ fn edits_of_one_machine_reach_the_other() {
 }
 
 #[test]
+fn what_is_read_only_is_replaced_and_deleted_all_the_same() {
+    for verb in ["pull", "push"] {
+        let world = Sandbox::new();
+        let a = world.project("a");
+        for file in ["f", "shut/changed", "shut/gone", "shut/deep/f"] {
+            a.write(file, "1");
+            a.chmod(file, 0o444);
+        }
+        a.chmod("shut/deep", 0o555);
+        a.chmod("shut", 0o555);
+        a.ok(&["push"]);
+        let (here, hub) = ((*a).clone(), world.hub());
+        let (ours, theirs) = if verb == "pull" {
+            (here, hub)
+        } else {
+            (hub, here)
+        };
+        theirs.chmod("shut", 0o755);
+        for file in ["f", "shut/changed"] {
+            theirs.remove(file);
+            theirs.write(file, "2");
+            theirs.chmod(file, 0o444);
+        }
+        theirs.remove("shut/gone");
+        theirs.write("shut/new", "2");
+        theirs.chmod("shut", 0o555);
+
+        a.ok(&[verb]);
+
+        assert_same(&theirs.tree(), &ours.tree());
+    }
+}
+
+#[test]
 fn a_sparse_file_arrives_with_its_content() {
     let world = Sandbox::new();
     let a = world.project("a");

@@ -93,6 +93,19 @@ fn read_only_makes_no_new_root() {
 }
 
 #[test]
+fn read_only_makes_no_state_in_a_directory_that_has_none() {
+    let hub = hub_or_skip!();
+    hub.root().write("f", "1");
+    hub.authorize(Some(&serve("--read-only")));
+    let before = hub.root().touch();
+    let a = hub.ready("a");
+    a.ok(&["pull"]);
+    assert_eq!(a.text("f"), "1");
+    assert_ne!(a.rsyn(&["push"]).code, 0);
+    assert_untouched(&before, &hub.root().touch());
+}
+
+#[test]
 fn both_together_serve_a_copy_of_one_directory() {
     let hub = hub_or_skip!();
     let a = hub.ready("a");
