@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 
+use crate::sides::both_ways;
 use crate::support::{Dir, Sandbox, assert_same, assert_untouched, noise};
 
 /// A tree with everything that may stand in a project.
@@ -108,37 +109,43 @@ fn edits_of_one_machine_reach_the_other() {
 }
 
 #[test]
-fn what_is_read_only_is_replaced_and_deleted_all_the_same() {
-    for verb in ["pull", "push"] {
-        let world = Sandbox::new();
-        let a = world.project("a");
-        for file in ["f", "shut/changed", "shut/gone", "shut/deep/f"] {
-            a.write(file, "1");
-            a.chmod(file, 0o444);
+fn files_that_are_read_only_are_replaced_and_deleted_all_the_same() {
+    both_ways(&["f", "g", "dir/gone"], |s| {
+        for file in ["f", "g", "dir/gone"] {
+            s.ours.chmod(file, 0o444);
+            s.theirs.chmod(file, 0o444);
         }
-        a.chmod("shut/deep", 0o555);
-        a.chmod("shut", 0o555);
-        a.ok(&["push"]);
-        let (here, hub) = ((*a).clone(), world.hub());
-        let (ours, theirs) = if verb == "pull" {
-            (here, hub)
+        for file in ["f", "g"] {
+            s.theirs.remove(file);
+            s.theirs.write(file, "2");
+        }
+        s.theirs.chmod("f", 0o444);
+        s.theirs.remove("dir/gone");
+        s.run(&[]).exits(0);
+        s.are_in_step();
+    });
+}
+
+#[test]
+fn what_changes_in_a_read_only_directory_is_carried_out_or_refused_as_a_whole() {
+    both_ways(&["shut/changed", "shut/gone", "open"], |s| {
+        s.ours.chmod("shut", 0o555);
+        s.theirs.write("shut/changed", "2");
+        s.theirs.remove("shut/gone");
+        s.theirs.write("open", "2");
+        s.theirs.chmod("shut", 0o555);
+        let before = s.ours.tree();
+
+        let run = s.run(&[]);
+
+        if rustix::process::geteuid().is_root() {
+            run.exits(0);
+            s.are_in_step();
         } else {
-            (hub, here)
-        };
-        theirs.chmod("shut", 0o755);
-        for file in ["f", "shut/changed"] {
-            theirs.remove(file);
-            theirs.write(file, "2");
-            theirs.chmod(file, 0o444);
+            run.exits(1).says("shut").says("Permission denied");
+            assert_same(&before, &s.ours.tree());
         }
-        theirs.remove("shut/gone");
-        theirs.write("shut/new", "2");
-        theirs.chmod("shut", 0o555);
-
-        a.ok(&[verb]);
-
-        assert_same(&theirs.tree(), &ours.tree());
-    }
+    });
 }
 
 #[test]
