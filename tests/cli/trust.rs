@@ -85,7 +85,7 @@ fn options_that_travel_name_no_command_and_lift_no_guard() {
         planted.machine.write(".env", &env);
         planted
             .machine
-            .write("rsyn.toml", format!("options = {:?}\n", option));
+            .write("rsyn.toml", format!("options = {option:?}\n"));
         planted.is_refused("pull");
         planted.machine.remove("rsyn.toml");
     }
