@@ -181,7 +181,8 @@ impl Opening {
                 Err(NotOpened {
                     error,
                     exit_code,
-                    stderr: stderr.lines(),
+                    // What it said may still be on its way though it ended.
+                    stderr: stderr.last_lines(Duration::from_secs(1)),
                 })
             }
         }

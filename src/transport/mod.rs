@@ -8,6 +8,7 @@ mod ssh;
 
 use std::io::{Read, Write};
 use std::process::Child;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,16 +30,31 @@ pub struct StartError {
 
 /// The last lines that the other end's stderr said.
 #[derive(Debug, Clone, Default)]
-pub struct Stderr(Arc<Mutex<Vec<String>>>);
+pub struct Stderr {
+    lines: Arc<Mutex<Vec<String>>>,
+    ended: Arc<AtomicBool>,
+}
 
 impl Stderr {
     /// The lines, escaped for a terminal.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        self.0
+        self.lines
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// The lines, once all are there: waits at most `limit`, for a child of the other end may keep it open.
+    #[must_use]
+    pub fn last_lines(&self, limit: Duration) -> Vec<String> {
+        let step = Duration::from_millis(5);
+        let mut waited = Duration::ZERO;
+        while !self.ended.load(Ordering::Acquire) && waited < limit {
+            std::thread::sleep(step);
+            waited += step;
+        }
+        self.lines()
     }
 
     fn collect(&self, mut from: impl Read) {
@@ -56,10 +72,11 @@ impl Stderr {
         if !line.is_empty() {
             self.push(&line);
         }
+        self.ended.store(true, Ordering::Release);
     }
 
     fn push(&self, line: &[u8]) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == STDERR_LINES {
             lines.remove(0);
         }

@@ -19,6 +19,11 @@ impl Dir {
         self.0.join(OsStr::from_bytes(path.as_ref()))
     }
 
+    /// A directory inside.
+    pub fn dir(&self, path: &str) -> Self {
+        Self(self.0.join(path))
+    }
+
     /// Its own path, as text.
     pub fn text_path(&self) -> &str {
         self.0.to_str().unwrap()
