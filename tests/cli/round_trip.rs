@@ -115,6 +115,7 @@ fn files_that_are_read_only_are_replaced_and_deleted_all_the_same() {
             s.ours.chmod(file, 0o444);
             s.theirs.chmod(file, 0o444);
         }
+        s.are_in_step();
         for file in ["f", "g"] {
             s.theirs.remove(file);
             s.theirs.write(file, "2");
