@@ -233,11 +233,7 @@ impl From<PeerError> for Failure {
                 )
             }
             PeerError::Closed | PeerError::Silent(_) | PeerError::Noise(_) | PeerError::Io(_) => {
-                Self::new(
-                    FailureKind::Unreachable,
-                    message,
-                    "run it again: what arrived is kept",
-                )
+                Self::new(FailureKind::Unreachable, message, "run it again")
             }
         }
     }

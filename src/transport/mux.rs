@@ -3,9 +3,10 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use openssh::{Session, Stdio as RemoteStdio};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use super::SshOptions;
 use crate::config::Host;
@@ -36,6 +37,20 @@ impl Drop for ControlDirectory {
         // Litter in the temporary directory at worst.
         drop(std::fs::remove_dir_all(&self.0));
     }
+}
+
+/// More output than this of one command is not read, in bytes.
+const OUTPUT_LIMIT: u64 = 64 * 1024;
+/// A command that takes longer is given up; the longest is the upload of this program.
+const TIME_LIMIT: Duration = Duration::from_secs(300);
+
+/// The first [`OUTPUT_LIMIT`] bytes of a stream.
+async fn bounded(stream: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(stream) = stream {
+        stream.take(OUTPUT_LIMIT).read_to_end(&mut bytes).await?;
+    }
+    Ok(bytes)
 }
 
 impl Mux {
@@ -99,25 +114,45 @@ impl Mux {
     /// Runs the shell text `command` on the hub, with `input` on its standard input.
     ///
     /// # Errors
-    /// The connection failed.
+    /// The connection failed, or the command said too much or took too long.
     pub fn run(&self, command: &str, input: &[u8]) -> Result<Output, String> {
-        self.runtime.block_on(async {
-            let mut remote = self.session.raw_command(command);
-            remote
-                .stdin(RemoteStdio::piped())
-                .stdout(RemoteStdio::piped())
-                .stderr(RemoteStdio::piped());
-            let mut child = remote.spawn().await.map_err(|e| e.to_string())?;
-            if let Some(mut stdin) = child.stdin().take() {
-                stdin.write_all(input).await.map_err(|e| e.to_string())?;
-                stdin.shutdown().await.map_err(|e| e.to_string())?;
-            }
-            let output = child.wait_with_output().await.map_err(|e| e.to_string())?;
-            Ok(Output {
-                success: output.status.success(),
-                stdout: output.stdout,
-                stderr: output.stderr,
-            })
+        let bounded =
+            async { tokio::time::timeout(TIME_LIMIT, self.run_unbounded(command, input)).await };
+        match self.runtime.block_on(bounded) {
+            Ok(output) => output,
+            Err(_) => Err(format!("no end after {} s", TIME_LIMIT.as_secs())),
+        }
+    }
+
+    async fn run_unbounded(&self, command: &str, input: &[u8]) -> Result<Output, String> {
+        let words = |e: openssh::Error| e.to_string();
+        let mut remote = self.session.raw_command(command);
+        remote
+            .stdin(RemoteStdio::piped())
+            .stdout(RemoteStdio::piped())
+            .stderr(RemoteStdio::piped());
+        let mut child = remote.spawn().await.map_err(words)?;
+        let (stdin, stdout, stderr) = (
+            child.stdin().take(),
+            child.stdout().take(),
+            child.stderr().take(),
+        );
+        let feed = async {
+            let Some(mut stdin) = stdin else {
+                return Ok(());
+            };
+            stdin.write_all(input).await?;
+            stdin.shutdown().await
+        };
+        // A login that talks without end must not fill the memory.
+        let (fed, stdout, stderr) = tokio::join!(feed, bounded(stdout), bounded(stderr));
+        let status = child.wait().await.map_err(words)?;
+        fed.map_err(|e| e.to_string())?;
+        let io = |e: std::io::Error| e.to_string();
+        Ok(Output {
+            success: status.success(),
+            stdout: stdout.map_err(io)?,
+            stderr: stderr.map_err(io)?,
         })
     }
 
