@@ -4,7 +4,7 @@
 //! order that turns with the rounds; medians are compared, rsync's better variant is the reference. Both sides
 //! lie on tmpfs where there is one, because the variance of a disk would drown the rest.
 //!
-//! `RSYN_BENCH_SCALE` (default 1.0) scales sizes and counts, `RSYN_BENCH_ROUNDS` (default 3) the rounds,
+//! `RSYN_BENCH_SCALE` (default 0.5) scales sizes and counts, `RSYN_BENCH_ROUNDS` (default 3) the rounds,
 //! `RSYN_BENCH_ONLY` picks workloads by a part of their name, `RSYN_BENCH_DIR` the directory.
 #![allow(missing_docs, reason = "a program, not a library")]
 #![allow(
@@ -61,7 +61,7 @@ fn main() {
     let server = Server::start(&dir);
     let mut bench = Bench {
         server,
-        scale: setting("RSYN_BENCH_SCALE", "1").parse().unwrap(),
+        scale: setting("RSYN_BENCH_SCALE", "0.5").parse().unwrap(),
         rounds: setting("RSYN_BENCH_ROUNDS", "3").parse().unwrap(),
         only: setting("RSYN_BENCH_ONLY", ""),
         rows: vec![],

@@ -238,6 +238,7 @@ pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Ended {
             "dry run of rollback to before {}: {sum}; nothing was changed\n",
             report.id
         )),
+        (false, _) if report.declined => ui::print("declined; nothing was changed\n"),
         (false, true) => ui::print("rollback: nothing to do\n"),
         (false, false) => {
             ui::print(&format!(
@@ -246,9 +247,14 @@ pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Ended {
                 report.id,
                 text::past(&sum)
             ));
+            let flag = if args.remote.is_some() {
+                " --remote"
+            } else {
+                ""
+            };
             if let Some(id) = &report.snapshot {
                 ui::print(&format!(
-                    "this can be undone as well: `rsyn rollback` (snapshot {id})\n"
+                    "this can be undone as well: `rsyn rollback{flag}` (snapshot {id})\n"
                 ));
             }
         }

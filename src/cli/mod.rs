@@ -219,6 +219,16 @@ fn refuse_commands(verb: &str, words: &[String]) -> Result<(), String> {
                 .to_owned(),
         );
     }
+    let decides = args.mirror
+        || args.no_snapshot
+        || args.max_delete.is_some()
+        || args.on_conflict.is_some()
+        || !args.only.is_empty();
+    if decides || !args.exclude_from.is_empty() {
+        let words = "it travels with the project and may not decide what is kept (--mirror, --no-snapshot, \
+            --max-delete, --on-conflict, --only) nor name files (--exclude-from)";
+        return Err(words.to_owned());
+    }
     Ok(())
 }
 

@@ -214,6 +214,9 @@ pub enum TransferError {
     /// These paths are not what the plan was made for. Nothing was changed; a new plan may do.
     #[error("{} changed while the sync ran", paths_named(.0))]
     Changed(Vec<RelPath>),
+    /// The hub was told to commit, and its answer did not come or says that it failed.
+    #[error(transparent)]
+    Unheard(PeerError),
     /// The same content did not verify again and again.
     #[error("content of {0:?} is not what the scan found there")]
     Integrity(RelPath),
@@ -390,7 +393,11 @@ impl Client {
                 snapshot: commit.keep_snapshot,
                 label: commit.label.to_owned(),
             })?;
-            match self.inbox.control("committed")? {
+            match self
+                .inbox
+                .verdict("committed")
+                .map_err(TransferError::Unheard)?
+            {
                 Control::Committed(report) => return Ok(report),
                 Control::Stale(paths) => return Err(TransferError::Changed(paths)),
                 Control::Resend(ids) => sending.send_again(&ids)?,
@@ -487,6 +494,12 @@ impl Client {
             match self.inbox.control("rollback-plan")? {
                 Control::RollbackPlan { id, ops, more } => {
                     all.extend(ops);
+                    if all.len() > limits::TREE_ENTRIES {
+                        return Err(crate::protocol::ProtocolError::Malformed {
+                            what: "rollback plan",
+                        }
+                        .into());
+                    }
                     if !more {
                         return Ok((id, all));
                     }
@@ -502,7 +515,11 @@ impl Client {
     /// [`PeerError`], or paths that changed since.
     pub fn rollback(&self, id: String, label: String) -> Result<CommitReport, TransferError> {
         self.outbox.send(Control::Rollback { id, label })?;
-        match self.inbox.control("committed")? {
+        match self
+            .inbox
+            .verdict("committed")
+            .map_err(TransferError::Unheard)?
+        {
             Control::Committed(report) => Ok(report),
             Control::Stale(paths) => Err(TransferError::Changed(paths)),
             other => Err(unexpected(&other.into(), "committed").into()),

@@ -22,6 +22,8 @@ const OUTBOX: usize = 16;
 const INBOX: usize = 16;
 /// An idle writer says that it is still here this often.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Length of that message: header and one byte. No other message is that short.
+const KEEP_ALIVE_BYTES: usize = frame::HEADER_BYTES + 1;
 
 /// How bytes are sent.
 #[derive(Debug, Clone, Copy)]
@@ -39,11 +41,13 @@ pub struct Traffic {
     pub sent: AtomicU64,
     /// Received, compressed.
     pub received: AtomicU64,
+    /// Received, and sent other than keep-alives: what shows that the peer lives.
+    life: AtomicU64,
 }
 
 impl Traffic {
-    fn total(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed) + self.received.load(Ordering::Relaxed)
+    fn life(&self) -> u64 {
+        self.life.load(Ordering::Relaxed)
     }
 }
 
@@ -96,7 +100,7 @@ struct Wait {
 impl Patience {
     fn start(&self) -> Wait {
         Wait {
-            moved: self.traffic.total(),
+            moved: self.traffic.life(),
             since: Instant::now(),
         }
     }
@@ -105,7 +109,7 @@ impl Patience {
         if self.interrupted.load(Ordering::Relaxed) {
             return Err(PeerError::Interrupted);
         }
-        let moved = self.traffic.total();
+        let moved = self.traffic.life();
         if moved != wait.moved {
             *wait = Wait {
                 moved,
@@ -174,6 +178,24 @@ impl Inbox {
                 Err(RecvTimeoutError::Disconnected) => return Err(PeerError::Closed),
             }
         }
+    }
+
+    /// As [`Inbox::control`], but the user cannot interrupt it: the peer has been told to commit, and only its
+    /// answer says what became of that.
+    ///
+    /// # Errors
+    /// As [`Inbox::control`].
+    pub fn verdict(&self, wanted: &'static str) -> Result<Control, PeerError> {
+        let interrupted = Interrupted::default();
+        let patience = Patience {
+            interrupted,
+            ..self.patience.clone()
+        };
+        let deaf = Self {
+            queue: self.queue.clone(),
+            patience,
+        };
+        deaf.control(wanted)
     }
 
     /// As [`Inbox::receive`], for a control message.
@@ -296,6 +318,9 @@ fn read_hello<T: DeserializeOwned>(
     traffic
         .received
         .fetch_add(u64::from(len) + 4, Ordering::Relaxed);
+    traffic
+        .life
+        .fetch_add(u64::from(len) + 4, Ordering::Relaxed);
     Ok(handshake::decode_hello(&json)?)
 }
 
@@ -345,6 +370,7 @@ fn write_messages(
             }
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }
+        let says_something = messages.len() != KEEP_ALIVE_BYTES;
         // What waits goes along: one chunk for many small messages.
         while messages.len() < CHUNK_INPUT_BYTES
             && let Ok(message) = queue.try_recv()
@@ -364,6 +390,11 @@ fn write_messages(
                 traffic
                     .sent
                     .fetch_add(piece.len() as u64, Ordering::Relaxed);
+                if says_something {
+                    traffic
+                        .life
+                        .fetch_add(piece.len() as u64, Ordering::Relaxed);
+                }
             }
         }
         messages.clear();
@@ -431,6 +462,9 @@ fn read_messages(
         from.read_exact(&mut payload).map_err(|e| broken(&e))?;
         traffic
             .received
+            .fetch_add((CHUNK_HEADER_BYTES + len) as u64, Ordering::Relaxed);
+        traffic
+            .life
             .fetch_add((CHUNK_HEADER_BYTES + len) as u64, Ordering::Relaxed);
         let mut open = true;
         decoder.chunk(coding, &payload, &mut |bytes| {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::client::{digest_of, needs_slot};
 use super::connection::Outbox;
-use super::local::{Local, LocalError, recovery_words, stage_plain};
+use super::local::{Local, LocalError, ScanOptions, recovery_words, stage_plain};
 use super::receive::{self, Awaited, Destination, ReceiveError, Received, Receiver};
 use super::serve::{Machinery, ServeError};
 use crate::disk::{DiskError, Holder, LockError, Root, durable};
@@ -219,10 +219,13 @@ pub(super) fn recover(
     hello: &ClientHello,
     machinery: &Machinery,
 ) -> Result<Option<String>, ServeError> {
-    if local.pending()?.is_none() {
-        return Ok(None);
-    }
-    let lock = lock(local, &holder(hello, machinery, "recover"))?;
+    let holder = holder(hello, machinery, "recover");
+    let lock = match local.lock(&holder) {
+        Ok(lock) => lock,
+        // Somebody commits just now; what the dead left is put away another time, unless it is in the way.
+        Err(LocalError::Lock(LockError::Held(_))) if local.pending()?.is_none() => return Ok(None),
+        Err(_) => lock(local, &holder)?,
+    };
     Ok(recovery_words(&local.recover(&lock)?))
 }
 
@@ -237,22 +240,46 @@ pub(super) fn observe(
         return recall(local, rules, scan, now_secs);
     };
     local.keep_index(scan);
+    let machine = "hub".to_owned();
+    let holder = Holder {
+        pid: std::process::id(),
+        machine,
+        verb: "look".to_owned(),
+        since: now_secs,
+    };
+    // Somebody commits just now: what changed is told all the same, and noted next time.
+    let Ok(_lock) = local.lock(&holder) else {
+        return recall(local, rules, scan, now_secs);
+    };
     let mut hub = Hub::load(state).map_err(LocalError::from)?;
     let expired = hub.expire(now_secs, TOMBSTONE_SECS);
     if hub.observe(rules, &scan.tree, now_secs) || !expired.is_empty() {
-        let machine = "hub".to_owned();
-        let holder = Holder {
-            pid: std::process::id(),
-            machine,
-            verb: "look".to_owned(),
-            since: now_secs,
-        };
-        // Somebody commits just now: what changed is told all the same, and noted next time.
-        if let Ok(_lock) = local.lock(&holder) {
-            hub.save(state).map_err(LocalError::from)?;
-        }
+        hub.save(state).map_err(LocalError::from)?;
     }
     Ok(hub)
+}
+
+/// Scans a root while nobody commits to it: a tree in the middle of a commit is neither the old nor the new.
+pub(super) fn scan_at_rest(local: &Local, options: &ScanOptions<'_>) -> Result<Scan, LocalError> {
+    let commits = || -> Result<u64, LocalError> {
+        Ok(local
+            .state
+            .as_ref()
+            .map(Hub::load)
+            .transpose()?
+            .map_or(0, |hub| hub.commits()))
+    };
+    let mut attempts = 0;
+    loop {
+        let before = commits()?;
+        let scan = local.scan(options)?;
+        let at_rest = local.pending()?.is_none() && commits()? == before;
+        if at_rest || attempts == LOCK_ATTEMPTS {
+            return Ok(scan);
+        }
+        attempts += 1;
+        std::thread::sleep(LOCK_PAUSE);
+    }
 }
 
 /// As [`observe`], without writing anything.
@@ -740,6 +767,7 @@ pub(super) fn rollback(
 ) -> Result<Control, ServeError> {
     let (local, _) = there(place)?;
     let lock = lock(local, &holder(hello, machinery, "rollback"))?;
+    local.recover(&lock)?;
     let undo = super::undo::plan(local, Some(id))?;
     let label = Label {
         verb: "rollback".to_owned(),

@@ -221,7 +221,14 @@ fn prepare(
         });
     }
     let writes = writes(hello.purpose) && !policy.read_only;
-    let asked = handshake::from_hex(&hello.root).unwrap_or_default();
+    let Some(asked) = handshake::from_hex(&hello.root).filter(|root| !root.is_empty()) else {
+        let message = "the client names no root".to_owned();
+        return Err(Refusal {
+            kind: RefusalKind::Usage,
+            message,
+            hint: "update rsyn there".to_owned(),
+        });
+    };
     let path = hub::resolve(&asked, &machinery.home);
     let makes_state = writes && hello.purpose != Purpose::Manage;
     let place = Place::open(&path, policy.restrict.as_deref(), makes_state).map_err(refusal)?;
@@ -237,7 +244,7 @@ fn prepare(
             answer.free_bytes =
                 crate::disk::space::space(local.root.top()).map_or(0, |s| s.free_bytes);
             answer.case_sensitive = hub::is_case_sensitive(local);
-            if writes && answer.writable {
+            if makes_state && answer.writable {
                 answer.recovered = hub::recover(local, hello, machinery).map_err(refusal)?;
             } else {
                 let pending = local.pending().map_err(|e| refusal(e.into()))?;
@@ -364,6 +371,8 @@ impl<'a> Session<'a> {
                     if let Some(receiving) = self.receiving.take() {
                         receiving.give_up();
                     }
+                    // What the client saw last has moved on since its Hello: it is told everything.
+                    self.hello.seen = None;
                     self.look()
                 }
                 Control::Want(wants) => self.supply_all(wants),
@@ -480,7 +489,7 @@ impl<'a> Session<'a> {
             progress: &Progress::default(),
             interrupted: &never,
         };
-        self.scan = local.scan(&options)?;
+        self.scan = hub::scan_at_rest(local, &options)?;
         let rules = self.rules.digest();
         let hub = match self.writes() {
             true => hub::observe(local, rules, &self.scan, self.now_secs())?,

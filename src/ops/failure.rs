@@ -246,6 +246,11 @@ impl From<TransferError> for Failure {
             TransferError::Receive(ReceiveError::Peer(e)) => e.into(),
             TransferError::Receive(ReceiveError::Stage(e)) => e.into(),
             TransferError::Receive(ReceiveError::Disk(e)) => e.into(),
+            TransferError::Unheard(e) => Self {
+                state: "the hub was told to commit: the next run finds out what became of it"
+                    .to_owned(),
+                ..e.into()
+            },
             TransferError::Changed(_) => Self::new(
                 FailureKind::Busy,
                 message,

@@ -14,7 +14,7 @@ use crate::endpoint::client::Client;
 use crate::endpoint::local::{Local, ScanOptions, recovery_words};
 use crate::endpoint::view::HubView;
 use crate::filter::Rules;
-use crate::model::{RelPath, Tombstones, Tree};
+use crate::model::{Entry, RelPath, Tombstone, Tombstones, Tree};
 use crate::plan::{Choice, Direction, Input, Kept, Options, Plan, Policy, moves, reconcile};
 use crate::protocol::handshake::{Purpose, Seen};
 use crate::protocol::message::Problem;
@@ -71,6 +71,8 @@ pub struct Look<'a> {
     /// Whether a damaged base was passed over: then nothing is deleted on its word.
     pub(super) base_damaged: bool,
     pub(super) hub_id: Option<RootId>,
+    /// Deletions that this machine knew of at the last sync: what it has there since then is newer.
+    known_tombstones: Tombstones,
     /// What the user should know.
     pub warnings: Vec<String>,
     pub(super) meter: Arc<Meter>,
@@ -122,6 +124,9 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
         .map(|b| (b.remote(), b.tombstones().clone()))
         .unwrap_or_default();
     let view = client.view(remembered)?;
+    if !request.own_rules {
+        refuse_what_is_excluded(&view, &rules)?;
+    }
     if lock.is_some() {
         local.keep_index(&scan);
     }
@@ -139,12 +144,28 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
         base_seen: None,
         synced_at: None,
         base_damaged: known.damaged,
+        known_tombstones: Tombstones::new(),
         warnings,
         meter,
     };
     look.adopt_base(known.id.as_ref(), base, request)?;
     look.note_problems();
     Ok(look)
+}
+
+/// The hub scans by this machine's rules. One that tells of an excluded path all the same is not to be trusted.
+fn refuse_what_is_excluded(view: &HubView, rules: &Rules) -> Result<(), Failure> {
+    let is_out = |e: &&Entry| {
+        !e.node.is_skipped() && !rules.verdict(e.path.as_bytes(), e.node.is_dir()).included
+    };
+    match view.tree.entries().iter().find(is_out) {
+        None => Ok(()),
+        Some(entry) => {
+            let message = format!("the hub offers {:?}, which the rules exclude", entry.path);
+            let hint = "use the same version of rsyn on both sides";
+            Err(Failure::new(FailureKind::Failed, message, hint))
+        }
+    }
 }
 
 struct Known {
@@ -295,6 +316,13 @@ impl Look<'_> {
                 "what was remembered of the last sync is damaged: nothing is deleted in this run";
             self.warnings.push(words.to_owned());
         }
+        self.refuse_replay(base.as_ref(), request)?;
+        if self.client.hello.recovery_pending && self.lock.is_some() {
+            let message =
+                "an interrupted sync waits on the hub, and this session may not recover it";
+            let hint = "run `rsyn recover` on the hub, or a pull that may write there";
+            return Err(Failure::new(FailureKind::Busy, message, hint));
+        }
         if self.lock.is_some()
             && base.is_none()
             && !transaction::has_full_guarantee(&self.local.root)?
@@ -303,10 +331,42 @@ impl Look<'_> {
                 saves in the very moment of a pull can be lost";
             self.warnings.push(words.to_owned());
         }
+        self.known_tombstones = base
+            .as_ref()
+            .map(|b| b.tombstones().clone())
+            .unwrap_or_default();
         self.base_seen = base.as_ref().and_then(Base::seen);
         self.synced_at = base.as_ref().map(Base::synced_at);
         self.base = base.map(|b| b.agreed()).unwrap_or_default();
         Ok(())
+    }
+
+    /// A tombstone tells of a stale copy only to a machine that did not know of the deletion: a file that was
+    /// made again since is no stale copy, whatever its content.
+    fn tombstones_that_are_news(&self) -> Tombstones {
+        let machine = self.world.project.machine(self.world.environment);
+        let is_known = |path: &RelPath, tombstone: &Tombstone| {
+            tombstone.machine == machine || self.known_tombstones.get(path) == Some(tombstone)
+        };
+        let all = self.view.tombstones.iter();
+        all.filter(|(path, t)| !is_known(path, t))
+            .map(|(p, t)| (p.clone(), t.clone()))
+            .collect()
+    }
+
+    /// A hub that went back in time, as from a backup, would pass newer work off as deleted.
+    fn refuse_replay(&self, base: Option<&Base>, request: &Request) -> Result<(), Failure> {
+        let then = base.and_then(Base::seen).map_or(0, |seen| seen.generation);
+        let now = self.view.seen.map_or(0, |seen| seen.generation);
+        if now >= then || request.force {
+            return Ok(());
+        }
+        let message = format!(
+            "{} is older than at the last sync (generation {now}, it was {then}): was it restored from a backup?",
+            self.hub.name.escape_debug()
+        );
+        let hint = "`rsyn push --force` gives it this machine's work; `rsyn pull --force` takes it as it is";
+        Err(Failure::new(FailureKind::Guard, message, hint))
     }
 
     fn note_problems(&mut self) {
@@ -354,12 +414,13 @@ impl Look<'_> {
         choices: &BTreeMap<RelPath, Choice>,
     ) -> Plan {
         let none = Tombstones::new();
+        let news = self.tombstones_that_are_news();
         let input = Input {
             base: &self.base,
             local: &self.scan.tree,
             remote: &self.view.tree,
             local_tombstones: &none,
-            remote_tombstones: &self.view.tombstones,
+            remote_tombstones: &news,
         };
         let options = Options {
             direction,

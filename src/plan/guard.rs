@@ -1,6 +1,6 @@
 //! The brakes: plans that are refused before anything is changed, because they look like an accident.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::str::FromStr;
 
 use super::{Plan, Side, Verb};
@@ -111,15 +111,22 @@ pub fn check(
 /// Files and links that a plan deletes and does not put elsewhere: a move is no deletion.
 #[must_use]
 pub fn deletions(plan: &Plan) -> u64 {
-    let put: HashSet<Digest> = plan
-        .actions
-        .iter()
-        .filter_map(|a| a.new.as_ref()?.digest())
-        .collect();
+    let mut put: HashMap<Digest, u64> = HashMap::new();
+    for digest in plan.actions.iter().filter_map(|a| a.new.as_ref()?.digest()) {
+        *put.entry(digest).or_default() += 1;
+    }
     let gone = plan.actions.iter().filter(|a| a.verb == Verb::Delete);
     let lost = gone.filter(|a| {
-        let digest = a.old.as_ref().and_then(Node::digest);
-        digest.is_some_and(|d| !put.contains(&d))
+        let Some(digest) = a.old.as_ref().and_then(Node::digest) else {
+            return false;
+        };
+        match put.get_mut(&digest).filter(|left| **left > 0) {
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => true,
+        }
     });
     lost.count() as u64
 }

@@ -268,7 +268,15 @@ fn conflict_fate(at: &Versions<'_>, ours: &Node, theirs: &Node, options: &Option
         Choice::Both if ours.same_content(theirs) || ours.is_dir() || theirs.is_dir() => {
             Fate::Take(Reason::ConflictLost, Some(decided(direction.read().into())))
         }
-        Choice::Both => Fate::Both(decided(Winner::Both)),
+        Choice::Both
+            if [Side::Local, Side::Remote]
+                .iter()
+                .all(|s| policy::beside(at.path, *s).is_some()) =>
+        {
+            Fate::Both(decided(Winner::Both))
+        }
+        // A name that has no room for another beside it.
+        Choice::Both => Fate::Undecided(conflict(at, options, policy, None)),
         Choice::Undecided => Fate::Undecided(conflict(at, options, policy, None)),
     }
 }

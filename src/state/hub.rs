@@ -187,6 +187,12 @@ impl Hub {
         self.generation
     }
 
+    /// Grows with each write of this state, so with each commit.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.sequence
+    }
+
     /// What was deleted.
     #[must_use]
     pub fn tombstones(&self) -> &Tombstones {

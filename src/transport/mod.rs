@@ -128,9 +128,13 @@ impl Process {
     }
 }
 
+/// How long a process may take to end by itself once nobody speaks to it: a hub on this machine may be in
+/// the middle of a commit.
+const GRACE: Duration = Duration::from_secs(3);
+
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.wait(Duration::from_millis(0)).is_none() {
+        if self.wait(GRACE).is_none() {
             // Nothing is left to do about a process that cannot be killed.
             drop(self.child.kill());
             drop(self.child.wait());

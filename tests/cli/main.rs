@@ -18,6 +18,7 @@ mod errors;
 mod guards;
 mod init;
 mod local;
+mod memory;
 mod output;
 mod round_trip;
 mod scope;

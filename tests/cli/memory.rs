@@ -1,0 +1,79 @@
+//! What the hub and a machine remember of deletions and generations, where trusting it blindly would lose work.
+
+use crate::support::Sandbox;
+
+#[test]
+fn a_file_that_is_made_again_with_its_old_content_is_new() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write("f", "hello");
+    a.ok(&["push"]);
+    a.remove("f");
+    a.ok(&["push"]);
+
+    a.write("f", "hello");
+
+    assert_eq!(a.ok(&["pull", "--json"]).actions(), [""; 0]);
+    assert_eq!(a.ok(&["push", "--json"]).actions(), ["create f"]);
+}
+
+#[test]
+fn a_rollback_of_a_pulled_deletion_lasts() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write("f", "hello");
+    a.ok(&["push"]);
+    let b = world.clone_of_hub("b");
+    b.remove("f");
+    b.ok(&["push"]);
+    a.ok(&["pull"]);
+    assert!(!a.has("f"));
+
+    a.ok(&["rollback"]);
+
+    assert_eq!(a.ok(&["pull", "--json"]).actions(), [""; 0]);
+    assert_eq!(a.ok(&["push", "--json"]).actions(), ["create f"]);
+}
+
+#[test]
+fn an_old_copy_on_a_machine_that_never_synced_is_still_deleted() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write("f", "hello");
+    a.ok(&["push"]);
+    a.remove("f");
+    a.ok(&["push"]);
+    let c = world.project("c");
+    c.write("f", "hello");
+
+    assert_eq!(c.ok(&["pull", "--json"]).actions(), ["delete f"]);
+}
+
+#[test]
+fn a_hub_that_went_back_in_time_deletes_nothing() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write("f", "1");
+    a.ok(&["push"]);
+    let (hub, backup) = (world.hub().0.clone(), world.dir("backup").0.clone());
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        let done = std::process::Command::new("cp")
+            .arg("-a")
+            .arg(from)
+            .arg(to)
+            .status();
+        assert!(done.unwrap().success());
+    };
+    copy(&hub, &backup);
+    a.write("g", "2");
+    a.ok(&["push"]);
+    std::fs::remove_dir_all(&hub).unwrap();
+    copy(&backup, &hub);
+
+    a.rsyn(&["pull"])
+        .exits(4)
+        .says("older than at the last sync");
+
+    assert!(a.has("g"));
+    a.ok(&["push", "--force"]);
+}
