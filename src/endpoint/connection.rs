@@ -105,10 +105,16 @@ impl Patience {
         }
     }
 
-    fn check(&self, wait: &mut Wait) -> Result<(), PeerError> {
-        if self.interrupted.load(Ordering::Relaxed) {
-            return Err(PeerError::Interrupted);
+    /// A stream that flows never waits, so the user's wish is looked at before each message, too.
+    fn check_wish(&self) -> Result<(), PeerError> {
+        match self.interrupted.load(Ordering::Relaxed) {
+            true => Err(PeerError::Interrupted),
+            false => Ok(()),
         }
+    }
+
+    fn check(&self, wait: &mut Wait) -> Result<(), PeerError> {
+        self.check_wish()?;
         let moved = self.traffic.life();
         if moved != wait.moved {
             *wait = Wait {
@@ -138,6 +144,7 @@ impl Outbox {
     /// # Errors
     /// The connection broke, or the peer took nothing for the whole timeout.
     pub fn send(&self, message: impl Into<Message>) -> Result<(), PeerError> {
+        self.patience.check_wish()?;
         let mut message = message.into();
         let mut wait = self.patience.start();
         loop {
@@ -166,6 +173,7 @@ impl Inbox {
     /// # Errors
     /// [`PeerError`]: closed, silent for the whole timeout, malformed, refused.
     pub fn receive(&self) -> Result<Message, PeerError> {
+        self.patience.check_wish()?;
         let mut wait = self.patience.start();
         loop {
             match self.queue.recv_timeout(STEP) {
