@@ -6,7 +6,7 @@ use super::ui::{self, Manner, Terminal};
 use super::{Context, Ended, clock_ms, exit};
 use crate::config::Remote;
 use crate::disk::{Root, durable};
-use crate::endpoint::hub::EXCLUDE_FILE;
+use crate::endpoint::place::EXCLUDE_FILE;
 use crate::ops::look::World;
 use crate::ops::project::{CONFIG_FILE, Project};
 use crate::ops::setup::{Verdict, setup as check};

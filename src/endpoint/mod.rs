@@ -5,15 +5,27 @@
     reason = "deadlines and pacing need a clock"
 )]
 
+mod admission;
 pub mod client;
+mod commit;
 pub mod connection;
-pub mod hub;
+mod fetch;
 pub mod local;
+pub mod manage;
+mod observe;
+pub mod opening;
+pub mod operations;
 mod pace;
+pub mod place;
+pub mod push;
 pub mod receive;
+mod receiving;
+mod refusal;
 pub mod serve;
 mod signatures;
+mod stream;
 pub mod supply;
+pub mod transfer;
 pub mod undo;
 pub mod view;
 

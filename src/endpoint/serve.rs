@@ -12,19 +12,22 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::PeerError;
+use super::admission::{prepare, server_hello, writes};
 use super::connection::{self, Inbox, Outbox, SendOptions, Terms, Traffic, unexpected};
-use super::hub::{self, Clock, Place, Receiving};
-use super::local::{LocalError, ScanOptions};
+use super::local::ScanOptions;
+use super::place::{self, Place};
 use super::receive::Received;
+use super::receiving::Receiving;
+use super::refusal::{ServeError, malformed};
 use super::signatures::{Head, Partial};
 use super::supply::{Item, Supplied, Supplier};
 use super::view::{self, Telling};
-use crate::disk::LockError;
+use super::{commit, manage, observe, stream};
 use crate::filter::{FileStyle, Rules};
 use crate::model::Node;
-use crate::protocol::handshake::{self, ClientHello, ProtocolRange, Purpose, Seen, ServerHello};
-use crate::protocol::message::{Control, Message, Problem, Refusal, RefusalKind, Want};
-use crate::protocol::{ProtocolError, limits};
+use crate::protocol::handshake::{self, ClientHello, Purpose, Seen};
+use crate::protocol::limits;
+use crate::protocol::message::{Control, Message, Problem, RefusalKind, Want};
 use crate::scan::{Progress, Scan};
 use crate::state::Hub;
 use crate::state::hub::{Machine, tombstones_digest};
@@ -35,6 +38,9 @@ const LEVEL: i32 = 1;
 const SILENCE: Duration = Duration::from_secs(180);
 /// Limit for the client's Hello.
 const HELLO_LIMIT: Duration = Duration::from_secs(30);
+
+/// Milliseconds since 1970.
+pub type Clock = fn() -> i64;
 
 /// What a server is allowed, whatever a client asks.
 #[derive(Debug, Clone, Default)]
@@ -79,7 +85,7 @@ pub fn serve(
     writer
         .write_all(&magic)
         .and_then(|()| writer.flush())
-        .map_err(|e| connection::broken(&e))?;
+        .map_err(|e| stream::broken(&e))?;
     let (greeting, inbox) = connection::start_reader::<ClientHello>(reader, false, &terms);
     let hello = greeting.wait(HELLO_LIMIT)?;
     let prepared = prepare(&hello, policy, machinery);
@@ -91,7 +97,7 @@ pub fn serve(
     writer
         .write_all(&answer)
         .and_then(|()| writer.flush())
-        .map_err(|e| connection::broken(&e))?;
+        .map_err(|e| stream::broken(&e))?;
     let Some(place) = place else { return Ok(()) };
     let send = SendOptions {
         level: hello.compress.then_some(LEVEL),
@@ -109,157 +115,6 @@ pub fn serve(
     match outcome {
         Err(ServeError::Peer(e)) => Err(e),
         _ => Ok(()),
-    }
-}
-
-/// Why a request was not carried out.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ServeError {
-    #[error(transparent)]
-    Peer(#[from] PeerError),
-    #[error(transparent)]
-    Local(#[from] LocalError),
-    #[error("{}", .0.message)]
-    Refused(Refusal),
-}
-
-impl ServeError {
-    pub(super) fn refused(
-        kind: RefusalKind,
-        message: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> Self {
-        Self::Refused(Refusal {
-            kind,
-            message: message.into(),
-            hint: hint.into(),
-        })
-    }
-
-    /// What the client is told; nothing if it is the client that is gone.
-    fn as_refusal(&self) -> Option<Refusal> {
-        match self {
-            Self::Refused(refusal) => Some(refusal.clone()),
-            Self::Local(error) => Some(local_refusal(error)),
-            Self::Peer(PeerError::Protocol(error)) => {
-                let message = format!("the hub did not understand this machine: {error}");
-                let hint = "use the same version of rsyn on both sides".to_owned();
-                Some(Refusal {
-                    kind: RefusalKind::Failed,
-                    message,
-                    hint,
-                })
-            }
-            Self::Peer(_) => None,
-        }
-    }
-}
-
-fn local_refusal(error: &LocalError) -> Refusal {
-    let (kind, hint) = match error {
-        LocalError::Lock(LockError::Held(_)) => (RefusalKind::Busy, "try again when it is done"),
-        LocalError::State(_) => (RefusalKind::Integrity, "look at .rsyn/ on the hub"),
-        LocalError::Recover(_) => (RefusalKind::Integrity, "run `rsyn recover` on the hub"),
-        LocalError::Disk(_) | LocalError::Lock(_) | LocalError::Scan(_) => {
-            (RefusalKind::Failed, "look at that path on the hub")
-        }
-    };
-    Refusal {
-        kind,
-        message: format!("on the hub: {error}"),
-        hint: hint.to_owned(),
-    }
-}
-
-fn server_hello(machinery: &Machinery, refusal: Option<Refusal>) -> ServerHello {
-    ServerHello {
-        protocol: ProtocolRange::OURS,
-        features: handshake::FEATURES
-            .iter()
-            .map(|f| (*f).to_owned())
-            .collect(),
-        version: machinery.version.clone(),
-        root_id: String::new(),
-        machine: machinery.machine.clone(),
-        platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
-        clock_ms: (machinery.clock)(),
-        root_exists: false,
-        writable: false,
-        case_sensitive: true,
-        free_bytes: 0,
-        recovered: None,
-        recovery_pending: false,
-        refusal,
-    }
-}
-
-/// Opens the root that was asked for and puts it in order.
-fn prepare(
-    hello: &ClientHello,
-    policy: &Policy,
-    machinery: &Machinery,
-) -> Result<(ServerHello, Place), Refusal> {
-    let refusal = |e: ServeError| {
-        let unknown = Refusal {
-            kind: RefusalKind::Failed,
-            message: e.to_string(),
-            hint: String::new(),
-        };
-        e.as_refusal().unwrap_or(unknown)
-    };
-    if ProtocolRange::OURS.common(hello.protocol).is_none() {
-        let (ours, theirs) = (ProtocolRange::OURS, hello.protocol);
-        let message = format!(
-            "no common protocol: this machine (rsyn {}) speaks {} to {}, the hub (rsyn {}) {} to {}",
-            hello.version, theirs.min, theirs.max, machinery.version, ours.min, ours.max
-        );
-        let hint = "install the same version of rsyn on both sides; `rsyn setup --install` does it";
-        return Err(Refusal {
-            kind: RefusalKind::Version,
-            message,
-            hint: hint.to_owned(),
-        });
-    }
-    let writes = writes(hello.purpose) && !policy.read_only;
-    let Some(asked) = handshake::from_hex(&hello.root).filter(|root| !root.is_empty()) else {
-        let message = "the client names no root".to_owned();
-        return Err(Refusal {
-            kind: RefusalKind::Usage,
-            message,
-            hint: "update rsyn there".to_owned(),
-        });
-    };
-    let path = hub::resolve(&asked, &machinery.home);
-    let makes_state = writes && hello.purpose != Purpose::Manage;
-    let place = Place::open(&path, policy.restrict.as_deref(), makes_state).map_err(refusal)?;
-    let mut answer = server_hello(machinery, None);
-    match &place {
-        Place::Missing {
-            parent_writable, ..
-        } => answer.writable = *parent_writable && !policy.read_only,
-        Place::There(local) => {
-            answer.root_exists = true;
-            answer.writable = local.root.top().check_writable().is_ok() && !policy.read_only;
-            answer.root_id = hub::identity(local);
-            answer.free_bytes =
-                crate::disk::space::space(local.root.top()).map_or(0, |s| s.free_bytes);
-            answer.case_sensitive = hub::is_case_sensitive(local);
-            if makes_state && answer.writable {
-                answer.recovered = hub::recover(local, hello, machinery).map_err(refusal)?;
-            } else {
-                let pending = local.pending().map_err(|e| refusal(e.into()))?;
-                answer.recovery_pending = pending.is_some();
-            }
-        }
-    }
-    Ok((answer, place))
-}
-
-/// Whether a session for this purpose may write state on the hub.
-fn writes(purpose: Purpose) -> bool {
-    match purpose {
-        Purpose::Look => false,
-        Purpose::Pull | Purpose::Push | Purpose::Sync | Purpose::Manage => true,
     }
 }
 
@@ -354,9 +209,9 @@ impl<'a> Session<'a> {
     fn own_rules(&self) -> Result<Rules, ServeError> {
         let mut rules = Rules::new();
         if let Place::There(local) = &self.place
-            && let Some(text) = hub::exclude_file(local)?
+            && let Some(text) = place::exclude_file(local)?
         {
-            let added = rules.add_file(&text, hub::EXCLUDE_FILE, FileStyle::EXCLUDE);
+            let added = rules.add_file(&text, place::EXCLUDE_FILE, FileStyle::EXCLUDE);
             added.map_err(|e| {
                 ServeError::refused(RefusalKind::Usage, e.to_string(), "mend it on the hub")
             })?;
@@ -406,12 +261,12 @@ impl<'a> Session<'a> {
                 } => self.commit(plan, snapshot, &label),
                 Control::ListSnapshots => Ok(self
                     .outbox
-                    .send(Control::Snapshots(hub::snapshots(&self.place)?))?),
+                    .send(Control::Snapshots(manage::snapshots(&self.place)?))?),
                 Control::ListMachines => Ok(self
                     .outbox
-                    .send(Control::Machines(hub::machines(&self.place)?))?),
+                    .send(Control::Machines(manage::machines(&self.place)?))?),
                 Control::PlanRollback { id } => {
-                    let (id, ops) = hub::plan_rollback(&self.place, id.as_deref())?;
+                    let (id, ops) = manage::plan_rollback(&self.place, id.as_deref())?;
                     let mut left = ops.len();
                     if ops.is_empty() {
                         self.outbox.send(Control::RollbackPlan {
@@ -436,7 +291,7 @@ impl<'a> Session<'a> {
                 Control::Rollback { id, label } => {
                     self.check_may_write()?;
                     let answer =
-                        hub::rollback(&self.place, &id, &label, &self.hello, self.machinery)?;
+                        manage::rollback(&self.place, &id, &label, &self.hello, self.machinery)?;
                     Ok(self.outbox.send(answer)?)
                 }
                 other => self.receive(other.into()),
@@ -489,11 +344,11 @@ impl<'a> Session<'a> {
             progress: &Progress::default(),
             interrupted: &never,
         };
-        self.scan = hub::scan_at_rest(local, &options)?;
+        self.scan = observe::scan_at_rest(local, &options)?;
         let rules = self.rules.digest();
         let hub = match self.writes() {
-            true => hub::observe(local, rules, &self.scan, self.now_secs())?,
-            false => hub::recall(local, rules, &self.scan, self.now_secs())?,
+            true => observe::observe(local, rules, &self.scan, self.now_secs())?,
+            false => observe::recall(local, rules, &self.scan, self.now_secs())?,
         };
         self.tell(&hub)
     }
@@ -575,7 +430,7 @@ impl<'a> Session<'a> {
         self.check_may_write()?;
         let receiving = self.receiving.get_or_insert_default();
         receiving.check_plan(plan)?;
-        let local = self.place.make(self.machinery)?;
+        let local = self.place.make()?;
         receiving.begin(local, self.outbox)
     }
 
@@ -604,7 +459,7 @@ impl<'a> Session<'a> {
         let (Some(receiving), Place::There(local)) = (self.receiving.take(), &self.place) else {
             return Err(malformed("commit").into());
         };
-        let order = hub::Order {
+        let order = commit::Order {
             rules: self.rules.digest(),
             scan: &self.scan,
             keep_snapshot: snapshot,
@@ -612,7 +467,7 @@ impl<'a> Session<'a> {
             hello: &self.hello,
             machinery: self.machinery,
         };
-        let (answer, tree) = hub::commit(local, receiving, &order)?;
+        let (answer, tree) = commit::commit(local, receiving, &order)?;
         if let Some(tree) = tree {
             self.scan = Scan::of_tree(tree);
         }
@@ -636,10 +491,6 @@ impl<'a> Session<'a> {
             drop(crate::state::hub::note_machine(state, machine));
         }
     }
-}
-
-fn malformed(what: &'static str) -> PeerError {
-    ProtocolError::Malformed { what }.into()
 }
 
 /// The bytes of a path, in hex, for a Hello.

@@ -1,7 +1,7 @@
 //! Undo: a snapshot as an ordinary transaction, planned, shown, committed like any other.
 
 use super::local::{Local, LocalError};
-use super::serve::ServeError;
+use super::refusal::ServeError;
 use crate::disk::Lock;
 use crate::model::RelPath;
 use crate::protocol::message::{Op, OpSource, RefusalKind};

@@ -3,7 +3,7 @@
 use super::look::Look;
 use super::sync::Request;
 use super::{Failure, FailureKind};
-use crate::endpoint::client::needs_slot;
+use crate::endpoint::operations::needs_slot;
 use crate::plan::{Action, Direction, Guard, Plan, Source, guard};
 
 impl Look<'_> {

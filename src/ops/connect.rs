@@ -9,8 +9,9 @@ use super::project::{Environment, Settings};
 use super::{Failure, FailureKind};
 use crate::config::{Remote, words};
 use crate::endpoint::PeerError;
-use crate::endpoint::client::{self, Client, NotOpened, OpenOptions, Opening};
+use crate::endpoint::client::Client;
 use crate::endpoint::connection::SendOptions;
+use crate::endpoint::opening::{self, NotOpened, OpenOptions, Opening};
 use crate::filter::Rules;
 use crate::protocol::handshake::{self, ClientHello, ProtocolRange, Purpose, Seen};
 use crate::transport::{self, SshOptions, Transport, remote_command};
@@ -222,7 +223,7 @@ impl Hub {
             timeout: self.timeout,
             interrupted: Arc::clone(interrupted),
         };
-        Ok(client::open(transport, &hello, greeting.rules, options)?)
+        Ok(opening::open(transport, &hello, greeting.rules, options)?)
     }
 
     /// Waits for the hub's Hello.

@@ -4,9 +4,9 @@ use std::fmt;
 
 use crate::disk::{DiskError, LockError};
 use crate::endpoint::PeerError;
-use crate::endpoint::client::TransferError;
 use crate::endpoint::local::LocalError;
 use crate::endpoint::receive::ReceiveError;
+use crate::endpoint::transfer::TransferError;
 use crate::protocol::message::RefusalKind;
 use crate::scan::ScanError;
 use crate::state::StateError;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Failure;
 use crate::config::{ConfigFile, dotenv, file};
 use crate::disk::{Root, durable};
-use crate::endpoint::hub::EXCLUDE_FILE;
+use crate::endpoint::place::EXCLUDE_FILE;
 use crate::filter::{FileStyle, Origin, Rules, Sign};
 use crate::model::RelPath;
 use crate::plan::guard::MaxDelete;

@@ -9,7 +9,7 @@ use super::history::note_in_log;
 use super::look::{Look, World, look};
 use super::project::ExtraRule;
 use super::talk::{Preview, Step};
-use crate::endpoint::client::Counters;
+use crate::endpoint::transfer::Counters;
 use crate::model::{Digest, RelPath};
 use crate::plan::guard::MaxDelete;
 use crate::plan::{Direction, Plan, Policy};

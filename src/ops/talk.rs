@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::endpoint::client::Counters;
+use crate::endpoint::transfer::Counters;
 use crate::plan::{Choice, Kept, Plan};
 
 /// How far a run got; read by whoever shows it.

@@ -1,0 +1,101 @@
+//! What a hub does with a Hello: finds the root that is meant, sees what the session may do, answers.
+
+use super::observe;
+use super::place::{self, Place};
+use super::refusal::ServeError;
+use super::serve::{Machinery, Policy};
+use crate::protocol::handshake::{self, ClientHello, ProtocolRange, Purpose, ServerHello};
+use crate::protocol::message::{Refusal, RefusalKind};
+
+/// The Hello of a hub that knows nothing of a root yet.
+pub(super) fn server_hello(machinery: &Machinery, refusal: Option<Refusal>) -> ServerHello {
+    ServerHello {
+        protocol: ProtocolRange::OURS,
+        features: handshake::FEATURES
+            .iter()
+            .map(|f| (*f).to_owned())
+            .collect(),
+        version: machinery.version.clone(),
+        root_id: String::new(),
+        machine: machinery.machine.clone(),
+        platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
+        clock_ms: (machinery.clock)(),
+        root_exists: false,
+        writable: false,
+        case_sensitive: true,
+        free_bytes: 0,
+        recovered: None,
+        recovery_pending: false,
+        refusal,
+    }
+}
+
+/// Opens the root that was asked for and puts it in order.
+pub(super) fn prepare(
+    hello: &ClientHello,
+    policy: &Policy,
+    machinery: &Machinery,
+) -> Result<(ServerHello, Place), Refusal> {
+    let refusal = |e: ServeError| {
+        let unknown = Refusal {
+            kind: RefusalKind::Failed,
+            message: e.to_string(),
+            hint: String::new(),
+        };
+        e.as_refusal().unwrap_or(unknown)
+    };
+    if ProtocolRange::OURS.common(hello.protocol).is_none() {
+        let (ours, theirs) = (ProtocolRange::OURS, hello.protocol);
+        let message = format!(
+            "no common protocol: this machine (rsyn {}) speaks {} to {}, the hub (rsyn {}) {} to {}",
+            hello.version, theirs.min, theirs.max, machinery.version, ours.min, ours.max
+        );
+        let hint = "install the same version of rsyn on both sides; `rsyn setup --install` does it";
+        return Err(Refusal {
+            kind: RefusalKind::Version,
+            message,
+            hint: hint.to_owned(),
+        });
+    }
+    let writes = writes(hello.purpose) && !policy.read_only;
+    let Some(asked) = handshake::from_hex(&hello.root).filter(|root| !root.is_empty()) else {
+        let message = "the client names no root".to_owned();
+        return Err(Refusal {
+            kind: RefusalKind::Usage,
+            message,
+            hint: "update rsyn there".to_owned(),
+        });
+    };
+    let path = place::resolve(&asked, &machinery.home);
+    let makes_state = writes && hello.purpose != Purpose::Manage;
+    let place = Place::open(&path, policy.restrict.as_deref(), makes_state).map_err(refusal)?;
+    let mut answer = server_hello(machinery, None);
+    match &place {
+        Place::Missing {
+            parent_writable, ..
+        } => answer.writable = *parent_writable && !policy.read_only,
+        Place::There(local) => {
+            answer.root_exists = true;
+            answer.writable = local.root.top().check_writable().is_ok() && !policy.read_only;
+            answer.root_id = place::identity(local);
+            answer.free_bytes =
+                crate::disk::space::space(local.root.top()).map_or(0, |s| s.free_bytes);
+            answer.case_sensitive = place::is_case_sensitive(local);
+            if makes_state && answer.writable {
+                answer.recovered = observe::recover(local, hello, machinery).map_err(refusal)?;
+            } else {
+                let pending = local.pending().map_err(|e| refusal(e.into()))?;
+                answer.recovery_pending = pending.is_some();
+            }
+        }
+    }
+    Ok((answer, place))
+}
+
+/// Whether a session for this purpose may write state on the hub.
+pub(super) fn writes(purpose: Purpose) -> bool {
+    match purpose {
+        Purpose::Look => false,
+        Purpose::Pull | Purpose::Push | Purpose::Sync | Purpose::Manage => true,
+    }
+}

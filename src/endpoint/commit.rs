@@ -1,0 +1,202 @@
+//! Commits a received push on the hub, and says what came of it.
+
+use super::local::{Local, LocalError};
+use super::observe::{holder, lock};
+use super::operations::{needs_slot, verb};
+use super::place::identity;
+use super::receiving::{Receiving, staging_error};
+use super::refusal::{ServeError, malformed};
+use super::serve::Machinery;
+use crate::model::{Digest, Node, RelPath, Tombstone, Tree};
+use crate::plan::Verb;
+use crate::protocol::handshake::ClientHello;
+use crate::protocol::message::{CommitReport, Control, Op, OpSource, RefusalKind};
+use crate::scan::Scan;
+use crate::state::hub::tombstones_digest;
+use crate::state::{Hub, HubUpdate, Payload, log};
+use crate::transaction::{self, Change, CommitError, Expected, Label, NewNode, Request};
+
+/// What goes with a commit.
+pub(super) struct Order<'a> {
+    pub(super) rules: Digest,
+    pub(super) scan: &'a Scan,
+    pub(super) keep_snapshot: bool,
+    pub(super) label: &'a str,
+    pub(super) hello: &'a ClientHello,
+    pub(super) machinery: &'a Machinery,
+}
+
+/// Commits a received push; gives the answer and, if it was committed, the tree afterwards.
+pub(super) fn commit(
+    local: &Local,
+    mut receiving: Receiving,
+    order: &Order<'_>,
+) -> Result<(Control, Option<Tree>), ServeError> {
+    let Some(staging) = receiving.staging.take() else {
+        return Err(malformed("commit").into());
+    };
+    receiving.stop_signing();
+    for (id, op) in (0..).zip(&receiving.ops) {
+        if let (OpSource::SameAs(from), Some(Node::File { mode, mtime, .. })) =
+            (&op.source, &op.new)
+        {
+            staging
+                .duplicate(*from, id, *mode, *mtime)
+                .map_err(staging_error)?;
+        }
+    }
+    staging.sync().map_err(LocalError::from)?;
+    let update = HubUpdate {
+        rules: order.rules,
+        changes: receiving
+            .ops
+            .iter()
+            .map(|op| (op.path.clone(), op.new.clone()))
+            .collect(),
+        deleted: tombstones(&receiving.ops, order.hello, order.machinery),
+    };
+    let changes = receiving
+        .ops
+        .iter()
+        .zip(0..)
+        .map(|(op, id)| change(op, id, order.scan))
+        .collect();
+    let label = Label {
+        verb: "push".to_owned(),
+        peer: order.label.chars().take(256).collect(),
+        machine: order.hello.machine.chars().take(128).collect(),
+        when: (order.machinery.clock)().div_euclid(1000),
+    };
+    let payload = Payload::Hub(update).encode().map_err(LocalError::from)?;
+    let tree = order.scan.tree.with_changes(
+        receiving
+            .ops
+            .iter()
+            .map(|op| (op.path.clone(), op.new.clone())),
+    );
+    let lock = lock(local, &holder(order.hello, order.machinery, "push"))?;
+    let request = Request {
+        changes,
+        payload,
+        label,
+        keep_snapshot: order.keep_snapshot,
+        consumes: None,
+        interrupted: &|| false,
+    };
+    let committed = transaction::commit(&local.root, &lock, staging, request, &mut |id, p| {
+        local.remember(id.as_str(), p)
+    });
+    let answer = report(local, committed, &tree)?;
+    transaction_pruned(local, &lock, order.machinery);
+    if let Control::Committed(report) = &answer {
+        note_in_log(local, &receiving.ops, order, report);
+        return Ok((answer, Some(tree)));
+    }
+    Ok((answer, None))
+}
+
+fn transaction_pruned(local: &Local, lock: &crate::disk::Lock, machinery: &Machinery) {
+    // Pruning is housekeeping: the commit stands whatever comes of it.
+    drop(transaction::prune(
+        &local.root,
+        lock,
+        transaction::Kept::default(),
+        (machinery.clock)().div_euclid(1000),
+    ));
+}
+
+/// The answer to a commit that took place, or did not.
+pub(super) fn report(
+    local: &Local,
+    committed: Result<transaction::Committed, CommitError>,
+    tree: &Tree,
+) -> Result<Control, ServeError> {
+    let committed = match committed {
+        Ok(committed) => committed,
+        Err(CommitError::Stale { paths }) => return Ok(Control::Stale(paths)),
+        Err(e) => return Err(commit_error(&e)),
+    };
+    let state = local.state.as_ref();
+    let hub = state.and_then(|s| Hub::load(s).ok()).unwrap_or_default();
+    Ok(Control::Committed(CommitReport {
+        root_id: identity(local),
+        transaction: committed.txn_id.to_string(),
+        generation: hub.generation(),
+        view: tree.view_digest(),
+        tombstones: tombstones_digest(hub.tombstones()),
+        snapshot: committed.snapshot.map(|id| id.to_string()),
+        kept_dirs: committed.kept_dirs,
+        late_writes: committed.late_writes,
+    }))
+}
+
+fn commit_error(error: &CommitError) -> ServeError {
+    let (kind, hint) = match error {
+        CommitError::Stage(_) | CommitError::Damaged(_) => (RefusalKind::Integrity, "run it again"),
+        CommitError::RecoveryPending => (RefusalKind::Busy, "run it again: the hub recovers first"),
+        CommitError::Unsettled { .. } | CommitError::Unfinished { .. } => (
+            RefusalKind::Failed,
+            "the next sync, or `rsyn recover` on the hub, goes on with it",
+        ),
+        _ => (RefusalKind::Failed, "nothing was changed on the hub"),
+    };
+    ServeError::refused(kind, format!("on the hub: {error}"), hint)
+}
+
+fn change(op: &Op, id: u32, scan: &Scan) -> Change {
+    let slot = |new: &Node| needs_slot(verb(op), op.old.as_ref(), new).then_some(id);
+    Change {
+        path: op.path.clone(),
+        old: op.old.as_ref().map(|node| Expected {
+            node: node.clone(),
+            seen: scan.stat(&op.path),
+        }),
+        new: op.new.as_ref().map(|node| NewNode {
+            node: node.clone(),
+            slot: slot(node),
+        }),
+    }
+}
+
+fn tombstones(ops: &[Op], hello: &ClientHello, machinery: &Machinery) -> Vec<(RelPath, Tombstone)> {
+    let when_secs = (machinery.clock)().div_euclid(1000);
+    let machine: String = hello.machine.chars().take(128).collect();
+    let gone = ops.iter().filter(|op| op.new.is_none());
+    let tombstone = |op: &Op| {
+        let old = op.old.as_ref()?;
+        let machine = machine.clone();
+        Some((
+            op.path.clone(),
+            Tombstone {
+                kind: old.kind(),
+                digest: old.digest(),
+                machine,
+                when_secs,
+            },
+        ))
+    };
+    gone.filter_map(tombstone).collect()
+}
+
+fn note_in_log(local: &Local, ops: &[Op], order: &Order<'_>, report: &CommitReport) {
+    let count = |wanted: Verb| ops.iter().filter(|op| verb(op) == wanted).count() as u64;
+    let record = log::Record {
+        when: crate::report::time::rfc3339((order.machinery.clock)()),
+        verb: "push".to_owned(),
+        peer: order.hello.machine.chars().take(128).collect(),
+        create: count(Verb::Create),
+        update: count(Verb::Update),
+        delete: count(Verb::Delete),
+        meta: count(Verb::Meta),
+        conflicts: 0,
+        bytes_sent: 0,
+        bytes_received: 0,
+        result: "ok".to_owned(),
+        snapshot: report.snapshot.clone(),
+        note: None,
+    };
+    if let Some(state) = &local.state {
+        // A log that cannot be written never changes the outcome.
+        drop(log::append(state, &record));
+    }
+}

@@ -1,0 +1,235 @@
+//! A pull: asks the hub for what a plan needs and stages what comes.
+
+use std::collections::HashMap;
+
+use super::PeerError;
+use super::client::Client;
+use super::connection::unexpected;
+use super::local::{Local, stage_plain};
+use super::operations::{needs_slot, wants_delta};
+use super::receive::{self, Awaited, Destination, ReceiveError, Receiver};
+use super::transfer::{Counters, TransferError, TransferOptions};
+use super::view;
+use crate::model::{Digest, Node, RelPath};
+use crate::plan::{Action, Plan, Source};
+use crate::protocol::message::{Control, Message, Want};
+use crate::transaction::{StageError, Staging};
+
+impl Client {
+    /// Fetches all content that `plan` needs from the hub into `staging`; the slot of an action is its place
+    /// in the plan.
+    ///
+    /// # Errors
+    /// [`TransferError`]; the tree was not touched.
+    pub fn fetch(
+        &self,
+        plan: &Plan,
+        local: &Local,
+        staging: &Staging,
+        options: TransferOptions,
+        counters: &Counters,
+    ) -> Result<(), TransferError> {
+        let mut fetch = Fetch::default();
+        for (id, action) in (0..).zip(&plan.actions) {
+            fetch.prepare(id, action, local, staging, options)?;
+        }
+        let Fetch {
+            awaited,
+            mut wants,
+            doubles,
+            ..
+        } = fetch;
+        let to = Destination {
+            root: &local.root,
+            staging,
+            counters: &counters.received,
+        };
+        let mut receiver = Receiver::new(awaited);
+        for want in &mut wants {
+            want.skip_bytes = receiver.resume(&to, want.id)?;
+            want.delta = want.delta && want.skip_bytes == 0;
+        }
+        std::thread::scope(|scope| {
+            // Asking and signing on one thread, receiving on another: neither direction waits for the other.
+            let asking = scope.spawn(|| self.ask(&wants, local));
+            let received = self.receive_all(&mut receiver, &to, &wants);
+            match asking.join() {
+                Ok(asked) => received.and(asked.map_err(TransferError::from)),
+                Err(_) => Err(PeerError::Closed.into()),
+            }
+        })
+        .map_err(|e| name_damage(e, plan))?;
+        if !receiver.changed().is_empty() {
+            let path_of = |id: &u32| plan.actions.get(*id as usize).map(|a| a.path.clone());
+            return Err(TransferError::Changed(
+                receiver.changed().keys().filter_map(path_of).collect(),
+            ));
+        }
+        for (from, to, node) in doubles {
+            if let Node::File { mode, mtime, .. } = node {
+                staging.duplicate(from, to, mode, mtime)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn ask(&self, wants: &[Want], local: &Local) -> Result<(), PeerError> {
+        view::batches(
+            wants.iter().cloned(),
+            |w| w.path.as_bytes().len(),
+            |batch| self.outbox.send(Control::Want(batch)),
+        )?;
+        for want in wants.iter().filter(|w| w.delta) {
+            if !receive::send_signature(&local.root, &self.outbox, want.id, &want.path)? {
+                let whole = Want {
+                    delta: false,
+                    ..want.clone()
+                };
+                self.outbox.send(Control::Want(vec![whole]))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn receive_all(
+        &self,
+        receiver: &mut Receiver,
+        to: &Destination<'_>,
+        wants: &[Want],
+    ) -> Result<(), TransferError> {
+        while !receiver.is_done() {
+            receiver.take(to, self.inbox.receive()?)?;
+            for id in receiver.take_failed() {
+                let again = wants.iter().find(|w| w.id == id);
+                let whole = again.map(|w| Want {
+                    delta: false,
+                    skip_bytes: 0,
+                    ..w.clone()
+                });
+                self.outbox
+                    .send(Control::Want(whole.into_iter().collect()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The contents of files of the hub, for a preview; `None` for one that cannot be had. None of them is
+    /// longer than `limit` bytes: longer ones must not be asked for.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub fn contents(
+        &self,
+        paths: &[RelPath],
+        limit: usize,
+    ) -> Result<Vec<Option<Vec<u8>>>, PeerError> {
+        let want = |(id, path): (u32, &RelPath)| Want {
+            id,
+            path: path.clone(),
+            skip_bytes: 0,
+            delta: false,
+        };
+        let wants: Vec<_> = (0..).zip(paths).map(want).collect();
+        let mut contents = vec![None; paths.len()];
+        // One at a time: what is shown to a person is little.
+        for want in wants {
+            let id = want.id;
+            self.outbox.send(Control::Want(vec![want]))?;
+            let mut content = Vec::new();
+            let whole = loop {
+                match self.inbox.receive()? {
+                    Message::Whole {
+                        id: found,
+                        content: all,
+                    } if found == id => {
+                        content = all;
+                        break true;
+                    }
+                    Message::Control(Control::Start { id: found }) if found == id => {}
+                    Message::Data(bytes) if content.len() + bytes.len() <= limit => {
+                        content.extend_from_slice(&bytes);
+                    }
+                    Message::Control(Control::End) => break true,
+                    Message::Control(Control::Changed { .. }) => break false,
+                    other => return Err(unexpected(&other, "content")),
+                }
+            };
+            if let Some(slot) = contents.get_mut(id as usize).filter(|_| whole) {
+                *slot = Some(content);
+            }
+        }
+        Ok(contents)
+    }
+}
+
+/// Content that did not verify, by the name of its path.
+fn name_damage(error: TransferError, plan: &Plan) -> TransferError {
+    if let TransferError::Receive(ReceiveError::Stage(StageError::Integrity { slot, .. })) = &error
+        && let Some(action) = plan.actions.get(*slot as usize)
+    {
+        return TransferError::Integrity(action.path.clone());
+    }
+    error
+}
+
+/// What a pull has to fetch.
+#[derive(Default)]
+struct Fetch {
+    awaited: HashMap<u32, Awaited>,
+    wants: Vec<Want>,
+    /// The first item that asks for a content.
+    first: HashMap<Digest, u32>,
+    /// Contents that are needed more than once: from slot, to slot.
+    doubles: Vec<(u32, u32, Node)>,
+}
+
+impl Fetch {
+    /// Stages what is at hand for one action and notes what has to be asked for.
+    fn prepare(
+        &mut self,
+        id: u32,
+        action: &Action,
+        local: &Local,
+        staging: &Staging,
+        options: TransferOptions,
+    ) -> Result<(), TransferError> {
+        let Some(new) = action
+            .new
+            .as_ref()
+            .filter(|n| needs_slot(action.verb, action.old.as_ref(), n))
+        else {
+            return Ok(());
+        };
+        if stage_plain(staging, id, new)? {
+            return Ok(());
+        }
+        let theirs = match &action.source {
+            Source::Ours(from) => match local.stage_copy(staging, id, from, new) {
+                Ok(()) => return Ok(()),
+                // The copy changed meanwhile, but the hub has it as well, if it is not the user's own version.
+                Err(_) if action.conflict.is_none() => &action.path,
+                Err(e) => return Err(e.into()),
+            },
+            Source::Theirs(from) => from,
+            Source::Nothing => return Ok(()),
+        };
+        if let Some(digest) = new.digest() {
+            if let Some(first) = self.first.get(&digest) {
+                self.doubles.push((*first, id, new.clone()));
+                return Ok(());
+            }
+            self.first.insert(digest, id);
+        }
+        let delta = *theirs == action.path && wants_delta(action.old.as_ref(), new, options);
+        let basis = delta.then(|| action.path.clone());
+        self.awaited
+            .extend(Awaited::of(new, basis).map(|a| (id, a)));
+        self.wants.push(Want {
+            id,
+            path: theirs.clone(),
+            skip_bytes: 0,
+            delta,
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,110 @@
+//! What a hub tells and does for people: its snapshots, its machines, undo.
+
+use std::os::unix::ffi::OsStrExt;
+
+use super::commit::report;
+use super::local::{Local, LocalError};
+use super::observe::{holder, lock};
+use super::place::Place;
+use super::refusal::ServeError;
+use super::serve::Machinery;
+use crate::disk::DiskError;
+use crate::model::Tree;
+use crate::protocol::handshake::ClientHello;
+use crate::protocol::limits;
+use crate::protocol::message::{Control, Op, RefusalKind, SnapshotLine};
+use crate::state::State;
+use crate::transaction::{self, Label};
+
+fn there(place: &Place) -> Result<(&Local, &State), ServeError> {
+    match place {
+        Place::There(local) => match &local.state {
+            Some(state) => Ok((local, state)),
+            None => Err(ServeError::refused(
+                RefusalKind::Usage,
+                "nothing was ever synced there",
+                "push first",
+            )),
+        },
+        Place::Missing { path, .. } => {
+            let message = format!(
+                "{} does not exist",
+                path.as_os_str().as_bytes().escape_ascii()
+            );
+            Err(ServeError::refused(
+                RefusalKind::Usage,
+                message,
+                "push first",
+            ))
+        }
+    }
+}
+
+/// The snapshots of a root, newest first.
+pub(super) fn snapshots(place: &Place) -> Result<Vec<SnapshotLine>, ServeError> {
+    let (local, _) = there(place)?;
+    snapshot_lines(local).map_err(|e| LocalError::from(e).into())
+}
+
+/// The snapshots of a root, newest first, as they are shown.
+///
+/// # Errors
+/// They cannot be read.
+pub fn snapshot_lines(local: &Local) -> Result<Vec<SnapshotLine>, DiskError> {
+    let line = |info: transaction::SnapshotInfo| SnapshotLine {
+        id: info.id.to_string(),
+        when_secs: info.label.when,
+        label: format!("{} {}", info.label.verb, info.label.peer)
+            .trim_end()
+            .to_owned(),
+        changes: info.changes,
+        bytes: info.bytes,
+    };
+    Ok(transaction::snapshots(&local.root)?
+        .into_iter()
+        .take(limits::LIST_ITEMS)
+        .map(line)
+        .collect())
+}
+
+/// The machines that synced here.
+pub(super) fn machines(place: &Place) -> Result<Vec<(String, i64)>, ServeError> {
+    let (_, state) = there(place)?;
+    let machines = crate::state::hub::machines(state).map_err(LocalError::from)?;
+    Ok(machines
+        .into_iter()
+        .map(|m| (m.name, m.last_secs))
+        .collect())
+}
+
+/// What undoing a snapshot would do.
+pub(super) fn plan_rollback(
+    place: &Place,
+    id: Option<&str>,
+) -> Result<(String, Vec<Op>), ServeError> {
+    let (local, _) = there(place)?;
+    let undo = super::undo::plan(local, id)?;
+    Ok((undo.id().to_string(), undo.ops()))
+}
+
+/// Undoes a snapshot.
+pub(super) fn rollback(
+    place: &Place,
+    id: &str,
+    label: &str,
+    hello: &ClientHello,
+    machinery: &Machinery,
+) -> Result<Control, ServeError> {
+    let (local, _) = there(place)?;
+    let lock = lock(local, &holder(hello, machinery, "rollback"))?;
+    local.recover(&lock)?;
+    let undo = super::undo::plan(local, Some(id))?;
+    let label = Label {
+        verb: "rollback".to_owned(),
+        peer: label.chars().take(256).collect(),
+        machine: hello.machine.chars().take(128).collect(),
+        when: (machinery.clock)().div_euclid(1000),
+    };
+    let committed = undo.commit(local, &lock, label, &|| false);
+    report(local, committed, &Tree::default())
+}

@@ -1,0 +1,125 @@
+//! What a hub does before it tells of its tree: settles what was interrupted, scans at rest, takes note.
+
+use super::local::{Local, LocalError, ScanOptions, recovery_words};
+use super::refusal::ServeError;
+use super::serve::Machinery;
+use crate::disk::{Holder, LockError};
+use crate::model::Digest;
+use crate::protocol::handshake::ClientHello;
+use crate::scan::Scan;
+use crate::state::Hub;
+
+/// How long a deletion is remembered.
+const TOMBSTONE_SECS: i64 = 90 * 24 * 3600;
+/// Lock attempts: another push's commit takes milliseconds.
+const LOCK_ATTEMPTS: u32 = 100;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// Who holds the lock of a hub: the client on whose behalf.
+pub(super) fn holder(hello: &ClientHello, machinery: &Machinery, verb: &str) -> Holder {
+    Holder {
+        pid: std::process::id(),
+        machine: hello.machine.chars().take(128).collect(),
+        verb: verb.to_owned(),
+        since: (machinery.clock)().div_euclid(1000),
+    }
+}
+
+/// Takes the lock; waits a little for another commit.
+pub(super) fn lock(local: &Local, holder: &Holder) -> Result<crate::disk::Lock, ServeError> {
+    let mut attempts = 0;
+    loop {
+        match local.lock(holder) {
+            Err(LocalError::Lock(LockError::Held(_))) if attempts < LOCK_ATTEMPTS => {
+                attempts += 1;
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// Settles an interrupted transaction before anything is told about the tree.
+pub(super) fn recover(
+    local: &Local,
+    hello: &ClientHello,
+    machinery: &Machinery,
+) -> Result<Option<String>, ServeError> {
+    let holder = holder(hello, machinery, "recover");
+    let lock = match local.lock(&holder) {
+        Ok(lock) => lock,
+        // Somebody commits just now; what the dead left is put away another time, unless it is in the way.
+        Err(LocalError::Lock(LockError::Held(_))) if local.pending()?.is_none() => return Ok(None),
+        Err(_) => lock(local, &holder)?,
+    };
+    Ok(recovery_words(&local.recover(&lock)?))
+}
+
+/// Takes note of the tree as it is, durably, if anything is new.
+pub(super) fn observe(
+    local: &Local,
+    rules: Digest,
+    scan: &Scan,
+    now_secs: i64,
+) -> Result<Hub, ServeError> {
+    let Some(state) = &local.state else {
+        return recall(local, rules, scan, now_secs);
+    };
+    local.keep_index(scan);
+    let machine = "hub".to_owned();
+    let holder = Holder {
+        pid: std::process::id(),
+        machine,
+        verb: "look".to_owned(),
+        since: now_secs,
+    };
+    // Somebody commits just now: what changed is told all the same, and noted next time.
+    let Ok(_lock) = local.lock(&holder) else {
+        return recall(local, rules, scan, now_secs);
+    };
+    let mut hub = Hub::load(state).map_err(LocalError::from)?;
+    let expired = hub.expire(now_secs, TOMBSTONE_SECS);
+    if hub.observe(rules, &scan.tree, now_secs) || !expired.is_empty() {
+        hub.save(state).map_err(LocalError::from)?;
+    }
+    Ok(hub)
+}
+
+/// Scans a root while nobody commits to it: a tree in the middle of a commit is neither the old nor the new.
+pub(super) fn scan_at_rest(local: &Local, options: &ScanOptions<'_>) -> Result<Scan, LocalError> {
+    let commits = || -> Result<u64, LocalError> {
+        Ok(local
+            .state
+            .as_ref()
+            .map(Hub::load)
+            .transpose()?
+            .map_or(0, |hub| hub.commits()))
+    };
+    let mut attempts = 0;
+    loop {
+        let before = commits()?;
+        let scan = local.scan(options)?;
+        let at_rest = local.pending()?.is_none() && commits()? == before;
+        if at_rest || attempts == LOCK_ATTEMPTS {
+            return Ok(scan);
+        }
+        attempts += 1;
+        std::thread::sleep(LOCK_PAUSE);
+    }
+}
+
+/// As [`observe`], without writing anything.
+pub(super) fn recall(
+    local: &Local,
+    rules: Digest,
+    scan: &Scan,
+    now_secs: i64,
+) -> Result<Hub, ServeError> {
+    let mut hub = match &local.state {
+        Some(state) => Hub::load(state).map_err(LocalError::from)?,
+        None => Hub::default(),
+    };
+    hub.expire(now_secs, TOMBSTONE_SECS);
+    hub.observe(rules, &scan.tree, now_secs);
+    Ok(hub)
+}

@@ -1,0 +1,161 @@
+//! Opens a session: starts both directions, says hello without waiting for the hub, and tells why it did not
+//! answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::PeerError;
+use super::client::Client;
+use super::connection::{self, Inbox, Interrupted, Outbox, SendOptions, Terms, Traffic, Writer};
+use crate::filter::Rules;
+use crate::protocol::handshake::{self, ClientHello, ServerHello};
+use crate::protocol::limits;
+use crate::protocol::message::Control;
+use crate::transport::{Process, Stderr, Transport};
+
+/// A session that waits for the hub's Hello.
+pub struct Opening {
+    greeting: connection::Greeting<ServerHello>,
+    outbox: Outbox,
+    inbox: Inbox,
+    writer: Writer,
+    process: Process,
+    stderr: Stderr,
+    traffic: Arc<Traffic>,
+    interrupted: Interrupted,
+    limit: Duration,
+}
+
+/// A session that did not start, with all that is known about why.
+#[derive(Debug)]
+pub struct NotOpened {
+    /// What the stream said.
+    pub error: PeerError,
+    /// Exit code of the process at this end, if it ended.
+    pub exit_code: Option<i32>,
+    /// The last lines of its stderr.
+    pub stderr: Vec<String>,
+}
+
+/// How a session is opened.
+pub struct OpenOptions {
+    /// How bytes are sent.
+    pub send: SendOptions,
+    /// How long the hub may be silent.
+    pub timeout: Duration,
+    /// Set when the user wants to stop.
+    pub interrupted: Interrupted,
+}
+
+/// Sends the Hello, and the rules unless the hub has its own, without waiting for the hub.
+///
+/// # Errors
+/// The Hello is too long (a root path of that length).
+pub fn open(
+    transport: Transport,
+    hello: &ClientHello,
+    rules: Option<&Rules>,
+    options: OpenOptions,
+) -> Result<Opening, PeerError> {
+    let Transport {
+        reader,
+        mut writer,
+        stderr,
+        process,
+        ..
+    } = transport;
+    let traffic = Arc::new(Traffic::default());
+    let OpenOptions {
+        send,
+        timeout,
+        interrupted,
+    } = options;
+    let terms = Terms {
+        timeout,
+        traffic: Arc::clone(&traffic),
+        interrupted: Arc::clone(&interrupted),
+    };
+    let hello = handshake::encode_hello(hello)?;
+    let (greeting, inbox) = connection::start_reader(reader, true, &terms);
+    // A hub that is gone already says so on the reading side, with words.
+    drop(writer.write_all(&hello).and_then(|()| writer.flush()));
+    let (outbox, writer) = connection::start_writer(writer, send, &terms);
+    if let Some(rules) = rules {
+        for part in rules.encode().chunks(limits::DATA_BYTES) {
+            drop(outbox.send(Control::Rules(part.to_vec())));
+        }
+        drop(outbox.send(Control::Rules(Vec::new())));
+    }
+    Ok(Opening {
+        greeting,
+        outbox,
+        inbox,
+        writer,
+        process,
+        stderr,
+        traffic,
+        interrupted,
+        limit: timeout,
+    })
+}
+
+impl Opening {
+    /// Waits for the hub's Hello.
+    ///
+    /// # Errors
+    /// [`NotOpened`]: it did not come, or refuses.
+    pub fn wait(self) -> Result<Client, NotOpened> {
+        let Self {
+            greeting,
+            outbox,
+            inbox,
+            writer,
+            mut process,
+            stderr,
+            traffic,
+            interrupted,
+            limit,
+        } = self;
+        let step = Duration::from_millis(50);
+        let mut waited = Duration::ZERO;
+        let hello = loop {
+            match greeting.wait(step) {
+                Err(PeerError::Silent(_))
+                    if interrupted.load(std::sync::atomic::Ordering::Relaxed) =>
+                {
+                    break Err(PeerError::Interrupted);
+                }
+                Err(PeerError::Silent(_)) if waited < limit => waited += step,
+                Err(PeerError::Silent(_)) => break Err(PeerError::Silent(waited)),
+                other => break other,
+            }
+        };
+        match hello {
+            Ok(ServerHello {
+                refusal: Some(refusal),
+                ..
+            }) => Err(NotOpened {
+                error: PeerError::Refused(refusal),
+                exit_code: None,
+                stderr: stderr.lines(),
+            }),
+            Ok(hello) => Ok(Client {
+                outbox,
+                inbox,
+                writer,
+                process,
+                hello,
+                traffic,
+            }),
+            Err(error) => {
+                let exit_code = process.wait(Duration::from_secs(1)).flatten();
+                Err(NotOpened {
+                    error,
+                    exit_code,
+                    // What it said may still be on its way though it ended.
+                    stderr: stderr.last_lines(Duration::from_secs(1)),
+                })
+            }
+        }
+    }
+}

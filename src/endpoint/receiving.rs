@@ -1,0 +1,206 @@
+//! A push as the hub receives it: its operations, the content that is at hand, and what it has to ask for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::PeerError;
+use super::connection::Outbox;
+use super::local::{Local, LocalError, stage_plain};
+use super::operations::{digest_of, needs_slot, verb};
+use super::receive::{self, Awaited, Destination, ReceiveError, Received, Receiver};
+use super::refusal::{ServeError, malformed};
+use crate::model::{Digest, Node, RelPath};
+use crate::protocol::limits;
+use crate::protocol::message::{Control, Message, Op, OpSource, RefusalKind};
+use crate::transaction::{StageError, Staging};
+
+/// A push that is being received.
+#[derive(Default)]
+pub(super) struct Receiving {
+    pub(super) ops: Vec<Op>,
+    pub(super) staging: Option<Staging>,
+    receiver: Receiver,
+    /// Items that have to come again, whole.
+    again: Vec<u32>,
+    signer: Option<Signing>,
+}
+
+/// The thread that signs bases.
+struct Signing {
+    thread: std::thread::JoinHandle<()>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Receiving {
+    pub(super) fn add(&mut self, ops: Vec<Op>) -> Result<(), PeerError> {
+        if self.ops.len() + ops.len() > limits::TREE_ENTRIES || self.staging.is_some() {
+            return Err(malformed("ops"));
+        }
+        self.ops.extend(ops);
+        Ok(())
+    }
+
+    pub(super) fn check_plan(&self, plan: Digest) -> Result<(), ServeError> {
+        if digest_of(&self.ops) == plan {
+            return Ok(());
+        }
+        let hint = "run it again";
+        Err(ServeError::refused(
+            RefusalKind::Integrity,
+            "the plan arrived damaged",
+            hint,
+        ))
+    }
+
+    /// Stages what is at hand and asks for the rest.
+    pub(super) fn begin(&mut self, local: &Local, outbox: &Outbox) -> Result<(), ServeError> {
+        let staging = Staging::begin(&local.root).map_err(LocalError::from)?;
+        let (mut again, mut sign) = (Vec::new(), Vec::new());
+        let ops = std::mem::take(&mut self.ops);
+        for (id, op) in (0..).zip(&ops) {
+            let Some(new) = &op.new else { continue };
+            if !needs_slot(verb(op), op.old.as_ref(), new)
+                || stage_plain(&staging, id, new).map_err(staging_error)?
+            {
+                continue;
+            }
+            match &op.source {
+                OpSource::Whole => self.await_file(id, new, None),
+                OpSource::Delta => {
+                    self.await_file(id, new, Some(op.path.clone()));
+                    sign.push((id, op.path.clone()));
+                }
+                OpSource::Yours(from) => {
+                    if local.stage_copy(&staging, id, from, new).is_err() {
+                        self.await_file(id, new, None);
+                        again.push(id);
+                    }
+                }
+                OpSource::SameAs(_) | OpSource::Nothing => {}
+            }
+        }
+        self.ops = ops;
+        self.again = again;
+        self.staging = Some(staging);
+        self.sign(local, outbox, sign)
+    }
+
+    /// Signs bases on a thread of its own: the client sends whole files meanwhile, and this end must not
+    /// stop reading them.
+    fn sign(
+        &mut self,
+        local: &Local,
+        outbox: &Outbox,
+        items: Vec<(u32, RelPath)>,
+    ) -> Result<(), ServeError> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let root = Arc::clone(&local.root);
+        let outbox = outbox.clone();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            for (id, path) in items {
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                let sent = match receive::send_signature(&root, &outbox, id, &path) {
+                    Ok(true) => Ok(()),
+                    Ok(false) => outbox.send(Control::Resend(vec![id])),
+                    Err(e) => Err(e),
+                };
+                if sent.is_err() {
+                    return;
+                }
+            }
+        });
+        self.signer = Some(Signing { thread, stop });
+        Ok(())
+    }
+
+    /// Ends the signing; nothing of it is sent afterwards. The client must be reading.
+    pub(super) fn stop_signing(&mut self) {
+        if let Some(Signing { thread, stop }) = self.signer.take() {
+            stop.store(true, Ordering::Relaxed);
+            // A signer that panicked sends nothing more either.
+            drop(thread.join());
+        }
+    }
+
+    /// Gives the push up; what was received is kept for the next attempt.
+    pub(super) fn give_up(mut self) {
+        self.stop_signing();
+    }
+
+    pub(super) fn take(
+        &mut self,
+        local: &Local,
+        counters: &Received,
+        message: Message,
+    ) -> Result<(), ServeError> {
+        let Some(staging) = &self.staging else {
+            return Err(malformed("content").into());
+        };
+        let to = Destination {
+            root: &local.root,
+            staging,
+            counters,
+        };
+        let taken = self.receiver.take(&to, message);
+        self.again.extend(self.receiver.take_failed());
+        taken.map_err(|e| self.name_damage(e))
+    }
+
+    /// Content that did not verify, by the name of its path.
+    fn name_damage(&self, error: ReceiveError) -> ServeError {
+        let ReceiveError::Stage(StageError::Integrity { slot, .. }) = &error else {
+            return receive_error(error);
+        };
+        let path = self
+            .ops
+            .get(*slot as usize)
+            .map(|op| format!("{:?}", op.path));
+        let message = format!(
+            "content of {} is not what the scan found there",
+            path.unwrap_or_else(|| "a file".to_owned())
+        );
+        ServeError::refused(
+            RefusalKind::Integrity,
+            message,
+            "run it again with `-c` to read every file",
+        )
+    }
+
+    fn await_file(&mut self, id: u32, node: &Node, basis: Option<RelPath>) {
+        if let Some(file) = Awaited::of(node, basis) {
+            self.receiver.await_file(id, file);
+        }
+    }
+
+    /// Items that have to come again, whole.
+    pub(super) fn take_failed(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.again)
+    }
+}
+
+/// Why content could not be staged, as the client is told.
+pub(super) fn staging_error(error: StageError) -> ServeError {
+    receive_error(error.into())
+}
+
+fn receive_error(error: ReceiveError) -> ServeError {
+    match error {
+        ReceiveError::Peer(e) => e.into(),
+        ReceiveError::Disk(e) => LocalError::from(e).into(),
+        ReceiveError::Stage(StageError::Disk(e)) => LocalError::from(e).into(),
+        ReceiveError::Stage(e) => {
+            let message = format!("content did not verify on the hub: {e}");
+            ServeError::refused(
+                RefusalKind::Integrity,
+                message,
+                "nothing was changed; run it again",
+            )
+        }
+    }
+}

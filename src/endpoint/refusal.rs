@@ -1,0 +1,71 @@
+//! Why a hub does not carry out what it was asked, in words for the client.
+
+use super::PeerError;
+use super::local::LocalError;
+use crate::disk::LockError;
+use crate::protocol::ProtocolError;
+use crate::protocol::message::{Refusal, RefusalKind};
+
+/// Why a request was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ServeError {
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    #[error(transparent)]
+    Local(#[from] LocalError),
+    #[error("{}", .0.message)]
+    Refused(Refusal),
+}
+
+impl ServeError {
+    pub(super) fn refused(
+        kind: RefusalKind,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self::Refused(Refusal {
+            kind,
+            message: message.into(),
+            hint: hint.into(),
+        })
+    }
+
+    /// What the client is told; nothing if it is the client that is gone.
+    pub(super) fn as_refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.clone()),
+            Self::Local(error) => Some(local_refusal(error)),
+            Self::Peer(PeerError::Protocol(error)) => {
+                let message = format!("the hub did not understand this machine: {error}");
+                let hint = "use the same version of rsyn on both sides".to_owned();
+                Some(Refusal {
+                    kind: RefusalKind::Failed,
+                    message,
+                    hint,
+                })
+            }
+            Self::Peer(_) => None,
+        }
+    }
+}
+
+fn local_refusal(error: &LocalError) -> Refusal {
+    let (kind, hint) = match error {
+        LocalError::Lock(LockError::Held(_)) => (RefusalKind::Busy, "try again when it is done"),
+        LocalError::State(_) => (RefusalKind::Integrity, "look at .rsyn/ on the hub"),
+        LocalError::Recover(_) => (RefusalKind::Integrity, "run `rsyn recover` on the hub"),
+        LocalError::Disk(_) | LocalError::Lock(_) | LocalError::Scan(_) => {
+            (RefusalKind::Failed, "look at that path on the hub")
+        }
+    };
+    Refusal {
+        kind,
+        message: format!("on the hub: {error}"),
+        hint: hint.to_owned(),
+    }
+}
+
+/// What a client said that makes no sense where it came.
+pub(super) fn malformed(what: &'static str) -> PeerError {
+    ProtocolError::Malformed { what }.into()
+}
