@@ -8,7 +8,6 @@ use super::receiving::{Receiving, staging_error};
 use super::refusal::{ServeError, malformed};
 use super::serve::Machinery;
 use crate::model::{Digest, Node, RelPath, Tombstone, Tree};
-use crate::plan::Verb;
 use crate::protocol::handshake::ClientHello;
 use crate::protocol::message::{CommitReport, Control, Op, OpSource, RefusalKind};
 use crate::scan::Scan;
@@ -179,21 +178,12 @@ fn tombstones(ops: &[Op], hello: &ClientHello, machinery: &Machinery) -> Vec<(Re
 }
 
 fn note_in_log(local: &Local, ops: &[Op], order: &Order<'_>, report: &CommitReport) {
-    let count = |wanted: Verb| ops.iter().filter(|op| verb(op) == wanted).count() as u64;
     let record = log::Record {
         when: crate::report::time::rfc3339((order.machinery.clock)()),
         verb: "push".to_owned(),
         peer: order.hello.machine.chars().take(128).collect(),
-        create: count(Verb::Create),
-        update: count(Verb::Update),
-        delete: count(Verb::Delete),
-        meta: count(Verb::Meta),
-        conflicts: 0,
-        bytes_sent: 0,
-        bytes_received: 0,
-        result: "ok".to_owned(),
         snapshot: report.snapshot.clone(),
-        note: None,
+        ..log::Record::of(ops.iter().map(verb))
     };
     if let Some(state) = &local.state {
         // A log that cannot be written never changes the outcome.

@@ -4,7 +4,6 @@ use super::look::World;
 use super::sync::{Leg, Outcome, Report, Request};
 use super::{Failure, FailureKind};
 use crate::endpoint::local::Local;
-use crate::plan::Verb;
 use crate::state::{State, log};
 
 /// Writes what became of a run into the log of this root. A log never changes the outcome.
@@ -27,7 +26,7 @@ fn append_to_log(
     outcome: Result<&Report, &Failure>,
 ) -> Result<(), crate::state::StateError> {
     let legs: &[Leg] = outcome.map_or(&[], |r| &r.legs);
-    let count = |verb: Verb| legs.iter().map(|l| l.plan.count(verb) as u64).sum();
+    let done = legs.iter().flat_map(|l| &l.plan.actions).map(|a| a.verb);
     let (result, note) = match outcome {
         Ok(report) => match report.outcome {
             Outcome::NothingToDo => ("nothing_to_do", None),
@@ -59,16 +58,13 @@ fn append_to_log(
             |_| named.or(remote).unwrap_or_default(),
             |r| r.remote.clone(),
         ),
-        create: count(Verb::Create),
-        update: count(Verb::Update),
-        delete: count(Verb::Delete),
-        meta: count(Verb::Meta),
         conflicts: legs.iter().map(|l| l.plan.conflicts() as u64).sum(),
         bytes_sent: outcome.map_or(0, |r| r.bytes_sent),
         bytes_received: outcome.map_or(0, |r| r.bytes_received),
         result: result.to_owned(),
         snapshot: legs.iter().rev().find_map(|l| l.snapshot.clone()),
         note,
+        ..log::Record::of(done)
     };
     log::append(state, &record)
 }

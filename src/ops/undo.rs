@@ -247,21 +247,12 @@ fn plan(ops: Vec<Op>, direction: Direction) -> Plan {
 }
 
 fn note_in_log(local: &Local, world: &World<'_>, report: &Report) {
-    let count = |verb| report.plan.count(verb) as u64;
     let record = log::Record {
         when: crate::report::time::rfc3339((world.clock)()),
         verb: "rollback".to_owned(),
         peer: report.id.clone(),
-        create: count(Verb::Create),
-        update: count(Verb::Update),
-        delete: count(Verb::Delete),
-        meta: count(Verb::Meta),
-        conflicts: 0,
-        bytes_sent: 0,
-        bytes_received: 0,
-        result: "ok".to_owned(),
         snapshot: report.snapshot.clone(),
-        note: None,
+        ..log::Record::of(report.plan.actions.iter().map(|a| a.verb))
     };
     if let Some(state) = &local.state {
         // A log never changes the outcome.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Result, State};
 use crate::disk::durable;
+use crate::plan::Verb;
 
 const FILE: &[u8] = b"log.jsonl";
 const OLDER: &[u8] = b"log.jsonl.1";
@@ -11,7 +12,7 @@ const OLDER: &[u8] = b"log.jsonl.1";
 const ROTATE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// One sync, as it ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// When it ended, RFC 3339.
     pub when: String,
@@ -48,6 +49,27 @@ pub struct Record {
     /// What went wrong, or which guards were lifted.
     #[serde(default)]
     pub note: Option<String>,
+}
+
+impl Record {
+    /// A record of things that were done, counted; who did them when is left to the caller.
+    #[must_use]
+    pub fn of(done: impl IntoIterator<Item = Verb>) -> Self {
+        let mut record = Self {
+            result: "ok".to_owned(),
+            ..Self::default()
+        };
+        for verb in done {
+            let count = match verb {
+                Verb::Create => &mut record.create,
+                Verb::Update => &mut record.update,
+                Verb::Delete => &mut record.delete,
+                Verb::Meta => &mut record.meta,
+            };
+            *count += 1;
+        }
+        record
+    }
 }
 
 /// Appends `record`.
