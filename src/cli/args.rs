@@ -54,6 +54,8 @@ pub enum Verb {
     Recover(PlainArgs),
     /// Undo a sync
     Rollback(RollbackArgs),
+    /// Bring back the older version of a path that a snapshot keeps
+    Restore(RestoreArgs),
     /// List the snapshots that a rollback can go back to
     Snapshots(SnapshotsArgs),
     /// Print completions for a shell
@@ -391,6 +393,22 @@ pub struct RollbackArgs {
     /// How the hub is reached
     #[command(flatten)]
     pub reach: ReachArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `restore`.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// A file, or a directory for all that is kept below it
+    pub path: PathBuf,
+    /// The snapshot (the newest that keeps a version of it)
+    #[arg(long, value_name = "ID")]
+    pub from: Option<String>,
+    /// Write it to OUT instead, which must not be there yet; `-` prints a file
+    #[arg(short = 'o', long, value_name = "OUT")]
+    pub output: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

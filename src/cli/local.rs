@@ -1,11 +1,11 @@
-//! Commands about this machine's tree and state: `list`, `why`, `log`, `recover`, `rollback`, `snapshots`.
+//! Commands about this machine's tree and state: `list`, `why`, `log`, `recover`.
 
 use std::os::unix::ffi::OsStrExt;
 
 use serde_json::json;
 
-use super::args::{ListArgs, LogArgs, PlainArgs, RollbackArgs, SnapshotsArgs, WhyArgs};
-use super::sync::{inside, reach};
+use super::args::{ListArgs, LogArgs, PlainArgs, WhyArgs};
+use super::sync::inside;
 use super::ui::{self, Manner, Terminal};
 use super::{Context, Ended, clock_ms, exit};
 use crate::endpoint::local::Local;
@@ -13,11 +13,10 @@ use crate::filter::Rules;
 use crate::ops::local as ops;
 use crate::ops::look::World;
 use crate::ops::project::{ExtraRule, add_extra};
-use crate::ops::undo::{self, Where};
-use crate::report::{json as contract, printable, text, time};
+use crate::report::{json as contract, printable};
 use crate::state::log;
 
-fn world<'a>(
+pub(super) fn world<'a>(
     context: &'a Context,
     project: &'a crate::ops::Project,
     terminal: &'a Terminal,
@@ -205,115 +204,6 @@ pub(super) fn recover(context: &Context, args: &PlainArgs) -> Ended {
     } else {
         let words = words.unwrap_or_else(|| "nothing to recover".to_owned());
         ui::print(&format!("{}\n", printable::text(&words)));
-    }
-    Ok(exit::DONE)
-}
-
-/// Undoes a sync.
-pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Ended {
-    let project = context.project()?;
-    let terminal = Terminal::new(Manner {
-        json: args.json,
-        yes: args.yes,
-        ..Manner::default()
-    });
-    let world = world(context, &project, &terminal);
-    let at = site(args.remote.as_deref());
-    let named = args.remote.clone().filter(|r| !r.is_empty());
-    let options = project.settings.options.as_ref();
-    let reach = reach(context, options, &args.reach, named.as_ref())?;
-    let report = undo::rollback(&world, at, &reach, args.id.as_deref(), args.dry_run)?;
-    if args.json {
-        ui::print_json(&undo::to_json(&report));
-        return Ok(exit::DONE);
-    }
-    let style = text::Style {
-        verbose: false,
-        itemize: false,
-    };
-    ui::print(&text::plan(&report.plan, style));
-    let sum = text::sum(&report.plan);
-    match (args.dry_run, sum.is_empty()) {
-        (true, _) => ui::print(&format!(
-            "dry run of rollback to before {}: {sum}; nothing was changed\n",
-            report.id
-        )),
-        (false, _) if report.declined => ui::print("declined; nothing was changed\n"),
-        (false, true) => ui::print("rollback: nothing to do\n"),
-        (false, false) => {
-            ui::print(&format!(
-                "rolled back {}: {}
-",
-                report.id,
-                text::past(&sum)
-            ));
-            let flag = if args.remote.is_some() {
-                " --remote"
-            } else {
-                ""
-            };
-            if let Some(id) = &report.snapshot {
-                ui::print(&format!(
-                    "this can be undone as well: `rsyn rollback{flag}` (snapshot {id})\n"
-                ));
-            }
-        }
-    }
-    Ok(exit::DONE)
-}
-
-fn site(remote: Option<&str>) -> Where {
-    if remote.is_some() {
-        Where::Hub
-    } else {
-        Where::Here
-    }
-}
-
-/// Lists snapshots.
-pub(super) fn snapshots(context: &Context, args: &SnapshotsArgs) -> Ended {
-    let project = context.project()?;
-    let terminal = Terminal::new(Manner {
-        json: args.json,
-        ..Manner::default()
-    });
-    let world = world(context, &project, &terminal);
-    let named = args.remote.clone().filter(|r| !r.is_empty());
-    let lines = undo::snapshots(
-        &world,
-        site(args.remote.as_deref()),
-        &reach(
-            context,
-            project.settings.options.as_ref(),
-            &args.reach,
-            named.as_ref(),
-        )?,
-    )?;
-    if args.json {
-        let all: Vec<_> = lines.iter().map(|l| json!({
-            "id": l.id, "when": time::rfc3339(l.when_secs * 1000), "label": l.label, "changes": l.changes, "bytes": l.bytes,
-        })).collect();
-        ui::print_json(&contract::object(
-            "snapshots",
-            "ok",
-            json!({ "snapshots": all }),
-        ));
-        return Ok(exit::DONE);
-    }
-    let now = clock_ms().div_euclid(1000);
-    for line in &lines {
-        let words = format!(
-            "{}  {:<13} {:>6} paths  {:>10}  {}",
-            line.id,
-            time::ago(line.when_secs, now),
-            line.changes,
-            indicatif::HumanBytes(line.bytes).to_string(),
-            line.label
-        );
-        ui::print(&format!("{}\n", printable::text(&words)));
-    }
-    if lines.is_empty() {
-        ui::say("no snapshots");
     }
     Ok(exit::DONE)
 }

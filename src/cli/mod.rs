@@ -11,6 +11,7 @@ mod local;
 mod rules;
 mod sync;
 mod ui;
+mod undo;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -117,8 +118,9 @@ fn run(context: &Context, cli: Cli, matches: ArgMatches, arguments: &[OsString])
         Verb::Why(args) => local::why(context, &args, &rules()),
         Verb::Log(args) => local::log(context, &args),
         Verb::Recover(args) => local::recover(context, &args),
-        Verb::Rollback(args) => local::rollback(context, &args),
-        Verb::Snapshots(args) => local::snapshots(context, &args),
+        Verb::Rollback(args) => undo::rollback(context, &args),
+        Verb::Restore(args) => undo::restore(context, &args),
+        Verb::Snapshots(args) => undo::snapshots(context, &args),
         Verb::Completions(args) => {
             let mut out = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "rsyn", &mut out);
@@ -256,6 +258,7 @@ fn verb_name(verb: &Verb) -> &'static str {
         Verb::Log(_) => "log",
         Verb::Recover(_) => "recover",
         Verb::Rollback(_) => "rollback",
+        Verb::Restore(_) => "restore",
         Verb::Snapshots(_) => "snapshots",
         Verb::Completions(_) => "completions",
         Verb::Man => "man",
@@ -275,6 +278,7 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Log(a) => a.json,
         Verb::Recover(a) => a.json,
         Verb::Rollback(a) => a.json,
+        Verb::Restore(a) => a.json,
         Verb::Snapshots(a) => a.json,
         Verb::Init(_) | Verb::Completions(_) | Verb::Man | Verb::Serve(_) => false,
     }

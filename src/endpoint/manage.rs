@@ -83,7 +83,7 @@ pub(super) fn plan_rollback(
     id: Option<&str>,
 ) -> Result<(String, Vec<Op>), ServeError> {
     let (local, _) = there(place)?;
-    let undo = super::undo::plan(local, id)?;
+    let undo = super::undo::Undo::plan(local, id).map_err(ServeError::Refused)?;
     Ok((undo.id().to_string(), undo.ops()))
 }
 
@@ -98,7 +98,7 @@ pub(super) fn rollback(
     let (local, _) = there(place)?;
     let lock = lock(local, &holder(hello, machinery, "rollback"))?;
     local.recover(&lock)?;
-    let undo = super::undo::plan(local, Some(id))?;
+    let undo = super::undo::Undo::plan(local, Some(id)).map_err(ServeError::Refused)?;
     let label = Label {
         verb: "rollback".to_owned(),
         peer: label.chars().take(256).collect(),

@@ -1,56 +1,42 @@
 //! Undo: a snapshot as an ordinary transaction, planned, shown, committed like any other.
 
-use super::local::{Local, LocalError};
-use super::refusal::ServeError;
+use super::local::Local;
 use crate::disk::Lock;
 use crate::model::RelPath;
-use crate::protocol::message::{Op, OpSource, RefusalKind};
+use crate::protocol::message::{Op, OpSource, Refusal, RefusalKind};
 use crate::state::Payload;
-use crate::transaction::{self, CommitError, Committed, Inverse, Label, Request, Staging, TxnId};
+use crate::transaction::{
+    self, CommitError, Committed, Damage, Inverse, Label, Request, Staging, TxnId,
+};
 
 /// What undoing one snapshot does.
 pub struct Undo {
     inverse: Inverse,
 }
 
-/// Plans to undo the snapshot `id`, or the newest.
-pub(super) fn plan(local: &Local, id: Option<&str>) -> Result<Undo, ServeError> {
-    let refused =
-        |message: String, hint: &str| ServeError::refused(RefusalKind::Usage, message, hint);
-    let none = || {
-        refused(
-            "there is no snapshot to go back to".to_owned(),
-            "nothing was changed by rsyn yet",
-        )
-    };
-    let id = match id {
-        Some(text) => TxnId::parse(text).ok_or_else(|| {
-            refused(
-                format!("there is no snapshot `{}`", text.escape_debug()),
-                "see `rsyn snapshots`",
-            )
-        })?,
-        None => {
-            let all = transaction::snapshots(&local.root).map_err(LocalError::from)?;
-            all.into_iter().next().map(|s| s.id).ok_or_else(none)?
-        }
-    };
-    let inverse = transaction::inverse(&local.root, &id).map_err(|e| {
-        refused(
-            format!("cannot use the snapshot {id}: {e}"),
-            "see `rsyn snapshots`",
-        )
-    })?;
-    Ok(Undo { inverse })
-}
-
 impl Undo {
     /// Plans to undo the snapshot `id` of a root of this process, or its newest.
     ///
     /// # Errors
-    /// There is no such snapshot, or it is damaged; in words.
-    pub fn plan(local: &Local, id: Option<&str>) -> Result<Self, String> {
-        plan(local, id).map_err(|e| e.to_string())
+    /// There is no such snapshot, or it is damaged. A damaged one is never passed over for an older one.
+    pub fn plan(local: &Local, id: Option<&str>) -> Result<Self, Refusal> {
+        let unusable = |id: &TxnId, damage: &Damage| {
+            let kind = match damage {
+                Damage::Disk(e) if e.is_missing() => RefusalKind::Usage,
+                _ => RefusalKind::Integrity,
+            };
+            let message = format!("cannot use the snapshot {id}: {damage}");
+            refusal(kind, message, "see `rsyn snapshots`")
+        };
+        let id = match id {
+            Some(text) => TxnId::parse(text).ok_or_else(|| {
+                let message = format!("there is no snapshot `{}`", text.escape_debug());
+                refusal(RefusalKind::Usage, message, "see `rsyn snapshots`")
+            })?,
+            None => newest(local)?,
+        };
+        let inverse = transaction::inverse(&local.root, &id).map_err(|e| unusable(&id, &e))?;
+        Ok(Self { inverse })
     }
 
     /// The snapshot.
@@ -62,12 +48,6 @@ impl Undo {
     /// What it does, path by path.
     #[must_use]
     pub fn ops(&self) -> Vec<Op> {
-        let op = |change: &transaction::Change| Op {
-            path: change.path.clone(),
-            old: change.old.as_ref().map(|e| e.node.clone()),
-            new: change.new.as_ref().map(|n| n.node.clone()),
-            source: OpSource::Nothing,
-        };
         self.inverse.changes.iter().map(op).collect()
     }
 
@@ -103,5 +83,37 @@ impl Undo {
         transaction::commit(&local.root, lock, staging, request, &mut |id, p| {
             local.remember(id.as_str(), p)
         })
+    }
+}
+
+fn newest(local: &Local) -> Result<TxnId, Refusal> {
+    let all = transaction::snapshots(&local.root)
+        .map_err(|e| refusal(RefusalKind::Failed, e.to_string(), "look at .rsyn/snap/"))?;
+    let newest = all.into_iter().next().map(|s| s.id);
+    newest.ok_or_else(|| {
+        let message = "there is no snapshot to go back to".to_owned();
+        refusal(
+            RefusalKind::Usage,
+            message,
+            "nothing was changed by rsyn yet",
+        )
+    })
+}
+
+fn refusal(kind: RefusalKind, message: String, hint: &str) -> Refusal {
+    Refusal {
+        kind,
+        message,
+        hint: hint.to_owned(),
+    }
+}
+
+/// A change of a tree that takes its content from a snapshot.
+pub(crate) fn op(change: &transaction::Change) -> Op {
+    Op {
+        path: change.path.clone(),
+        old: change.old.as_ref().map(|e| e.node.clone()),
+        new: change.new.as_ref().map(|n| n.node.clone()),
+        source: OpSource::Nothing,
     }
 }

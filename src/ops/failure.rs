@@ -7,7 +7,7 @@ use crate::endpoint::PeerError;
 use crate::endpoint::local::LocalError;
 use crate::endpoint::receive::ReceiveError;
 use crate::endpoint::transfer::TransferError;
-use crate::protocol::message::RefusalKind;
+use crate::protocol::message::{Refusal, RefusalKind};
 use crate::scan::ScanError;
 use crate::state::StateError;
 use crate::transaction::{CommitError, StageError};
@@ -160,6 +160,20 @@ impl From<LocalError> for Failure {
     }
 }
 
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let kind = match refusal.kind {
+            RefusalKind::Failed => FailureKind::Failed,
+            RefusalKind::Usage => FailureKind::Usage,
+            RefusalKind::Guard => FailureKind::Guard,
+            RefusalKind::Version => FailureKind::Unreachable,
+            RefusalKind::Integrity => FailureKind::Integrity,
+            RefusalKind::Busy => FailureKind::Busy,
+        };
+        Self::new(kind, refusal.message, refusal.hint)
+    }
+}
+
 impl From<StageError> for Failure {
     fn from(error: StageError) -> Self {
         match error {
@@ -213,17 +227,7 @@ impl From<PeerError> for Failure {
         let message = error.to_string();
         match error {
             PeerError::Interrupted => Self::interrupted(),
-            PeerError::Refused(refusal) => {
-                let kind = match refusal.kind {
-                    RefusalKind::Failed => FailureKind::Failed,
-                    RefusalKind::Usage => FailureKind::Usage,
-                    RefusalKind::Guard => FailureKind::Guard,
-                    RefusalKind::Version => FailureKind::Unreachable,
-                    RefusalKind::Integrity => FailureKind::Integrity,
-                    RefusalKind::Busy => FailureKind::Busy,
-                };
-                Self::new(kind, refusal.message, refusal.hint)
-            }
+            PeerError::Refused(refusal) => refusal.into(),
             PeerError::Protocol(_) => {
                 let hint = "use the same version of rsyn on both sides";
                 Self::new(

@@ -10,6 +10,7 @@ mod history;
 pub mod local;
 pub mod look;
 pub mod project;
+pub mod restore;
 pub mod setup;
 pub mod status;
 pub mod sync;

@@ -108,8 +108,7 @@ fn rollback_here(world: &World<'_>, id: Option<&str>, dry_run: bool) -> Result<R
         }
         _ => None,
     };
-    let undo =
-        Undo::plan(&local, id).map_err(|e| Failure::usage(e, "`rsyn snapshots` lists them"))?;
+    let undo = Undo::plan(&local, id)?;
     let name = undo.id().to_string();
     let plan = plan(undo.ops(), Direction::Pull);
     refuse_changed(&undo.changed_since(&local)?)?;
@@ -220,7 +219,8 @@ fn refuse_changed(paths: &[RelPath]) -> Result<(), Failure> {
     Err(Failure::new(FailureKind::Busy, message, hint))
 }
 
-fn plan(ops: Vec<Op>, direction: Direction) -> Plan {
+/// Operations that put old versions back, as a plan.
+pub(super) fn plan(ops: Vec<Op>, direction: Direction) -> Plan {
     let action = |op: Op| {
         let verb = match (&op.old, &op.new) {
             (None, _) => Verb::Create,
@@ -269,14 +269,18 @@ pub fn to_json(report: &Report) -> Value {
         _ if report.plan.actions.is_empty() => "nothing_to_do",
         _ => "ok",
     };
+    contract::object(
+        "rollback",
+        result,
+        json!({"id": report.id, "actions": actions_json(&report.plan), "snapshot": report.snapshot}),
+    )
+}
+
+/// The actions of an undo for scripts.
+pub(super) fn actions_json(plan: &Plan) -> Vec<Value> {
     let action = |a: &Action| {
         let (path, path_bytes) = contract::path(&a.path);
         json!({"path": path, "path_bytes": path_bytes, "action": a.verb.name()})
     };
-    let actions: Vec<_> = report.plan.actions.iter().map(action).collect();
-    contract::object(
-        "rollback",
-        result,
-        json!({"id": report.id, "actions": actions, "snapshot": report.snapshot}),
-    )
+    plan.actions.iter().map(action).collect()
 }

@@ -10,7 +10,7 @@ use crate::plan::{
 };
 
 /// How much is said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Style {
     /// Kept paths one by one, not only their number.
     pub verbose: bool,

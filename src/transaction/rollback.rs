@@ -95,7 +95,7 @@ fn invert(
     })
 }
 
-fn old_version(
+pub(super) fn old_version(
     snapshot: &Snapshot,
     index: usize,
     slot: u32,

@@ -65,7 +65,8 @@ pub struct Pruned {
     pub late_writes: Vec<(TxnId, RelPath)>,
 }
 
-/// The snapshots of `root`, newest first. Those that cannot be read are left out; changes nothing.
+/// The snapshots of `root`, newest first. One whose head cannot be read is labelled `damaged` and stands at
+/// the time its directory was last changed, so that nothing takes an older one for the newest. Changes nothing.
 ///
 /// # Errors
 /// The state directory cannot be read.
@@ -76,7 +77,41 @@ pub fn snapshots(root: &Root) -> Result<Vec<SnapshotInfo>> {
     let Some(snap) = open_if_there(&state, SNAP)? else {
         return Ok(Vec::new());
     };
-    Ok(heads(&snap)?.into_iter().map(info).collect())
+    let mut all: Vec<_> = heads(&snap)?.into_iter().map(info).collect();
+    for damaged in damaged(&snap)? {
+        let at = all.iter().position(|s| s.when <= damaged.when);
+        all.insert(at.unwrap_or(all.len()), damaged);
+    }
+    Ok(all)
+}
+
+/// The snapshots whose heads cannot be read.
+fn damaged(snap: &Dir) -> Result<Vec<SnapshotInfo>> {
+    let mut damaged = Vec::new();
+    for entry in snap.list()? {
+        let Some(id) = TxnId::from_name(&entry.name) else {
+            continue;
+        };
+        let Some(dir) = open_if_there(snap, &entry.name)? else {
+            continue;
+        };
+        if read_head(&dir).is_err() {
+            let when = dir.own_stat()?.mtime.secs;
+            let label = Label {
+                verb: "damaged".to_owned(),
+                when,
+                ..Label::default()
+            };
+            damaged.push(SnapshotInfo {
+                id,
+                when,
+                label,
+                changes: 0,
+                bytes: 0,
+            });
+        }
+    }
+    Ok(damaged)
 }
 
 fn info(head: Head) -> SnapshotInfo {

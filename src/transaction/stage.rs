@@ -247,7 +247,7 @@ impl Staging {
         self.inner.record(slot, node.clone())
     }
 
-    fn copy_object(
+    pub(super) fn copy_object(
         &self,
         slot: u32,
         from: &Dir,

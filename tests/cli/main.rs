@@ -20,6 +20,7 @@ mod init;
 mod local;
 mod memory;
 mod output;
+mod restore;
 mod round_trip;
 mod scope;
 mod semantics;

@@ -36,6 +36,16 @@ impl Dir {
         fs::write(&full, content).unwrap_or_else(|e| panic!("{}: {e}", full.display()));
     }
 
+    /// Writes at the end of the same file.
+    pub fn append(&self, path: impl AsRef<[u8]>, content: impl AsRef<[u8]>) {
+        use std::io::Write;
+        let mut file = fs::File::options()
+            .append(true)
+            .open(self.at(path))
+            .unwrap();
+        file.write_all(content.as_ref()).unwrap();
+    }
+
     /// Makes a directory and those above it.
     pub fn mkdir(&self, path: impl AsRef<[u8]>) {
         fs::create_dir_all(self.at(path)).unwrap();

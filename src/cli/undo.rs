@@ -1,0 +1,164 @@
+//! Commands that bring older versions back: `rollback`, `snapshots`, `restore`.
+
+use serde_json::json;
+
+use super::args::{RestoreArgs, RollbackArgs, SnapshotsArgs};
+use super::local::world;
+use super::sync::{inside, reach};
+use super::ui::{self, Manner, Terminal};
+use super::{Context, Ended, clock_ms, exit};
+use crate::ops::restore::{self, Target};
+use crate::ops::undo::{self, Where};
+use crate::report::{json as contract, printable, text, time};
+
+/// Undoes a sync.
+pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Ended {
+    let project = context.project()?;
+    let terminal = Terminal::new(Manner {
+        json: args.json,
+        yes: args.yes,
+        ..Manner::default()
+    });
+    let world = world(context, &project, &terminal);
+    let at = site(args.remote.as_deref());
+    let named = args.remote.clone().filter(|r| !r.is_empty());
+    let options = project.settings.options.as_ref();
+    let reach = reach(context, options, &args.reach, named.as_ref())?;
+    let report = undo::rollback(&world, at, &reach, args.id.as_deref(), args.dry_run)?;
+    if args.json {
+        ui::print_json(&undo::to_json(&report));
+        return Ok(exit::DONE);
+    }
+    let style = text::Style {
+        verbose: false,
+        itemize: false,
+    };
+    ui::print(&text::plan(&report.plan, style));
+    let sum = text::sum(&report.plan);
+    match (args.dry_run, sum.is_empty()) {
+        (true, _) => ui::print(&format!(
+            "dry run of rollback to before {}: {sum}; nothing was changed\n",
+            report.id
+        )),
+        (false, _) if report.declined => ui::print("declined; nothing was changed\n"),
+        (false, true) => ui::print("rollback: nothing to do\n"),
+        (false, false) => {
+            ui::print(&format!(
+                "rolled back {}: {}
+",
+                report.id,
+                text::past(&sum)
+            ));
+            let flag = if args.remote.is_some() {
+                " --remote"
+            } else {
+                ""
+            };
+            if let Some(id) = &report.snapshot {
+                ui::print(&format!(
+                    "this can be undone as well: `rsyn rollback{flag}` (snapshot {id})\n"
+                ));
+            }
+        }
+    }
+    Ok(exit::DONE)
+}
+
+fn site(remote: Option<&str>) -> Where {
+    if remote.is_some() {
+        Where::Hub
+    } else {
+        Where::Here
+    }
+}
+
+/// Lists snapshots.
+pub(super) fn snapshots(context: &Context, args: &SnapshotsArgs) -> Ended {
+    let project = context.project()?;
+    let terminal = Terminal::new(Manner {
+        json: args.json,
+        ..Manner::default()
+    });
+    let world = world(context, &project, &terminal);
+    let named = args.remote.clone().filter(|r| !r.is_empty());
+    let lines = undo::snapshots(
+        &world,
+        site(args.remote.as_deref()),
+        &reach(
+            context,
+            project.settings.options.as_ref(),
+            &args.reach,
+            named.as_ref(),
+        )?,
+    )?;
+    if args.json {
+        let all: Vec<_> = lines.iter().map(|l| json!({
+            "id": l.id, "when": time::rfc3339(l.when_secs * 1000), "label": l.label, "changes": l.changes, "bytes": l.bytes,
+        })).collect();
+        ui::print_json(&contract::object(
+            "snapshots",
+            "ok",
+            json!({ "snapshots": all }),
+        ));
+        return Ok(exit::DONE);
+    }
+    let now = clock_ms().div_euclid(1000);
+    for line in &lines {
+        let words = format!(
+            "{}  {:<13} {:>6} paths  {:>10}  {}",
+            line.id,
+            time::ago(line.when_secs, now),
+            line.changes,
+            indicatif::HumanBytes(line.bytes).to_string(),
+            line.label
+        );
+        ui::print(&format!("{}\n", printable::text(&words)));
+    }
+    if lines.is_empty() {
+        ui::say("no snapshots");
+    }
+    Ok(exit::DONE)
+}
+
+/// Brings an older version of a path back.
+pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Ended {
+    let project = context.project()?;
+    let terminal = Terminal::new(Manner::default());
+    let world = world(context, &project, &terminal);
+    let path = inside(context, &project, &args.path)?;
+    let mut stdout = std::io::stdout().lock();
+    let target = match &args.output {
+        None => Target::Place,
+        Some(out) if out.as_os_str() == "-" => Target::Stream(&mut stdout),
+        Some(out) => Target::Elsewhere(context.environment.directory.join(out)),
+    };
+    let is_stream = matches!(target, Target::Stream(_));
+    let report = restore::restore(&world, &path, args.from.as_deref(), target)?;
+    if is_stream {
+        return Ok(exit::DONE);
+    }
+    if args.json {
+        ui::print_json(&restore::to_json(&report));
+        return Ok(exit::DONE);
+    }
+    let from = &report.from;
+    if let Some(to) = &report.written {
+        let to = to.display().to_string();
+        ui::print(&format!(
+            "{}\n",
+            printable::text(&format!("wrote {to} (snapshot {from})"))
+        ));
+        return Ok(exit::DONE);
+    }
+    ui::print(&text::plan(&report.plan, text::Style::default()));
+    let sum = text::sum(&report.plan);
+    if sum.is_empty() {
+        ui::print(&format!("nothing to do: it is as it was in {from}\n"));
+        return Ok(exit::DONE);
+    }
+    ui::print(&format!("restored from {from}: {}\n", text::past(&sum)));
+    if let Some(id) = &report.snapshot {
+        ui::print(&format!("`rsyn rollback` undoes it (snapshot {id})\n"));
+    }
+    Ok(exit::DONE)
+}

@@ -1,0 +1,231 @@
+//! `restore`: the older version of a path, from a snapshot of this machine.
+
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use serde_json::{Value, json};
+
+use super::look::World;
+use super::undo;
+use super::{Failure, FailureKind};
+use crate::disk::{Holder, Root};
+use crate::endpoint::local::Local;
+use crate::model::RelPath;
+use crate::plan::{Direction, Plan};
+use crate::report::{json as contract, printable};
+use crate::state::{Payload, log};
+use crate::transaction::{self, Label, OldVersions, RestoreError, Staging, TxnId};
+
+/// Where the old version goes.
+pub enum Target<'a> {
+    /// Back to its place; what stands there now becomes a snapshot.
+    Place,
+    /// To a path outside of the tree's history, where nothing may stand yet.
+    Elsewhere(PathBuf),
+    /// Into a stream.
+    Stream(&'a mut dyn Write),
+}
+
+/// What was restored.
+#[derive(Debug)]
+pub struct Report {
+    /// The snapshot that the version came from.
+    pub from: String,
+    /// What changed in the tree.
+    pub plan: Plan,
+    /// Snapshot that undoes it.
+    pub snapshot: Option<String>,
+    /// Where it was written, if not into the tree.
+    pub written: Option<PathBuf>,
+}
+
+/// Restores `path` from the snapshot `from`, or from the newest that keeps a version of it.
+///
+/// # Errors
+/// There is no older version, something is in the way, or the disk says no.
+pub fn restore(
+    world: &World<'_>,
+    path: &RelPath,
+    from: Option<&str>,
+    target: Target<'_>,
+) -> Result<Report, Failure> {
+    let id = from.map(parse_id).transpose()?;
+    let local = Local::open(&world.project.path)?;
+    let find = || transaction::old_versions(&local.root, id.as_ref(), path);
+    let written = match target {
+        Target::Place => return restore_in_place(world, &local, path, id.as_ref()),
+        Target::Elsewhere(to) => {
+            let versions = find()?;
+            let to = export(&versions, path, &to)?;
+            (versions.id, Some(to))
+        }
+        Target::Stream(sink) => {
+            let versions = find()?;
+            versions.read(path, sink)?;
+            (versions.id, None)
+        }
+    };
+    Ok(Report {
+        from: written.0.to_string(),
+        plan: Plan::nothing(Direction::Pull),
+        snapshot: None,
+        written: written.1,
+    })
+}
+
+fn parse_id(text: &str) -> Result<TxnId, Failure> {
+    TxnId::parse(text).ok_or_else(|| {
+        let message = format!("there is no snapshot `{}`", text.escape_debug());
+        Failure::usage(message, "`rsyn snapshots` lists them")
+    })
+}
+
+fn restore_in_place(
+    world: &World<'_>,
+    local: &Local,
+    path: &RelPath,
+    id: Option<&TxnId>,
+) -> Result<Report, Failure> {
+    if local.state.is_none() {
+        return Err(RestoreError::NoVersion(path.clone()).into());
+    }
+    let machine = world.project.machine(world.environment);
+    let now = world.now_secs();
+    let lock = local.lock(&Holder {
+        pid: std::process::id(),
+        machine: machine.clone(),
+        verb: "restore".to_owned(),
+        since: now,
+    })?;
+    local.recover(&lock)?;
+    let versions = transaction::old_versions(&local.root, id, path)?;
+    let changes = versions.changes(&local.root)?;
+    let from = versions.id.to_string();
+    let mut report = Report {
+        plan: undo::plan(
+            changes.iter().map(crate::endpoint::undo::op).collect(),
+            Direction::Pull,
+        ),
+        from: from.clone(),
+        snapshot: None,
+        written: None,
+    };
+    if changes.is_empty() {
+        return Ok(report);
+    }
+    let staging = Staging::begin(&local.root)?;
+    versions.stage(&staging, &changes)?;
+    let request = transaction::Request {
+        changes,
+        payload: Payload::Nothing.encode()?,
+        label: Label {
+            verb: "restore".to_owned(),
+            peer: from,
+            machine,
+            when: now,
+        },
+        keep_snapshot: true,
+        consumes: None,
+        interrupted: &|| world.interrupted.load(Ordering::Relaxed),
+    };
+    let committed =
+        transaction::commit(&local.root, &lock, staging, request, &mut |id, payload| {
+            local.remember(id.as_str(), payload)
+        })?;
+    report.snapshot = committed.snapshot.map(|id| id.to_string());
+    note_in_log(local, world, &report);
+    Ok(report)
+}
+
+fn note_in_log(local: &Local, world: &World<'_>, report: &Report) {
+    let record = log::Record {
+        when: crate::report::time::rfc3339((world.clock)()),
+        verb: "restore".to_owned(),
+        peer: report.from.clone(),
+        snapshot: report.snapshot.clone(),
+        ..log::Record::of(report.plan.actions.iter().map(|a| a.verb))
+    };
+    if let Some(state) = &local.state {
+        // A log never changes the outcome.
+        drop(log::append(state, &record));
+    }
+}
+
+/// Writes the versions to `to`, or into `to` if that is a directory. Returns where they are.
+fn export(versions: &OldVersions, path: &RelPath, to: &Path) -> Result<PathBuf, Failure> {
+    let name = std::ffi::OsStr::from_bytes(path.name());
+    let (parent, name) = match (Root::open(to), to.parent(), to.file_name()) {
+        (Ok(_), ..) => (to, name),
+        (Err(_), Some(parent), Some(name)) => (parent, name),
+        _ => {
+            return Err(Failure::usage(
+                "-o names no file",
+                "name a file that is not there yet",
+            ));
+        }
+    };
+    let parent = if parent.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        parent
+    };
+    let (dir, to) = (Root::open(parent)?, parent.join(name));
+    if dir.top().stat(name.as_bytes())?.is_some() {
+        let message = format!(
+            "{} is there already",
+            printable::text(&to.display().to_string())
+        );
+        return Err(Failure::new(
+            FailureKind::Failed,
+            message,
+            "name a file that is not there yet",
+        ));
+    }
+    versions.export(path, dir.top(), name.as_bytes())?;
+    Ok(to)
+}
+
+/// For scripts.
+#[must_use]
+pub fn to_json(report: &Report) -> Value {
+    let done = report.written.is_some() || !report.plan.actions.is_empty();
+    let written = report.written.as_ref().map(|p| p.display().to_string());
+    contract::object(
+        "restore",
+        if done { "ok" } else { "nothing_to_do" },
+        json!({
+            "from": report.from,
+            "actions": undo::actions_json(&report.plan),
+            "written": written,
+            "snapshot": report.snapshot,
+        }),
+    )
+}
+
+impl From<RestoreError> for Failure {
+    fn from(error: RestoreError) -> Self {
+        let message = error.to_string();
+        match error {
+            RestoreError::Disk(e) => e.into(),
+            RestoreError::Damaged(_) => Self::new(
+                FailureKind::Integrity,
+                message,
+                "try another snapshot of `rsyn snapshots` with `--from`",
+            ),
+            RestoreError::NoVersion(_)
+            | RestoreError::NotInSnapshot(..)
+            | RestoreError::NoFile(_) => Self::new(
+                FailureKind::Failed,
+                message,
+                "`rsyn snapshots` lists what is kept, `rsyn log` what was changed",
+            ),
+            RestoreError::InTheWay(_) | RestoreError::NoContent(_) => Self::new(
+                FailureKind::Guard,
+                message,
+                "write it elsewhere with `-o OUT`",
+            ),
+        }
+    }
+}
