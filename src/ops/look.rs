@@ -14,7 +14,7 @@ use crate::endpoint::client::Client;
 use crate::endpoint::local::{Local, ScanOptions, recovery_words};
 use crate::endpoint::view::HubView;
 use crate::filter::Rules;
-use crate::model::{Entry, RelPath, Tombstone, Tombstones, Tree};
+use crate::model::{Entry, Node, RelPath, Tombstone, Tombstones, Tree};
 use crate::plan::{Choice, Direction, Input, Kept, Options, Plan, Policy, moves, reconcile};
 use crate::protocol::handshake::{Purpose, Seen};
 use crate::protocol::message::Problem;
@@ -155,8 +155,14 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
 
 /// The hub scans by this machine's rules. One that tells of an excluded path all the same is not to be trusted.
 fn refuse_what_is_excluded(view: &HubView, rules: &Rules) -> Result<(), Failure> {
+    // What is excluded takes all below it along: an entry is in if its directory is, and the rules let it in.
+    let is_below_one = |path: &RelPath| {
+        let parent = path.parent();
+        parent.is_none_or(|parent| view.tree.get(&parent).is_some_and(Node::is_dir))
+    };
     let is_out = |e: &&Entry| {
-        !e.node.is_skipped() && !rules.verdict(e.path.as_bytes(), e.node.is_dir()).included
+        let included = || rules.verdict(e.path.as_bytes(), e.node.is_dir()).included;
+        !e.node.is_skipped() && !(is_below_one(&e.path) && included())
     };
     match view.tree.entries().iter().find(is_out) {
         None => Ok(()),
@@ -441,6 +447,9 @@ impl Look<'_> {
             std::mem::take(&mut self.view.tombstones),
         );
         self.view = self.client.look_again(known)?;
+        if !request.own_rules {
+            refuse_what_is_excluded(&self.view, &self.rules)?;
+        }
         Ok(())
     }
 }
@@ -477,4 +486,47 @@ fn problem_words(problem: &Problem, side: &str) -> String {
         Skip::Excluded => "is excluded".to_owned(),
     };
     format!("{path} {side} {why}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::{Origin, Sign};
+    use crate::model::{Mode, Skip};
+
+    fn view(entries: &[(&str, &Node)]) -> HubView {
+        let entry = |(path, node): &(&str, &Node)| Entry {
+            path: RelPath::new(path.as_bytes()).unwrap(),
+            node: (*node).clone(),
+        };
+        HubView {
+            tree: entries.iter().map(entry).collect(),
+            ..HubView::default()
+        }
+    }
+
+    #[test]
+    fn a_hub_that_offers_what_the_rules_exclude_is_refused() {
+        let mut rules = Rules::new();
+        let origin = Origin::option("--exclude");
+        rules.add_rule(Sign::Exclude, b"*.key", origin).unwrap();
+        let dir = Node::Dir {
+            mode: Mode::from(0o755),
+        };
+        let skipped = Node::Skipped(Skip::Excluded);
+        let verdict = |entries: &[_]| refuse_what_is_excluded(&view(entries), &rules);
+
+        for offered in [
+            &[("a.key", &dir)][..],
+            &[("deep", &dir), ("deep/a.key", &dir)],
+            &[("a.key", &skipped), ("a.key/inside", &dir)],
+            &[("a.key/inside", &dir)],
+        ] {
+            let refused = verdict(offered).unwrap_err();
+            assert_eq!(refused.kind, FailureKind::Failed, "{offered:?}");
+            assert!(refused.message.contains("the rules exclude"), "{refused}");
+        }
+        assert!(verdict(&[("a.key", &skipped)]).is_ok());
+        assert!(verdict(&[("a", &dir), ("a/txt", &dir)]).is_ok());
+    }
 }
