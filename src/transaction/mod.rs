@@ -39,7 +39,7 @@ pub use area::{has_full_guarantee, state_dir};
 pub use commit::{Committed, Request, commit};
 pub use error::{Attention, CommitError, Finish, StageError, Why};
 pub use journal::{Damage, TxnId};
-pub use partial::{PartialLimits, prune_partial};
+pub use partial::{PartialLimits, prune_partial, remains};
 pub use recover::{PendingKind, Recovery, pending, recover};
 pub use restore::{OldVersions, RestoreError, old_versions};
 pub use rollback::{Inverse, inverse};

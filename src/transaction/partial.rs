@@ -5,8 +5,9 @@
 
 use crate::disk::{Dir, FileKind, NewFile, Result, Root, Stat};
 use crate::model::Digest;
+use crate::model::path::STATE_DIR;
 
-use super::area::Area;
+use super::area::{Area, PARTIAL, open_if_there};
 
 /// How much of interrupted transfers is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,11 +18,17 @@ pub struct PartialLimits {
     pub max_bytes: u64,
 }
 
-impl Default for PartialLimits {
-    fn default() -> Self {
+impl PartialLimits {
+    const MAX_AGE_SECS: i64 = 7 * 24 * 3600;
+    /// So much may be kept on the smallest disk.
+    const LEAST_BYTES: u64 = 4 << 30;
+
+    /// Where the file system would have so much room without any remains: half of it.
+    #[must_use]
+    pub fn for_room(room_bytes: u64) -> Self {
         Self {
-            max_age_secs: 7 * 24 * 3600,
-            max_bytes: 4 << 30,
+            max_age_secs: Self::MAX_AGE_SECS,
+            max_bytes: Self::LEAST_BYTES.max(room_bytes / 2),
         }
     }
 }
@@ -34,13 +41,49 @@ pub fn prune_partial(root: &Root, limits: PartialLimits, now: i64) -> Result<u64
     prune_dir(&Area::open(root)?.partial, limits, now)
 }
 
-fn prune_dir(partial: &Dir, limits: PartialLimits, now: i64) -> Result<u64> {
-    let mut remains = Vec::new();
+/// As [`prune_partial`], with the limits that suit the disk.
+pub(super) fn prune_on_disk(partial: &Dir, now: i64) -> Result<u64> {
+    let held: u64 = all(partial)?.iter().map(|(stat, _)| stat.size).sum();
+    let free = crate::disk::space::space(partial)?.free_bytes;
+    prune_dir(
+        partial,
+        PartialLimits::for_room(free.saturating_add(held)),
+        now,
+    )
+}
+
+/// What is there of contents that interrupted transfers began: digest and bytes. Changes nothing.
+///
+/// # Errors
+/// The state directory cannot be read.
+pub fn remains(root: &Root) -> Result<Vec<(Digest, u64)>> {
+    let Some(state) = open_if_there(root.top(), STATE_DIR)? else {
+        return Ok(vec![]);
+    };
+    let Some(partial) = open_if_there(&state, PARTIAL)? else {
+        return Ok(vec![]);
+    };
+    let usable = all(&partial)?
+        .into_iter()
+        .filter(|(stat, _)| is_usable(stat));
+    let digest = |name: &[u8]| Digest::from_hex(std::str::from_utf8(name).ok()?);
+    Ok(usable
+        .filter_map(|(stat, name)| Some((digest(&name)?, stat.size)))
+        .collect())
+}
+
+fn all(partial: &Dir) -> Result<Vec<(Stat, Box<[u8]>)>> {
+    let mut found = Vec::new();
     for entry in partial.list()? {
         if let Some(stat) = partial.stat(&entry.name)? {
-            remains.push((stat, entry.name));
+            found.push((stat, entry.name));
         }
     }
+    Ok(found)
+}
+
+fn prune_dir(partial: &Dir, limits: PartialLimits, now: i64) -> Result<u64> {
+    let mut remains = all(partial)?;
     // The mtime is that of the content; the ctime says when it came here.
     remains.sort_by_key(|(stat, _)| std::cmp::Reverse(stat.ctime));
     let (mut kept, mut freed) = (0u64, 0u64);
@@ -85,7 +128,7 @@ pub(super) fn take(
     new.reopen_file(name).map(Some)
 }
 
-/// Moves all staged files of a given-up transaction to the remains, and keeps those within the default
+/// Moves all staged files of a given-up transaction to the remains, and keeps those within the
 /// limits. Only for a `new/` in which every
 /// object is known to be ours.
 pub(super) fn salvage(new: &Dir, partial: &Dir) -> Result<()> {
@@ -109,7 +152,7 @@ pub(super) fn salvage(new: &Dir, partial: &Dir) -> Result<()> {
     if salvaged {
         // The directory was changed right now, by the clock that also dates what is inside.
         let now = partial.own_stat()?.mtime.secs;
-        prune_dir(partial, PartialLimits::default(), now)?;
+        prune_on_disk(partial, now)?;
     }
     Ok(())
 }

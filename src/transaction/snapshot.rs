@@ -149,7 +149,7 @@ pub(super) fn heads(snap: &Dir) -> Result<Vec<Head>> {
     Ok(heads)
 }
 
-/// Deletes the snapshots that `kept` does not keep at the time `now` (seconds since 1970).
+/// Deletes the snapshots that `kept` does not keep, and old remains of interrupted transfers, at the time `now` (seconds since 1970).
 ///
 /// # Errors
 /// The first failed call; what was deleted until then is gone.
@@ -172,6 +172,7 @@ pub fn prune(root: &Root, lock: &Lock, kept: Kept, now: i64) -> Result<Pruned, C
     }
     area.snap.sync()?;
     area.empty_trash()?;
+    super::partial::prune_on_disk(&area.partial, now)?;
     Ok(pruned)
 }
 

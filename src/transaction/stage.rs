@@ -152,8 +152,14 @@ impl Staging {
             return Err(StageError::NoObject(slot));
         };
         let mut file = self.file(slot, *digest, *size)?;
-        file.copy_from(source, 0, *size)?;
-        file.finish(*mode, *mtime)
+        match file.copy_from(source, 0, *size) {
+            Ok(()) => file.finish(*mode, *mtime),
+            Err(e) => {
+                // The content may come another way, and must not find the slot taken.
+                file.discard()?;
+                Err(e)
+            }
+        }
     }
 
     /// Stages the content of the finished file `from` a second time, as a file of its own.

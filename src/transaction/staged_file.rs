@@ -35,6 +35,16 @@ pub struct StagedFile {
     position: u64,
     /// Whether the end of the file is a hole that no write has made yet.
     ends_in_hole: bool,
+    watcher: Option<Watcher>,
+}
+
+/// Sees the content of a file pass, in order.
+struct Watcher(Box<dyn FnMut(&[u8]) + Send>);
+
+impl std::fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watcher")
+    }
 }
 
 impl StagedFile {
@@ -55,7 +65,23 @@ impl StagedFile {
             gathered: Vec::new(),
             position: 0,
             ends_in_hole: false,
+            watcher: None,
         }
+    }
+
+    /// Has `watcher` see all that is written from now on, in order. What it saw is the content if the file
+    /// verifies and was empty before.
+    pub fn watch(&mut self, watcher: impl FnMut(&[u8]) + Send + 'static) {
+        self.watcher = Some(Watcher(Box::new(watcher)));
+    }
+
+    /// Removes the file: what it has got is of no use.
+    ///
+    /// # Errors
+    /// The failed call.
+    pub fn discard(mut self) -> Result<(), StageError> {
+        self.gathered.clear();
+        Ok(self.inner.new.remove_file(&self.name())?)
     }
 
     /// How many bytes it has got.
@@ -185,6 +211,9 @@ impl StagedFile {
     /// Hashes and writes, leaving out blocks of zeros.
     fn write_out(&mut self, bytes: &[u8]) -> Result<(), StageError> {
         self.hasher.update(bytes);
+        if let Some(Watcher(watch)) = &mut self.watcher {
+            watch(bytes);
+        }
         let (mut start, mut at) = (0, 0);
         while at < bytes.len() {
             let to_boundary = BLOCK_BYTES - (block_offset(self.position) + at) % BLOCK_BYTES;

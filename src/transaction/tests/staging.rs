@@ -192,6 +192,34 @@ fn remains_that_do_not_verify_are_dropped() {
 }
 
 #[test]
+fn a_copy_that_fails_halfway_leaves_its_slot_to_another_way() {
+    let (temp, root) = root();
+    let content = noise(600_000);
+    let node = Node::File {
+        size: content.len() as u64,
+        digest: Digest::of(&content),
+        mode: Mode::from(MODE),
+        mtime: mtime_of("x"),
+    };
+    let source = temp.path().join("source");
+    std::fs::write(&source, &content[..500_000]).unwrap();
+    let staging = Staging::begin(&root).unwrap();
+
+    let copied = staging.copy(3, &std::fs::File::open(&source).unwrap(), &node);
+
+    assert!(matches!(copied, Err(StageError::Disk(_))), "{copied:?}");
+    stage_bytes(&staging, 3, &content).unwrap();
+}
+
+#[test]
+fn remains_may_take_half_of_the_room_or_four_gibibytes() {
+    let max_bytes = |room: u64| PartialLimits::for_room(room).max_bytes;
+    assert_eq!(max_bytes(0), 4 << 30);
+    assert_eq!(max_bytes(8 << 30), 4 << 30);
+    assert_eq!(max_bytes(1 << 40), 1 << 39);
+}
+
+#[test]
 fn remains_go_when_they_are_old_or_too_many() {
     let (temp, root) = root();
     let partial = temp.path().join(".rsyn/partial");
