@@ -15,6 +15,8 @@ const MIN_STRONG_BYTES: u8 = 4;
 const USUAL_BLOCK_BYTES: std::ops::RangeInclusive<u64> = 2 * 1024..=64 * 1024;
 /// Blocks of a usual signature: with 16 times as many as fit the filter, a search in unknown data is 8 times slower.
 const MANY_BLOCKS: u64 = 1 << 20;
+/// Blocks of a signature that is kept: 1 GiB in blocks of 4 KiB.
+const KEPT_BLOCKS: u64 = 1 << 18;
 /// A file is rebuilt wrongly (and then sent whole) once in 2 to this power.
 const MARGIN_BITS: u32 = 20;
 
@@ -44,6 +46,22 @@ impl Params {
         }
         Self {
             block_bytes: u32::try_from(block).unwrap_or(MAX_BLOCK_BYTES),
+            strong_bytes: strong_bytes_for(basis_bytes, block),
+            key,
+        }
+    }
+
+    /// What suits a signature that is kept instead of sent: blocks of a quarter of the usual length, since only
+    /// literals cost bytes, as long as that makes no more blocks than can be searched fast.
+    #[must_use]
+    pub fn for_kept(basis_bytes: u64, key: [u8; 32]) -> Self {
+        let usual = Self::for_basis(basis_bytes, key);
+        let mut block = u64::from(usual.block_bytes / 4).max(*USUAL_BLOCK_BYTES.start());
+        while block < u64::from(usual.block_bytes) && basis_bytes.div_ceil(block) > KEPT_BLOCKS {
+            block *= 2;
+        }
+        Self {
+            block_bytes: u32::try_from(block).unwrap_or(usual.block_bytes),
             strong_bytes: strong_bytes_for(basis_bytes, block),
             key,
         }
@@ -154,6 +172,21 @@ mod tests {
         assert_eq!(block(1 << 30), 16 << 10);
         assert_eq!(block(64 << 30), 64 << 10);
         assert_eq!(block(65 << 30), 128 << 10);
+    }
+
+    #[test]
+    fn blocks_of_a_kept_signature_are_finer_where_that_costs_no_time() {
+        let block = |bytes: u64| Params::for_kept(bytes, [0; 32]).block_bytes;
+
+        assert_eq!(block(1 << 20), 2 << 10);
+        assert_eq!(block(1 << 30), 4 << 10);
+        assert_eq!(block(2 << 30), 8 << 10);
+        assert_eq!(block(16 << 30), 64 << 10);
+        for bits in 0..=44 {
+            let params = Params::for_kept(1 << bits, [0; 32]);
+
+            assert_eq!(params.check(1 << bits), Ok(()), "2^{bits} bytes");
+        }
     }
 
     #[test]

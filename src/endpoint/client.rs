@@ -9,7 +9,7 @@ use super::connection::{Inbox, Outbox, Traffic, Writer, unexpected};
 use super::transfer::TransferError;
 use super::view::{self, HubView};
 use crate::model::{Tombstones, Tree};
-use crate::protocol::handshake::ServerHello;
+use crate::protocol::handshake::{AHEAD, ServerHello};
 use crate::protocol::limits;
 use crate::protocol::message::{CommitReport, Control, Op, SnapshotLine};
 use crate::transport::Process;
@@ -27,6 +27,11 @@ pub struct Client {
 }
 
 impl Client {
+    /// Whether the hub knows content that comes from a place on, or before it was asked for.
+    pub(super) fn sends_ahead(&self) -> bool {
+        self.hello.features.iter().any(|f| f == AHEAD)
+    }
+
     /// Receives the hub's view. `known` is what was seen last.
     ///
     /// # Errors

@@ -43,11 +43,13 @@ impl Client {
             root: &local.root,
             staging,
             counters: &counters.received,
+            signatures: local.state.as_ref(),
         };
         let mut receiver = Receiver::new(awaited);
         for want in &mut wants {
             want.skip_bytes = receiver.resume(&to, want.id)?;
-            want.delta = want.delta && want.skip_bytes == 0;
+            // A hub without that feature begins a delta at the start.
+            want.delta = want.delta && (want.skip_bytes == 0 || self.sends_ahead());
         }
         std::thread::scope(|scope| {
             // Asking and signing on one thread, receiving on another: neither direction waits for the other.

@@ -10,6 +10,7 @@ pub mod client;
 mod commit;
 pub mod connection;
 mod fetch;
+pub mod kept;
 pub mod local;
 pub mod manage;
 mod observe;

@@ -1,11 +1,11 @@
 //! A plan as the hub is told it: which content travels, in which form, and the digest that both sides compare.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::transfer::TransferOptions;
 use crate::model::{Digest, Node};
 use crate::plan::{Action, Plan, Source, Verb};
-use crate::protocol::message::{Op, OpSource};
+use crate::protocol::message::{Form, Op, OpSource};
 
 /// Content of at least this many bytes is worth a signature.
 const DELTA_BYTES: u64 = 64 * 1024;
@@ -27,9 +27,40 @@ pub(super) fn wants_delta(old: Option<&Node>, new: &Node, options: TransferOptio
     !options.whole_file && small >= DELTA_BYTES && large / DELTA_RATIO <= small
 }
 
+/// What the hub need not ask for, or has already; nothing, if it does not know that feature.
+#[derive(Clone, Copy)]
+pub struct Ahead<'a> {
+    /// Whether the signature of a content was kept.
+    pub is_kept: &'a dyn Fn(Digest) -> bool,
+    /// Bytes that the hub has of contents that an earlier attempt began.
+    pub remains: &'a HashMap<Digest, u64>,
+}
+
+impl Ahead<'_> {
+    /// How the new content of `action` is sent, as a delta or not.
+    fn source(&self, action: &Action, delta: bool) -> OpSource {
+        let Some(Node::File { digest, size, .. }) = action.new else {
+            return OpSource::Nothing;
+        };
+        let basis = action.old.as_ref().and_then(Node::digest);
+        let form = match delta {
+            false => Form::Whole,
+            true if basis.is_some_and(self.is_kept) => Form::Ahead,
+            true => Form::Delta,
+        };
+        let remains = self.remains.get(&digest).copied();
+        let skip_bytes = remains.filter(|here| *here <= size).unwrap_or(0);
+        match (form, skip_bytes) {
+            (Form::Whole, 0) => OpSource::Whole,
+            (Form::Delta, 0) => OpSource::Delta,
+            (form, skip_bytes) => OpSource::Sent { skip_bytes, form },
+        }
+    }
+}
+
 /// The operations of a plan, as the hub is told them.
 #[must_use]
-pub fn ops(plan: &Plan, options: TransferOptions) -> Vec<Op> {
+pub fn ops(plan: &Plan, options: TransferOptions, ahead: Ahead<'_>) -> Vec<Op> {
     let mut sent: BTreeMap<Digest, u32> = BTreeMap::new();
     let mut source = |id: u32, action: &Action| -> OpSource {
         let Some(new) = action
@@ -46,10 +77,8 @@ pub fn ops(plan: &Plan, options: TransferOptions) -> Vec<Op> {
                     return OpSource::SameAs(*first);
                 }
                 sent.insert(*digest, id);
-                match *from == action.path && wants_delta(action.old.as_ref(), new, options) {
-                    true => OpSource::Delta,
-                    false => OpSource::Whole,
-                }
+                let delta = *from == action.path && wants_delta(action.old.as_ref(), new, options);
+                ahead.source(action, delta)
             }
             _ => OpSource::Nothing,
         }

@@ -1,17 +1,22 @@
 //! A push: sends a plan and the content that it needs, and has the hub commit it.
 
+use std::collections::HashMap;
+
 use super::PeerError;
 use super::client::Client;
 use super::connection::unexpected;
+use super::kept::Keeper;
 use super::local::Local;
-use super::operations::{digest_of, ops};
-use super::signatures;
+use super::operations::{Ahead, digest_of, ops};
 use super::supply::{Item, Supplier};
 use super::transfer::{Counters, TransferError, TransferOptions};
-use super::view;
+use super::{kept, signatures, view};
+use crate::delta::Signature;
+use crate::model::{Digest, Node};
 use crate::plan::{Plan, Source};
-use crate::protocol::message::{CommitReport, Control, Message, Op, OpSource};
+use crate::protocol::message::{CommitReport, Control, Form, Message, Op, OpSource};
 use crate::scan::Scan;
+use crate::state::State;
 
 /// How often content that did not verify is asked for again.
 const RESEND_ROUNDS: usize = 2;
@@ -33,13 +38,21 @@ impl Client {
     pub fn push(
         &self,
         plan: &Plan,
-        local: &Local,
-        scan: &Scan,
+        (local, scan): (&Local, &Scan),
+        remains: &HashMap<Digest, u64>,
         commit: Commit<'_>,
         options: TransferOptions,
         counters: &Counters,
     ) -> Result<CommitReport, TransferError> {
-        let ops = ops(plan, options);
+        let is_kept = |digest| {
+            let state = local.state.as_ref().filter(|_| self.sends_ahead());
+            state.is_some_and(|state| kept::recall(state, digest).is_some())
+        };
+        let ahead = Ahead {
+            is_kept: &is_kept,
+            remains,
+        };
+        let ops = ops(plan, options, ahead);
         let digest = digest_of(&ops);
         view::batches(
             ops.iter().cloned(),
@@ -91,22 +104,30 @@ struct Sending<'a> {
 }
 
 impl Sending<'_> {
-    /// Sends what travels whole at once, then what waits for a signature, as signatures come.
+    /// Sends what waits for nothing at once, then what waits for a signature, as signatures come.
     fn send_all(&mut self) -> Result<(), TransferError> {
         let client = self.client;
         let mut supplier = Supplier::new(&self.local.root, &client.outbox, &self.counters.supplied);
-        for (id, op) in (0..)
-            .zip(self.ops)
-            .filter(|(_, op)| op.source == OpSource::Whole)
-        {
-            let _: &Op = op;
-            self.send_one(&mut supplier, id, None)?;
+        let mut waiting = 0_usize;
+        for (id, op) in (0..).zip(self.ops) {
+            match op.source {
+                OpSource::Whole
+                | OpSource::Sent {
+                    form: Form::Whole, ..
+                } => self.send_one(&mut supplier, id, None, skip_bytes(op))?,
+                OpSource::Sent {
+                    form: Form::Ahead, ..
+                } => {
+                    let basis = self.kept_basis(op);
+                    self.send_one(&mut supplier, id, basis.as_ref(), skip_bytes(op))?;
+                }
+                OpSource::Delta
+                | OpSource::Sent {
+                    form: Form::Delta, ..
+                } => waiting += 1,
+                OpSource::Nothing | OpSource::Yours(_) | OpSource::SameAs(_) => {}
+            }
         }
-        let mut waiting = self
-            .ops
-            .iter()
-            .filter(|op| op.source == OpSource::Delta)
-            .count();
         while waiting > 0 {
             match client.inbox.receive()? {
                 Message::Control(Control::Signature {
@@ -123,13 +144,15 @@ impl Sending<'_> {
                         key,
                     };
                     let signature = signatures::receive(&client.inbox, head)?;
-                    self.send_one(&mut supplier, id, Some(&signature))?;
+                    let op = usize::try_from(id).ok().and_then(|at| self.ops.get(at));
+                    let skip_bytes = op.map_or(0, skip_bytes);
+                    self.send_one(&mut supplier, id, Some(&signature), skip_bytes)?;
                     waiting -= 1;
                 }
                 // The hub cannot read its basis.
                 Message::Control(Control::Resend(ids)) => {
                     for id in &ids {
-                        self.send_one(&mut supplier, *id, None)?;
+                        self.send_one(&mut supplier, *id, None, 0)?;
                     }
                     waiting = waiting.saturating_sub(ids.len());
                 }
@@ -149,14 +172,15 @@ impl Sending<'_> {
             &self.counters.supplied,
         );
         ids.iter()
-            .try_for_each(|id| self.send_one(&mut supplier, *id, None))
+            .try_for_each(|id| self.send_one(&mut supplier, *id, None, 0))
     }
 
     fn send_one(
         &self,
         supplier: &mut Supplier<'_>,
         id: u32,
-        basis: Option<&crate::delta::Signature>,
+        basis: Option<&Signature>,
+        skip_bytes: u64,
     ) -> Result<(), TransferError> {
         // The hub may ask only for what the plan has.
         let action = self.plan.actions.get(id as usize);
@@ -175,11 +199,39 @@ impl Sending<'_> {
             id,
             path: from.clone(),
             seen: self.scan.stat(from),
-            skip_bytes: 0,
+            skip_bytes,
         };
-        match supplier.send(&item, basis)? {
-            true => Ok(()),
-            false => Err(TransferError::Changed(vec![action.path.clone()])),
+        let new = action.new.as_ref();
+        let mut keeper = new.and_then(|new| self.keeper(new));
+        if !supplier.send(&item, basis, keeper.as_mut().map(|(_, keeper)| keeper))? {
+            return Err(TransferError::Changed(vec![action.path.clone()]));
         }
+        // What was read is what the scan found there, or the hub will not verify it and it is read again.
+        if let Some(((digest, state), keeper)) = keeper {
+            keeper.keep(state, digest);
+        }
+        Ok(())
+    }
+
+    /// Keeps the signature of a large file for the next push, unless it is kept already.
+    fn keeper(&self, new: &Node) -> Option<((Digest, &State), Keeper)> {
+        let (Node::File { size, digest, .. }, Some(state)) = (new, &self.local.state) else {
+            return None;
+        };
+        Some(((*digest, state), Keeper::of(*size)?))
+    }
+
+    /// The signature of what stands at the path of `op` on the hub. Lost meanwhile, everything is literal.
+    fn kept_basis(&self, op: &Op) -> Option<Signature> {
+        let basis = op.old.as_ref().and_then(Node::digest)?;
+        kept::recall(self.local.state.as_ref()?, basis)
+    }
+}
+
+/// Bytes that the hub has of the new content of `op`.
+fn skip_bytes(op: &Op) -> u64 {
+    match op.source {
+        OpSource::Sent { skip_bytes, .. } => skip_bytes,
+        _ => 0,
     }
 }

@@ -6,14 +6,17 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::PeerError;
 use super::connection::unexpected;
+use super::kept::Keeper;
 use crate::delta::{Params, Signer};
 use crate::disk::Root;
 use crate::model::{Digest, Mode, Mtime, Node, RelPath};
 use crate::protocol::message::{Control, Message};
 use crate::protocol::{ProtocolError, limits};
+use crate::state::State;
 use crate::transaction::{StageError, StagedFile, Staging};
 
 use super::connection::Outbox;
@@ -92,6 +95,8 @@ pub struct Destination<'a> {
     pub staging: &'a Staging,
     /// What is counted.
     pub counters: &'a Received,
+    /// Where signatures of large files are kept, if they are.
+    pub signatures: Option<&'a State>,
 }
 
 /// Takes the content of awaited files into a staging.
@@ -111,7 +116,13 @@ struct Current {
     id: u32,
     file: StagedFile,
     basis: Option<(File, u64)>,
+    keeper: Option<Watching>,
+    /// The basis is not the one that the sender means: what comes is passed over, and asked for again.
+    spoiled: bool,
 }
+
+/// A keeper that watches a file being staged.
+type Watching = Arc<Mutex<Keeper>>;
 
 impl Receiver {
     /// A receiver for the files in `awaited`, by number.
@@ -147,6 +158,27 @@ impl Receiver {
         }
     }
 
+    /// Picks up what an earlier attempt left of an item if that is exactly `bytes`, for so many will not come.
+    /// If it is not there any more, the item will not verify, and comes once more.
+    ///
+    /// # Errors
+    /// The staging area cannot be used.
+    pub fn resume_at(
+        &mut self,
+        to: &Destination<'_>,
+        id: u32,
+        bytes: u64,
+    ) -> Result<(), StageError> {
+        let Some(want) = self.awaited.get_mut(&id) else {
+            return Ok(());
+        };
+        want.once_more = true;
+        if bytes > 0 && to.staging.resume_len(want.digest)? == Some(bytes) {
+            self.resume(to, id)?;
+        }
+        Ok(())
+    }
+
     /// Whether everything that was awaited came, failed or changed.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -173,29 +205,38 @@ impl Receiver {
             Message::Whole { id, content } => {
                 let mut file = self.open(to, id)?;
                 append(to, &mut file, &content)?;
-                self.close(id, file)
+                self.close(id, file).map(drop)
             }
             Message::Control(Control::Start { id }) if self.current.is_none() => {
-                let file = self.open(to, id)?;
+                let mut file = self.open(to, id)?;
+                let keeper = to.signatures.and_then(|_| self.watch(id, &mut file));
                 self.current = Some(Current {
                     id,
                     file,
                     basis: None,
+                    keeper,
+                    spoiled: false,
                 });
                 Ok(())
             }
             Message::Data(bytes) => {
                 let current = self.current.as_mut().ok_or_else(|| misplaced("data"))?;
-                append(to, &mut current.file, &bytes)
+                match current.spoiled {
+                    true => Ok(()),
+                    false => append(to, &mut current.file, &bytes),
+                }
             }
             Message::Control(Control::Copy { offset, len }) => {
                 let current = self.current.as_mut().ok_or_else(|| misplaced("copy"))?;
                 let basis = self.awaited.get(&current.id).and_then(|a| a.basis.as_ref());
-                copy(to, current, basis, offset, len)
+                match current.spoiled {
+                    true => Ok(()),
+                    false => copy(to, current, basis, offset, len),
+                }
             }
             Message::Control(Control::End) => {
                 let current = self.current.take().ok_or_else(|| misplaced("end"))?;
-                self.close(current.id, current.file)
+                self.end(to, current)
             }
             Message::Control(Control::Changed { id, why }) => {
                 self.current = None;
@@ -221,24 +262,62 @@ impl Receiver {
         }
     }
 
-    fn close(&mut self, id: u32, file: StagedFile) -> Result<(), ReceiveError> {
-        let Some(want) = self.awaited.remove(&id) else {
+    /// Has the signature of a large file made while it is staged from its start.
+    fn watch(&self, id: u32, file: &mut StagedFile) -> Option<Watching> {
+        let want = self.awaited.get(&id).filter(|_| file.position() == 0)?;
+        let keeper = Arc::new(Mutex::new(Keeper::of(want.size)?));
+        let watching = Arc::clone(&keeper);
+        file.watch(move |bytes| {
+            let mut keeper = watching.lock().unwrap_or_else(PoisonError::into_inner);
+            keeper.pass(bytes);
+        });
+        Some(keeper)
+    }
+
+    fn end(&mut self, to: &Destination<'_>, current: Current) -> Result<(), ReceiveError> {
+        if current.spoiled {
+            current.file.discard()?;
+            if let Some(want) = self.awaited.remove(&current.id) {
+                self.await_whole(current.id, want);
+            }
             return Ok(());
+        }
+        let verified = self.close(current.id, current.file)?;
+        // The file is finished, so nothing else holds its watcher.
+        if let (Some(digest), Some(keeper), Some(state)) = (
+            verified,
+            current.keeper.and_then(Arc::into_inner),
+            to.signatures,
+        ) {
+            let keeper = keeper.into_inner().unwrap_or_else(PoisonError::into_inner);
+            keeper.keep(state, digest);
+        }
+        Ok(())
+    }
+
+    /// Verifies a file; gives its digest, nothing if it has to come once more.
+    fn close(&mut self, id: u32, file: StagedFile) -> Result<Option<Digest>, ReceiveError> {
+        let Some(want) = self.awaited.remove(&id) else {
+            return Ok(None);
         };
         match file.finish(want.mode, want.mtime) {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(Some(want.digest)),
             Err(StageError::Integrity { .. }) if want.once_more => {
-                let whole = Awaited {
-                    basis: None,
-                    once_more: false,
-                    ..want
-                };
-                self.awaited.insert(id, whole);
-                self.failed.push(id);
-                Ok(())
+                self.await_whole(id, want);
+                Ok(None)
             }
             Err(e) => Err(e.into()),
         }
+    }
+
+    fn await_whole(&mut self, id: u32, want: Awaited) {
+        let whole = Awaited {
+            basis: None,
+            once_more: false,
+            ..want
+        };
+        self.awaited.insert(id, whole);
+        self.failed.push(id);
     }
 }
 
@@ -253,7 +332,8 @@ fn append(to: &Destination<'_>, file: &mut StagedFile, bytes: &[u8]) -> Result<(
     Ok(())
 }
 
-/// Appends a range of the basis, which is opened at its first use.
+/// Appends a range of the basis, which is opened at its first use. A range that the basis does not have belongs to
+/// another version of it.
 fn copy(
     to: &Destination<'_>,
     current: &mut Current,
@@ -270,7 +350,8 @@ fn copy(
     };
     // Read: [copy]. The peer chose both numbers.
     if offset.checked_add(len).is_none_or(|end| end > *size) {
-        return Err(PeerError::from(ProtocolError::Malformed { what: "copy" }).into());
+        current.spoiled = true;
+        return Ok(());
     }
     current.file.copy_from(basis, offset, len)?;
     to.counters.matched_bytes.fetch_add(len, Ordering::Relaxed);

@@ -11,7 +11,7 @@ use super::receive::{self, Awaited, Destination, ReceiveError, Received, Receive
 use super::refusal::{ServeError, malformed};
 use crate::model::{Digest, Node, RelPath};
 use crate::protocol::limits;
-use crate::protocol::message::{Control, Message, Op, OpSource, RefusalKind};
+use crate::protocol::message::{Control, Form, Message, Op, OpSource, RefusalKind};
 use crate::transaction::{StageError, Staging};
 
 /// A push that is being received.
@@ -53,7 +53,12 @@ impl Receiving {
     }
 
     /// Stages what is at hand and asks for the rest.
-    pub(super) fn begin(&mut self, local: &Local, outbox: &Outbox) -> Result<(), ServeError> {
+    pub(super) fn begin(
+        &mut self,
+        local: &Local,
+        outbox: &Outbox,
+        counters: &Received,
+    ) -> Result<(), ServeError> {
         let staging = Staging::begin(&local.root).map_err(LocalError::from)?;
         let (mut again, mut sign) = (Vec::new(), Vec::new());
         let ops = std::mem::take(&mut self.ops);
@@ -69,6 +74,16 @@ impl Receiving {
                 OpSource::Delta => {
                     self.await_file(id, new, Some(op.path.clone()));
                     sign.push((id, op.path.clone()));
+                }
+                OpSource::Sent { skip_bytes, form } => {
+                    let basis = (*form != Form::Whole).then(|| op.path.clone());
+                    self.await_file(id, new, basis);
+                    let to = destination(local, &staging, counters);
+                    let resumed = self.receiver.resume_at(&to, id, *skip_bytes);
+                    resumed.map_err(staging_error)?;
+                    if *form == Form::Delta {
+                        sign.push((id, op.path.clone()));
+                    }
                 }
                 OpSource::Yours(from) => {
                     if local.stage_copy(&staging, id, from, new).is_err() {
@@ -142,11 +157,7 @@ impl Receiving {
         let Some(staging) = &self.staging else {
             return Err(malformed("content").into());
         };
-        let to = Destination {
-            root: &local.root,
-            staging,
-            counters,
-        };
+        let to = destination(local, staging, counters);
         let taken = self.receiver.take(&to, message);
         self.again.extend(self.receiver.take_failed());
         taken.map_err(|e| self.name_damage(e))
@@ -181,6 +192,20 @@ impl Receiving {
     /// Items that have to come again, whole.
     pub(super) fn take_failed(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.again)
+    }
+}
+
+/// Where received content goes. A hub keeps no signatures: a pull brings its own.
+fn destination<'a>(
+    local: &'a Local,
+    staging: &'a Staging,
+    counters: &'a Received,
+) -> Destination<'a> {
+    Destination {
+        root: &local.root,
+        staging,
+        counters,
+        signatures: None,
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::PeerError;
 use super::admission::{prepare, server_hello, writes};
 use super::connection::{self, Inbox, Outbox, SendOptions, Terms, Traffic, unexpected};
-use super::local::ScanOptions;
+use super::local::{LocalError, ScanOptions};
 use super::place::{self, Place};
 use super::receive::Received;
 use super::receiving::Receiving;
@@ -24,7 +24,7 @@ use super::supply::{Item, Supplied, Supplier};
 use super::view::{self, Telling};
 use super::{commit, manage, observe, stream};
 use crate::filter::{FileStyle, Rules};
-use crate::model::Node;
+use crate::model::{Digest, Node};
 use crate::protocol::handshake::{self, ClientHello, Purpose, Seen};
 use crate::protocol::limits;
 use crate::protocol::message::{Control, Message, Problem, RefusalKind, Want};
@@ -333,6 +333,7 @@ impl<'a> Session<'a> {
                 now,
                 seen: None,
                 changes: None,
+                remains: vec![],
             };
             return Ok(view::send(self.outbox, telling)?);
         };
@@ -370,8 +371,21 @@ impl<'a> Session<'a> {
             now,
             seen,
             changes,
+            remains: self.remains()?,
         };
         Ok(view::send(self.outbox, telling)?)
+    }
+
+    /// What is here of contents that an interrupted push began, if this one can go on with them.
+    fn remains(&self) -> Result<Vec<(Digest, u64)>, ServeError> {
+        let knows = self.hello.features.iter().any(|f| f == handshake::AHEAD);
+        let pushes = self.writes() && self.hello.purpose != Purpose::Pull;
+        match &self.place {
+            Place::There(local) if knows && pushes => {
+                Ok(crate::transaction::remains(&local.root).map_err(LocalError::from)?)
+            }
+            _ => Ok(vec![]),
+        }
     }
 
     fn supply_all(&mut self, wants: Vec<Want>) -> Result<(), ServeError> {
@@ -422,7 +436,7 @@ impl<'a> Session<'a> {
             seen,
             skip_bytes: want.skip_bytes,
         };
-        Supplier::new(&local.root, self.outbox, &self.supplied).send(&item, basis)?;
+        Supplier::new(&local.root, self.outbox, &self.supplied).send(&item, basis, None)?;
         Ok(())
     }
 
@@ -431,7 +445,7 @@ impl<'a> Session<'a> {
         let receiving = self.receiving.get_or_insert_default();
         receiving.check_plan(plan)?;
         let local = self.place.make()?;
-        receiving.begin(local, self.outbox)
+        receiving.begin(local, self.outbox, &self.received)
     }
 
     fn receive(&mut self, message: Message) -> Result<(), ServeError> {

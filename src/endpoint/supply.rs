@@ -4,11 +4,12 @@
 //! moved under the reader is named, never passed off as the planned content.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::PeerError;
 use super::connection::Outbox;
+use super::kept::Keeper;
 use crate::delta::{Differ, Op, Signature};
 use crate::disk::{Root, Stat};
 use crate::model::RelPath;
@@ -70,13 +71,18 @@ impl<'a> Supplier<'a> {
         }
     }
 
-    /// Sends one file, as a delta if there is a signature of the receiver's basis. Returns whether it was
-    /// sent as planned; if not, the receiver was told.
+    /// Sends one file, as a delta if there is a signature of the receiver's basis. A keeper sees all of it pass.
+    /// Returns whether it was sent as planned; if not, the receiver was told.
     ///
     /// # Errors
     /// The connection broke.
-    pub fn send(&mut self, item: &Item, basis: Option<&Signature>) -> Result<bool, PeerError> {
-        match self.try_send(item, basis) {
+    pub(super) fn send(
+        &mut self,
+        item: &Item,
+        basis: Option<&Signature>,
+        keeper: Option<&mut Keeper>,
+    ) -> Result<bool, PeerError> {
+        match self.try_send(item, basis, keeper) {
             Ok(()) => Ok(true),
             Err(Trouble::Peer(e)) => Err(e),
             Err(Trouble::Changed(why)) => {
@@ -86,7 +92,12 @@ impl<'a> Supplier<'a> {
         }
     }
 
-    fn try_send(&mut self, item: &Item, basis: Option<&Signature>) -> Result<(), Trouble> {
+    fn try_send(
+        &mut self,
+        item: &Item,
+        basis: Option<&Signature>,
+        keeper: Option<&mut Keeper>,
+    ) -> Result<(), Trouble> {
         let (mut file, before) = self
             .root
             .open_file(&item.path)
@@ -100,8 +111,8 @@ impl<'a> Supplier<'a> {
             _ if before.size <= frame::WHOLE_CONTENT_BYTES as u64 && item.skip_bytes == 0 => {
                 return self.send_small(item, &mut file, &before);
             }
-            Some(basis) => self.send_delta(item, &mut file, basis)?,
-            None => self.send_whole(item, &mut file)?,
+            Some(basis) => self.send_delta(item, &mut file, basis, keeper)?,
+            None => self.send_whole(item, &mut file, keeper)?,
         }
         self.check_unmoved(item, &before)?;
         self.outbox.send(Control::End)?;
@@ -128,23 +139,20 @@ impl<'a> Supplier<'a> {
         })?)
     }
 
-    fn send_whole(&mut self, item: &Item, file: &mut File) -> Result<(), Trouble> {
-        use std::io::{Seek, SeekFrom};
-        file.seek(SeekFrom::Start(item.skip_bytes))
-            .map_err(|e| Trouble::Changed(e.to_string()))?;
+    fn send_whole(
+        &mut self,
+        item: &Item,
+        file: &mut File,
+        keeper: Option<&mut Keeper>,
+    ) -> Result<(), Trouble> {
         self.outbox.send(Control::Start { id: item.id })?;
-        loop {
-            let read = file
-                .read(&mut self.buffer)
-                .map_err(|e| Trouble::Changed(e.to_string()))?;
-            let Some(bytes) = self.buffer.get(..read).filter(|b| !b.is_empty()) else {
-                return Ok(());
-            };
-            self.counters
+        let (outbox, counters) = (self.outbox, self.counters);
+        self.read_rest(item, file, keeper, |bytes| {
+            counters
                 .literal_bytes
-                .fetch_add(read as u64, Ordering::Relaxed);
-            self.outbox.send(Message::Data(bytes.to_vec()))?;
-        }
+                .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            outbox.send(Message::Data(bytes.to_vec()))
+        })
     }
 
     fn send_delta(
@@ -152,6 +160,7 @@ impl<'a> Supplier<'a> {
         item: &Item,
         file: &mut File,
         basis: &Signature,
+        keeper: Option<&mut Keeper>,
     ) -> Result<(), Trouble> {
         self.outbox.send(Control::Start { id: item.id })?;
         let (outbox, counters) = (self.outbox, self.counters);
@@ -168,17 +177,39 @@ impl<'a> Supplier<'a> {
             }
         };
         let mut differ = Differ::new(basis);
-        loop {
-            let read = file
-                .read(&mut self.buffer)
-                .map_err(|e| Trouble::Changed(e.to_string()))?;
-            let Some(bytes) = self.buffer.get(..read).filter(|b| !b.is_empty()) else {
-                break;
-            };
-            differ.update(bytes, &mut sink)?;
-        }
+        self.read_rest(item, file, keeper, |bytes| differ.update(bytes, &mut sink))?;
         differ.finish(&mut sink)?;
         Ok(())
+    }
+
+    /// Reads what the receiver does not have, piece by piece. A keeper sees the file from its start.
+    fn read_rest(
+        &mut self,
+        item: &Item,
+        file: &mut File,
+        mut keeper: Option<&mut Keeper>,
+        mut take: impl FnMut(&[u8]) -> Result<(), PeerError>,
+    ) -> Result<(), Trouble> {
+        let unreadable = |e: std::io::Error| Trouble::Changed(e.to_string());
+        let mut at = match keeper {
+            Some(_) => 0,
+            None => item.skip_bytes,
+        };
+        file.seek(SeekFrom::Start(at)).map_err(unreadable)?;
+        loop {
+            let read = file.read(&mut self.buffer).map_err(unreadable)?;
+            let Some(bytes) = self.buffer.get(..read).filter(|b| !b.is_empty()) else {
+                return Ok(());
+            };
+            if let Some(keeper) = &mut keeper {
+                keeper.pass(bytes);
+            }
+            let had = usize::try_from(item.skip_bytes.saturating_sub(at)).unwrap_or(usize::MAX);
+            if let Some(rest) = bytes.get(had..).filter(|rest| !rest.is_empty()) {
+                take(rest)?;
+            }
+            at += read as u64;
+        }
     }
 
     fn check_unmoved(&self, item: &Item, before: &Stat) -> Result<(), Trouble> {

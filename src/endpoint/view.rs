@@ -1,8 +1,10 @@
 //! Tells what the hub holds: nothing, changes, or all of it, and proves that both sides mean the same.
 
+use std::collections::HashMap;
+
 use super::connection::{Inbox, Outbox, unexpected};
 use super::{PeerError, connection};
-use crate::model::{Node, RelPath, Tombstones, Tree};
+use crate::model::{Digest, Node, RelPath, Tombstones, Tree};
 use crate::protocol::handshake::Seen;
 use crate::protocol::message::{Control, Message, Problem, ViewKind};
 use crate::protocol::{ProtocolError, limits};
@@ -23,6 +25,8 @@ pub struct HubView {
     pub problems: Vec<Problem>,
     /// What to say next time about what was seen; `None` if there is nothing to be seen yet.
     pub seen: Option<Seen>,
+    /// Bytes that it has of contents that an interrupted push began.
+    pub remains: HashMap<Digest, u64>,
 }
 
 /// What the hub is about to tell.
@@ -39,6 +43,8 @@ pub struct Telling<'a> {
     pub seen: Option<Seen>,
     /// What changed since then, if that is known.
     pub changes: Option<Vec<(RelPath, Option<Node>)>>,
+    /// What it has of contents that an interrupted push began.
+    pub remains: Vec<(Digest, u64)>,
 }
 
 /// Sends a view.
@@ -53,6 +59,7 @@ pub fn send(outbox: &Outbox, telling: Telling<'_>) -> Result<(), PeerError> {
         now,
         seen,
         changes,
+        remains,
     } = telling;
     let same = seen.is_some_and(|s| s.view == now.view);
     let new_tombstones = seen.is_none_or(|s| s.tombstones != now.tombstones);
@@ -99,6 +106,8 @@ pub fn send(outbox: &Outbox, telling: Telling<'_>) -> Result<(), PeerError> {
         |p| p.path.len() + p.detail.len(),
         |batch| outbox.send(Control::Problems(batch)),
     )?;
+    let told = remains.into_iter().take(limits::LIST_ITEMS);
+    batches(told, |_| 0, |batch| outbox.send(Control::Remains(batch)))?;
     outbox.send(Control::ViewEnd {
         generation: now.generation,
         view: now.view,
@@ -167,11 +176,13 @@ fn receive_rest(
     let (known_tree, known_tombstones) = known;
     let mut told: Vec<(RelPath, Option<Node>)> = Vec::new();
     let (mut tombstones, mut problems) = (Tombstones::new(), Vec::new());
+    let mut remains = HashMap::new();
     let (now, new_tombstones) = loop {
         match inbox.control("entries")? {
             Control::Entries(batch) => extend_in_order(&mut told, batch)?,
             Control::Tombstones(batch) => tombstones.extend(batch),
             Control::Problems(batch) => problems.extend(batch),
+            Control::Remains(batch) => remains.extend(batch),
             Control::ViewEnd {
                 generation,
                 view,
@@ -189,7 +200,9 @@ fn receive_rest(
             }
             other => return Err(connection::unexpected(&Message::Control(other), "entries")),
         }
-        if problems.len() > limits::LIST_ITEMS || tombstones.len() > limits::TREE_ENTRIES {
+        if problems.len().max(remains.len()) > limits::LIST_ITEMS
+            || tombstones.len() > limits::TREE_ENTRIES
+        {
             return Err(ProtocolError::Malformed { what: "view" }.into());
         }
     };
@@ -215,6 +228,7 @@ fn receive_rest(
         tombstones,
         problems,
         seen: Some(now),
+        remains,
     })
 }
 

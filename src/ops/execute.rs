@@ -6,16 +6,17 @@ use super::Failure;
 use super::look::Look;
 use super::sync::Request;
 use super::talk::Step;
+use crate::endpoint::kept::KEPT_BYTES;
 use crate::endpoint::local::LocalError;
 use crate::endpoint::operations::needs_slot;
 use crate::endpoint::push::Commit;
 use crate::endpoint::transfer::{TransferError, TransferOptions};
-use crate::model::{Digest, Node, RelPath, Tombstones, Tree};
+use crate::model::{Digest, Entry, Node, RelPath, Tombstones, Tree};
 use crate::plan::{Action, Direction, Plan};
 use crate::protocol::handshake::Seen;
 use crate::scan::Scan;
 use crate::state::base::Remotes;
-use crate::state::{Base, BaseUpdate, Payload, RootId};
+use crate::state::{Base, BaseUpdate, Payload, RootId, signatures};
 use crate::transaction::{self, Change, Expected, Label, NewNode, Staging};
 
 /// Why one attempt ended.
@@ -125,6 +126,7 @@ impl Look<'_> {
         self.note_committed(&committed.kept_dirs, &committed.late_writes, "here");
         self.remember_remote()?;
         self.base = self.base.with_changes(plan.base.iter().cloned());
+        self.prune_signatures();
         let scan = std::mem::take(&mut self.scan);
         self.scan = scan.with_changes(plan.changes());
         debug_assert_eq!(self.scan.tree, after);
@@ -152,8 +154,8 @@ impl Look<'_> {
         };
         let report = self.client.push(
             plan,
-            &self.local,
-            &self.scan,
+            (&self.local, &self.scan),
+            &self.view.remains,
             commit,
             options,
             &self.meter.counters,
@@ -184,9 +186,23 @@ impl Look<'_> {
             ));
         }
         self.base = self.base.with_changes(plan.base.iter().cloned());
+        self.prune_signatures();
         self.view.tree = remote;
         self.view.seen = Some(seen);
         Ok(report.snapshot)
+    }
+
+    /// Signatures of contents that are in step with the hub no longer are of no use. Housekeeping: the sync stands
+    /// whatever comes of it.
+    fn prune_signatures(&self) {
+        let large = |entry: &Entry| match entry.node {
+            Node::File { size, digest, .. } if size >= KEPT_BYTES => Some(digest),
+            _ => None,
+        };
+        if let Some(state) = &self.local.state {
+            let wanted = self.base.entries().iter().filter_map(large).collect();
+            drop(signatures::prune(state, &wanted));
+        }
     }
 
     /// The step of the base that goes with `plan`; `None` if nothing is new.

@@ -14,7 +14,9 @@ pub const PROTOCOL_MIN: u32 = 1;
 /// Highest protocol this version speaks.
 pub const PROTOCOL_MAX: u32 = 1;
 /// Features by name; both sides use those that both know.
-pub const FEATURES: &[&str] = &["zstd", "generations"];
+pub const FEATURES: &[&str] = &["zstd", "generations", AHEAD];
+/// The feature of content that is sent before it is asked for, and from where an earlier attempt stopped.
+pub const AHEAD: &str = "ahead";
 
 /// A range of protocol versions, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -71,6 +71,24 @@ pub enum OpSource {
     Yours(RelPath),
     /// It is the content of an earlier operation, by number.
     SameAs(u32),
+    /// It will be sent from a place on, or before anybody asked for it (feature `ahead`).
+    Sent {
+        /// Bytes at its start that the hub told to have, see [`Control::Remains`].
+        skip_bytes: u64,
+        /// In which form.
+        form: Form,
+    },
+}
+
+/// In which form content is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Form {
+    /// Whole.
+    Whole,
+    /// As a delta against what stands at the path: a signature is asked for.
+    Delta,
+    /// As a delta against what stands at the path, whose signature the client has kept: none is asked for.
+    Ahead,
 }
 
 /// One change of the hub.
@@ -275,6 +293,9 @@ pub enum Control {
     Refused(Refusal),
     /// Client: done; this is what it holds now. `[bye]`
     Bye,
+    /// Server: what it has of contents that an interrupted push began, in bytes from their start; within a view
+    /// (feature `ahead`). `[remains]`
+    Remains(Vec<(Digest, u64)>),
 }
 
 impl Message {
@@ -325,6 +346,7 @@ impl Control {
             Self::Machines(_) => "machines",
             Self::Refused(_) => "refused",
             Self::Bye => "bye",
+            Self::Remains(_) => "remains",
         }
     }
 }

@@ -10,6 +10,7 @@
 //!   peers/<hub>.a .b    what this root and a hub last agreed on, two generations, see base.rs
 //!   peers/remotes   which remote leads to which hub
 //!   hub.a hub.b     what this root knows as a hub, see hub.rs
+//!   signatures/<digest>    of large files as of the last sync, see signatures.rs
 //!   log.jsonl       every sync
 //!   txn/ snap/ trash/ partial/    see transaction/
 //! ```

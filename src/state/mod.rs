@@ -10,12 +10,14 @@ pub mod layout;
 pub mod log;
 pub mod payload;
 pub mod sealed;
+pub mod signatures;
 
 pub use base::{Base, BaseUpdate};
 pub use hub::{Hub, HubUpdate};
 pub use index::{Index, Stamp};
 pub use layout::{RootId, State};
 pub use payload::Payload;
+pub use signatures::KeptSignature;
 
 use crate::disk::DiskError;
 
