@@ -134,6 +134,19 @@ pub struct Outbox {
 }
 
 impl Outbox {
+    /// The same outbox for a thread that has to end when `stop` is set, though the peer takes nothing.
+    #[must_use]
+    pub fn until(&self, stop: Interrupted) -> Self {
+        let patience = Patience {
+            interrupted: stop,
+            ..self.patience.clone()
+        };
+        Self {
+            patience,
+            ..self.clone()
+        }
+    }
+
     /// Queues a message. Blocks while the peer is slow.
     ///
     /// # Errors

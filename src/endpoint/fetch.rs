@@ -1,10 +1,12 @@
 //! A pull: asks the hub for what a plan needs and stages what comes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::PeerError;
 use super::client::Client;
-use super::connection::unexpected;
+use super::connection::{Interrupted, Outbox, unexpected};
 use super::local::{Local, stage_plain};
 use super::operations::{needs_slot, wants_delta};
 use super::receive::{self, Awaited, Destination, ReceiveError, Receiver};
@@ -51,10 +53,14 @@ impl Client {
             // A hub without that feature begins a delta at the start.
             want.delta = want.delta && (want.skip_bytes == 0 || self.sends_ahead());
         }
+        let stop = Interrupted::default();
+        let outbox = self.outbox.until(Arc::clone(&stop));
         std::thread::scope(|scope| {
             // Asking and signing on one thread, receiving on another: neither direction waits for the other.
-            let asking = scope.spawn(|| self.ask(&wants, local));
+            let asking = scope.spawn(|| ask(&outbox, &wants, local));
             let received = self.receive_all(&mut receiver, &to, &wants);
+            // What is not received any more is not asked for: a hub that waits to send takes nothing.
+            stop.store(received.is_err(), Ordering::Relaxed);
             match asking.join() {
                 Ok(asked) => received.and(asked.map_err(TransferError::from)),
                 Err(_) => Err(PeerError::Closed.into()),
@@ -70,24 +76,6 @@ impl Client {
         for (from, to, node) in doubles {
             if let Node::File { mode, mtime, .. } = node {
                 staging.duplicate(from, to, mode, mtime)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn ask(&self, wants: &[Want], local: &Local) -> Result<(), PeerError> {
-        view::batches(
-            wants.iter().cloned(),
-            |w| w.path.as_bytes().len(),
-            |batch| self.outbox.send(Control::Want(batch)),
-        )?;
-        for want in wants.iter().filter(|w| w.delta) {
-            if !receive::send_signature(&local.root, &self.outbox, want.id, &want.path)? {
-                let whole = Want {
-                    delta: false,
-                    ..want.clone()
-                };
-                self.outbox.send(Control::Want(vec![whole]))?;
             }
         }
         Ok(())
@@ -164,6 +152,25 @@ impl Client {
     }
 }
 
+/// Asks for `wants`, and sends the signatures of what is here of them.
+fn ask(outbox: &Outbox, wants: &[Want], local: &Local) -> Result<(), PeerError> {
+    view::batches(
+        wants.iter().cloned(),
+        |w| w.path.as_bytes().len(),
+        |batch| outbox.send(Control::Want(batch)),
+    )?;
+    for want in wants.iter().filter(|w| w.delta) {
+        if !receive::send_signature(&local.root, outbox, want.id, &want.path)? {
+            let whole = Want {
+                delta: false,
+                ..want.clone()
+            };
+            outbox.send(Control::Want(vec![whole]))?;
+        }
+    }
+    Ok(())
+}
+
 /// Content that did not verify, by the name of its path.
 fn name_damage(error: TransferError, plan: &Plan) -> TransferError {
     if let TransferError::Receive(ReceiveError::Stage(StageError::Integrity { slot, .. })) = &error
@@ -233,5 +240,127 @@ impl Fetch {
             delta,
         });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::config::Remote;
+    use crate::disk::Root;
+    use crate::endpoint::admission::server_hello;
+    use crate::endpoint::connection::SendOptions;
+    use crate::endpoint::opening::{OpenOptions, open};
+    use crate::endpoint::serve::Machinery;
+    use crate::model::{Mode, Mtime};
+    use crate::plan::{Direction, Reason, Verb};
+    use crate::protocol::codec::Encoder;
+    use crate::protocol::frame;
+    use crate::protocol::handshake::{ClientHello, MAGIC, ProtocolRange, Purpose, encode_hello};
+    use crate::transport::{Transport, with_command};
+
+    fn client_hello() -> ClientHello {
+        ClientHello {
+            protocol: ProtocolRange::OURS,
+            features: vec![],
+            version: String::new(),
+            root: String::new(),
+            expected_root_id: None,
+            machine_id: String::new(),
+            machine: String::new(),
+            purpose: Purpose::Pull,
+            own_rules: true,
+            checksum: false,
+            create_root: false,
+            seen: None,
+            bytes_per_second: 0,
+            compress: false,
+        }
+    }
+
+    /// A hub's Hello and a content that nobody can want.
+    fn words_of_a_hub() -> Vec<u8> {
+        let machinery = Machinery {
+            home: "/".into(),
+            machine: String::new(),
+            clock: || 0,
+            version: String::new(),
+        };
+        let mut words = [MAGIC.as_slice(), &[1]].concat();
+        words.extend(encode_hello(&server_hello(&machinery, None)).unwrap());
+        let content = b"wrong".to_vec();
+        let mut message = Vec::new();
+        frame::encode(&Message::Whole { id: 0, content }, &mut message).unwrap();
+        let mut encoder = Encoder::new(None);
+        encoder.chunk(&message, false, &mut words).unwrap();
+        words
+    }
+
+    /// Asking for it fills all buffers on the way.
+    fn large_plan() -> Plan {
+        let action = |n: u32| Action {
+            path: RelPath::new(format!("{n:0>240}").as_bytes()).unwrap(),
+            verb: Verb::Create,
+            reason: Reason::Undo,
+            old: None,
+            new: Some(Node::File {
+                size: 5,
+                digest: Digest::of(&n.to_le_bytes()),
+                mode: Mode::from(0o644),
+                mtime: Mtime { secs: 0, nanos: 0 },
+            }),
+            source: Source::Theirs(RelPath::new(format!("{n:0>240}").as_bytes()).unwrap()),
+            conflict: None,
+        };
+        Plan {
+            actions: (0..60_000).map(action).collect(),
+            ..Plan::nothing(Direction::Pull)
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_staged_ends_a_fetch_at_once_though_the_hub_takes_nothing() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = Arc::new(Root::open(temp.path()).unwrap());
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(&words_of_a_hub()).unwrap();
+        let Remote::Ssh { host, .. } = "hub:x".parse().unwrap() else {
+            panic!("no host");
+        };
+        let transport = Transport {
+            reader: Box::new(ours.try_clone().unwrap()),
+            writer: Box::new(ours),
+            ..with_command(&["true".to_owned()], &host, "").unwrap()
+        };
+        let options = OpenOptions {
+            send: SendOptions {
+                level: None,
+                bytes_per_second: None,
+            },
+            timeout: Duration::from_secs(20),
+            interrupted: Interrupted::default(),
+        };
+        let opening = open(transport, &client_hello(), None, options).unwrap();
+        let client = opening.wait().unwrap();
+        let staging = Staging::begin(&root).unwrap();
+        let local = Local { root, state: None };
+        let options = TransferOptions { whole_file: false };
+        let start = Instant::now();
+
+        let fetched = client.fetch(
+            &large_plan(),
+            &local,
+            &staging,
+            options,
+            &Counters::default(),
+        );
+
+        assert!(matches!(fetched, Err(TransferError::Integrity(_))));
+        assert!(start.elapsed() < Duration::from_secs(10));
+        drop(theirs);
     }
 }
