@@ -12,12 +12,15 @@ use super::talk::Talk;
 use super::{Failure, sync};
 use crate::disk::{Root, durable};
 use crate::plan::Direction;
+use crate::state::layout::STATE_DIR;
+use crate::transaction;
 
 /// Makes a directory (`dir`, or the last name of the remote's path), pulls everything into it and leaves it
 /// ready for `pull` and `push`.
 ///
 /// # Errors
-/// The directory is there and not empty, or the pull failed; a directory made here is then removed again.
+/// The directory is there and not empty, or the pull failed; a directory made here is then removed again, unless
+/// content has arrived: then the same clone goes on with it.
 pub fn clone(
     environment: &Environment,
     talk: &dyn Talk,
@@ -32,7 +35,7 @@ pub fn clone(
         None => last_name(&hub)?,
     });
     let existed = match Root::open(&path) {
-        Ok(root) if !root.top().is_empty()? => {
+        Ok(root) if !root.top().is_empty()? && !is_unfinished(&root)? => {
             let shown = path.display().to_string().escape_debug().to_string();
             return Err(Failure::usage(
                 format!("{shown} is there and not empty"),
@@ -54,10 +57,23 @@ pub fn clone(
         &hub,
         &root,
     );
-    if outcome.is_err() {
-        remove_traces(&root, &path, existed);
+    match outcome {
+        Ok(report) => Ok((path, report)),
+        Err(failure) if transaction::remains(&root).is_ok_and(|r| !r.is_empty()) => {
+            Err(failure.hint("run it again: it goes on with what has arrived"))
+        }
+        Err(failure) => {
+            remove_traces(&root, &path, existed);
+            Err(failure)
+        }
     }
-    Ok((path, outcome?))
+}
+
+/// Whether a clone was interrupted there: nothing but state, and that agreed with no hub yet.
+fn is_unfinished(root: &Root) -> Result<bool, Failure> {
+    let names = root.top().list()?;
+    let state_alone = names.len() == 1 && names.iter().all(|n| *n.name == *STATE_DIR);
+    Ok(state_alone && root.top().open_dir(STATE_DIR)?.stat(b"peers")?.is_none())
 }
 
 #[expect(
@@ -155,7 +171,7 @@ pub fn toml_text(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-/// A clone that failed leaves nothing but what was received, unless it never got that far.
+/// A clone that failed before anything arrived leaves nothing.
 fn remove_traces(root: &Root, path: &Path, existed: bool) {
     drop(root.top().remove_tree(b".rsyn"));
     if existed {
