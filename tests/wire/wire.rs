@@ -1,0 +1,219 @@
+//! A wire in place of ssh: this test program, started once more by rsyn as `-e`. It passes bytes between rsyn and
+//! the hub, counts them, and breaks where it is told to.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::support::{Machine, Sandbox};
+
+/// Tells the process that it is a wire, and which.
+const WIRE: &str = "RSYN_TEST_WIRE";
+/// The hub's words are passed on when the machine has been quiet for so long, so that all it says without
+/// waiting counts as one turn.
+const QUIET: Duration = Duration::from_millis(150);
+
+/// How a wire behaves.
+#[derive(Debug, Clone, Copy)]
+pub struct Wire {
+    /// Bytes that pass from the machine to the hub.
+    pub up: u64,
+    /// Bytes that pass from the hub to the machine.
+    pub down: u64,
+    /// Whether it stays open and dead after that, instead of ending.
+    pub hangs: bool,
+    /// Whether turns are counted, which slows it down.
+    pub counts: bool,
+}
+
+/// A wire that passes everything.
+pub const SOUND: Wire = Wire {
+    up: u64::MAX,
+    down: u64::MAX,
+    hangs: false,
+    counts: false,
+};
+
+/// What passed a wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passed {
+    /// How often the machine waited for the hub.
+    pub round_trips: u64,
+    /// Bytes from the machine.
+    pub up: u64,
+    /// Bytes from the hub.
+    pub down: u64,
+}
+
+impl Wire {
+    /// `machine` with this wire to its hub.
+    pub fn to(self, machine: &Machine, world: &Sandbox) -> Machine {
+        let exe = std::env::current_exe().unwrap();
+        let me = "wire::a_wire_passes_as_many_bytes_as_it_is_told";
+        let options = format!("-e \"'{}' --exact {me} --nocapture\"", exe.display());
+        let note = world.dir("passed").0;
+        let spec = format!(
+            "{} {} {} {} {}",
+            self.up,
+            self.down,
+            self.hangs,
+            self.counts,
+            note.display()
+        );
+        machine
+            .clone()
+            .with("RSYN_OPTIONS", options)
+            .with(WIRE, spec)
+    }
+}
+
+/// A project whose hub is behind a wire.
+pub fn project(world: &Sandbox, name: &str) -> Machine {
+    let machine = world.machine(name);
+    let remote = format!("remote = \"hub:{}\"\n", world.hub().text_path());
+    machine.write("rsyn.toml", remote);
+    machine
+}
+
+/// What passed the last wire of this world.
+#[track_caller]
+pub fn passed(world: &Sandbox) -> Passed {
+    let until = Instant::now() + Duration::from_secs(10);
+    let note = world.dir("");
+    while !note.has("passed") {
+        assert!(Instant::now() < until, "the wire left no note");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let text = note.text("passed");
+    note.remove("passed");
+    let numbers: Vec<u64> = text.split(' ').map(|n| n.parse().unwrap()).collect();
+    Passed {
+        round_trips: numbers[0],
+        up: numbers[1],
+        down: numbers[2],
+    }
+}
+
+/// What both directions know of each other.
+#[derive(Default)]
+struct Shared {
+    up: u64,
+    up_at_last_answer: u64,
+    round_trips: u64,
+    down: u64,
+    last_up: Option<Instant>,
+}
+
+/// Passes bytes on, at most `limit`; whether the source ended by itself.
+fn pass(
+    from: &mut impl Read,
+    to: &mut impl Write,
+    limit: u64,
+    mut before: impl FnMut(u64),
+) -> bool {
+    let mut left = limit;
+    let mut buffer = vec![0; 64 * 1024];
+    while left > 0 {
+        let most = buffer
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
+        match from.read(&mut buffer[..most]) {
+            Ok(0) | Err(_) => return true,
+            Ok(read) => {
+                before(read as u64);
+                left -= read as u64;
+                if to.write_all(&buffer[..read]).is_err() {
+                    return true;
+                }
+            }
+        }
+    }
+    false
+}
+
+/// Also the process that is a wire: rsyn starts this test with the command for the hub as its last argument.
+#[test]
+fn a_wire_passes_as_many_bytes_as_it_is_told() {
+    let Ok(spec) = std::env::var(WIRE) else {
+        for (limit, arrives, ends) in [(3, &b"abc"[..], false), (9, b"abcde", true)] {
+            let mut arrived = Vec::new();
+            assert_eq!(pass(&mut &b"abcde"[..], &mut arrived, limit, |_| ()), ends);
+            assert_eq!(arrived, arrives);
+        }
+        return;
+    };
+    let words: Vec<_> = spec.splitn(5, ' ').collect();
+    let number = |at: usize| words[at].parse().unwrap();
+    be_a_wire(
+        Wire {
+            up: number(0),
+            down: number(1),
+            hangs: words[2] == "true",
+            counts: words[3] == "true",
+        },
+        &PathBuf::from(words[4]),
+    );
+}
+
+fn be_a_wire(wire: Wire, note: &std::path::Path) -> ! {
+    let command = std::env::args().next_back().unwrap();
+    let mut hub = Command::new("sh")
+        .args(["-c", &command])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut to_hub, mut from_hub) = (hub.stdin.take().unwrap(), hub.stdout.take().unwrap());
+    let shared = Arc::new(Mutex::new(Shared::default()));
+    let upwards = Arc::clone(&shared);
+    // Unbuffered, and nothing of the test harness in between.
+    let mut stdin = File::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
+    let mut stdout = File::from(std::io::stdout().as_fd().try_clone_to_owned().unwrap());
+    std::thread::spawn(move || {
+        let ended = pass(&mut stdin, &mut to_hub, wire.up, |bytes| {
+            let mut shared = upwards.lock().unwrap();
+            shared.up += bytes;
+            shared.last_up = Some(Instant::now());
+        });
+        if !ended && wire.hangs {
+            std::thread::sleep(Duration::from_secs(60));
+        }
+        // The hub sees the end, and so does the machine when the hub has ended.
+        drop(to_hub);
+    });
+    let ended = pass(&mut from_hub, &mut stdout, wire.down, |bytes| {
+        let quiet = || {
+            let last = shared.lock().unwrap().last_up;
+            !wire.counts || last.is_none_or(|at| at.elapsed() >= QUIET)
+        };
+        while !quiet() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let mut shared = shared.lock().unwrap();
+        shared.down += bytes;
+        if shared.up > shared.up_at_last_answer {
+            shared.up_at_last_answer = shared.up;
+            shared.round_trips += 1;
+        }
+    });
+    if !ended && wire.hangs {
+        std::thread::sleep(Duration::from_secs(60));
+    }
+    drop(from_hub);
+    if !ended {
+        // A cut wire: the hub hears of it when it next writes, or here.
+        drop(stdout);
+        hub.kill().ok();
+    }
+    hub.wait().unwrap();
+    let shared = shared.lock().unwrap();
+    let text = format!("{} {} {}", shared.round_trips, shared.up, shared.down);
+    let whole = note.with_extension("new");
+    std::fs::write(&whole, text).unwrap();
+    std::fs::rename(&whole, note).unwrap();
+    std::process::exit(0);
+}
