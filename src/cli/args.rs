@@ -56,6 +56,8 @@ pub enum Verb {
     Rollback(RollbackArgs),
     /// Bring back the older version of a path that a snapshot keeps
     Restore(RestoreArgs),
+    /// Read every byte again; name files that changed though their size and time did not
+    Verify(VerifyArgs),
     /// List the snapshots that a rollback can go back to
     Snapshots(SnapshotsArgs),
     /// Print completions for a shell
@@ -409,6 +411,23 @@ pub struct RestoreArgs {
     /// Write it to OUT instead, which must not be there yet; `-` prints a file
     #[arg(short = 'o', long, value_name = "OUT")]
     pub output: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Read the hub's files
+    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "REMOTE", default_missing_value = "")]
+    pub remote: Option<String>,
+    /// Bring the old content back: from a snapshot, or from the other side
+    #[arg(long)]
+    pub repair: bool,
+    /// How the hub is reached
+    #[command(flatten)]
+    pub reach: ReachArgs,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -120,6 +120,7 @@ fn run(context: &Context, cli: Cli, matches: ArgMatches, arguments: &[OsString])
         Verb::Recover(args) => local::recover(context, &args),
         Verb::Rollback(args) => undo::rollback(context, &args),
         Verb::Restore(args) => undo::restore(context, &args),
+        Verb::Verify(args) => undo::verify(context, &args),
         Verb::Snapshots(args) => undo::snapshots(context, &args),
         Verb::Completions(args) => {
             let mut out = Vec::new();
@@ -259,6 +260,7 @@ fn verb_name(verb: &Verb) -> &'static str {
         Verb::Recover(_) => "recover",
         Verb::Rollback(_) => "rollback",
         Verb::Restore(_) => "restore",
+        Verb::Verify(_) => "verify",
         Verb::Snapshots(_) => "snapshots",
         Verb::Completions(_) => "completions",
         Verb::Man => "man",
@@ -279,6 +281,7 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Recover(a) => a.json,
         Verb::Rollback(a) => a.json,
         Verb::Restore(a) => a.json,
+        Verb::Verify(a) => a.json,
         Verb::Snapshots(a) => a.json,
         Verb::Init(_) | Verb::Completions(_) | Verb::Man | Verb::Serve(_) => false,
     }

@@ -1,14 +1,16 @@
-//! Commands that bring older versions back: `rollback`, `snapshots`, `restore`.
+//! Commands that bring older versions back: `rollback`, `snapshots`, `restore`, `verify`.
 
 use serde_json::json;
 
-use super::args::{RestoreArgs, RollbackArgs, SnapshotsArgs};
+use super::args::{RestoreArgs, RollbackArgs, SnapshotsArgs, VerifyArgs};
 use super::local::world;
 use super::sync::{inside, reach};
 use super::ui::{self, Manner, Terminal};
 use super::{Context, Ended, clock_ms, exit};
+use crate::ops::Talk;
 use crate::ops::restore::{self, Target};
 use crate::ops::undo::{self, Where};
+use crate::ops::verify;
 use crate::report::{json as contract, printable, text, time};
 
 /// Undoes a sync.
@@ -161,4 +163,37 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Ended {
         ui::print(&format!("`rsyn rollback` undoes it (snapshot {id})\n"));
     }
     Ok(exit::DONE)
+}
+
+/// Reads every byte of one side again.
+pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Ended {
+    let project = context.project()?;
+    let terminal = Terminal::new(Manner {
+        json: args.json,
+        ..Manner::default()
+    });
+    let world = world(context, &project, &terminal);
+    let at = site(args.remote.as_deref());
+    let named = args.remote.clone().filter(|r| !r.is_empty());
+    let options = project.settings.options.as_ref();
+    let reach = reach(context, options, &args.reach, named.as_ref())?;
+    let report = verify::verify(&world, at, &reach, args.repair)?;
+    let refusal = verify::refusal(&report, at);
+    for line in &report.warnings {
+        terminal.warn(line);
+    }
+    if args.json {
+        ui::print_json(&verify::to_json(&report, refusal.as_ref()));
+    } else {
+        ui::print(&verify::to_text(&report));
+    }
+    match refusal {
+        None => Ok(exit::DONE),
+        Some(refusal) => {
+            if !args.json {
+                ui::say_failure(&refusal);
+            }
+            Ok(exit::code(refusal.kind))
+        }
+    }
 }

@@ -133,13 +133,14 @@ impl Local {
     /// The root cannot be read, or the user interrupted.
     pub fn scan(&self, options: &ScanOptions<'_>) -> Result<Scan, LocalError> {
         let index = match &self.state {
-            Some(state) if !options.checksum => Index::load(state)?,
-            _ => Index::default(),
+            Some(state) => Index::load(state)?,
+            None => Index::default(),
         };
         let rules = options.rules;
         let request = scan::Request {
             excludes: &|path, is_dir| !rules.verdict(path.as_bytes(), is_dir).included,
             index: &index,
+            trust: !options.checksum,
             now_secs: options.now_secs,
             progress: options.progress,
             interrupted: options.interrupted,
@@ -148,8 +149,12 @@ impl Local {
         Ok(scan::scan(&self.root, &request)?)
     }
 
-    /// Keeps what a scan learned for the next one. Losing it costs time only.
+    /// Keeps what a scan learned for the next one. Losing it costs time only. Where a file was altered behind
+    /// its stat the old one stays: it is the witness.
     pub fn keep_index(&self, scan: &Scan) {
+        if scan.altered().next().is_some() {
+            return;
+        }
         if let Some(state) = &self.state {
             let new = scan.index();
             if !Index::load(state).is_ok_and(|old| old.same(&new)) {

@@ -55,6 +55,9 @@ pub enum Skip {
     OtherFilesystem,
     /// Its name cannot be carried (see [`super::path::PathError`]).
     BadName,
+    /// Its content is not what was read before, though its stat is the same. It is in the tree all the same,
+    /// as what it is now.
+    Altered,
 }
 
 /// What stands at a path.

@@ -1,10 +1,14 @@
 //! The brakes before a plan is carried out: undecided conflicts, too many deletions, too little room.
 
+use std::collections::HashSet;
+
 use super::look::Look;
 use super::sync::Request;
 use super::{Failure, FailureKind};
 use crate::endpoint::operations::needs_slot;
-use crate::plan::{Action, Direction, Guard, Plan, Source, guard};
+use crate::model::{RelPath, Skip};
+use crate::plan::{self, Action, Direction, Guard, Plan, Source, guard};
+use crate::report::printable;
 
 impl Look<'_> {
     /// Refuses a plan that must not be carried out without a word from the user.
@@ -37,7 +41,48 @@ impl Look<'_> {
             None => self.world.project.max_delete()?,
         };
         guard::check(plan, ours, theirs, &self.base, limit).map_err(|e| guard_failure(&e))?;
+        self.refuse_altered(plan)?;
         self.check_space(plan)
+    }
+
+    /// What changed behind the back of its stat is not carried to the other side.
+    fn refuse_altered(&self, plan: &Plan) -> Result<(), Failure> {
+        let (theirs, problems, side) = match plan.direction {
+            Direction::Pull => (&self.view.tree, &self.view.problems, "on the hub"),
+            Direction::Push => (&self.scan.tree, &self.scan.problems, "here"),
+        };
+        let mut altered: HashSet<RelPath> = problems
+            .iter()
+            .filter(|p| p.skip == Skip::Altered)
+            .filter_map(|p| RelPath::new(p.path.as_slice()).ok())
+            .collect();
+        altered.extend(
+            plan::altered(&self.base, theirs)
+                .into_iter()
+                .map(|a| a.path),
+        );
+        let carried =
+            |a: &&Action| matches!(&a.source, Source::Theirs(from) if altered.contains(from));
+        let carried: Vec<_> = plan.actions.iter().filter(carried).collect();
+        let [first, ..] = carried.as_slice() else {
+            return Ok(());
+        };
+        let (path, more) = (printable::path(&first.path), carried.len() - 1);
+        let more = if more == 0 {
+            String::new()
+        } else {
+            format!(" and {more} more")
+        };
+        let flag = if side == "here" { "" } else { " --remote" };
+        Err(Failure::new(
+            FailureKind::Integrity,
+            format!(
+                "{path}{more} {side} has another content than at the last sync, though its size and time are the same"
+            ),
+            format!(
+                "`rsyn verify{flag}` names all, `--repair` brings the old content back; if the change is yours, `touch` it"
+            ),
+        ))
     }
 
     fn check_space(&self, plan: &Plan) -> Result<(), Failure> {

@@ -33,6 +33,13 @@ impl From<Failure> for Attempt {
     }
 }
 
+impl From<Attempt> for Failure {
+    fn from(attempt: Attempt) -> Self {
+        let (Attempt::Changed(failure) | Attempt::Failed(failure)) = attempt;
+        failure
+    }
+}
+
 impl From<TransferError> for Attempt {
     fn from(error: TransferError) -> Self {
         match error {

@@ -62,6 +62,8 @@ pub struct Look<'a> {
     pub scan: Scan,
     /// The tree there.
     pub view: HubView,
+    /// The hub's tree as it was seen at the last sync; only where contents are read again.
+    pub view_before: Tree,
     /// What both last agreed on.
     pub base: Tree,
     /// The hub as the base knows it.
@@ -123,6 +125,10 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
         .as_ref()
         .map(|b| (b.remote(), b.tombstones().clone()))
         .unwrap_or_default();
+    let view_before = match request.checksum {
+        true => remembered.0.clone(),
+        false => Tree::default(),
+    };
     let view = client.view(remembered)?;
     if !request.own_rules {
         refuse_what_is_excluded(&view, &rules)?;
@@ -140,6 +146,7 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
         rules,
         scan,
         view,
+        view_before,
         base: Tree::default(),
         base_seen: None,
         synced_at: None,
@@ -174,14 +181,14 @@ fn refuse_what_is_excluded(view: &HubView, rules: &Rules) -> Result<(), Failure>
     }
 }
 
-struct Known {
-    id: Option<RootId>,
-    base: Option<Base>,
-    damaged: bool,
+pub(super) struct Known {
+    pub(super) id: Option<RootId>,
+    pub(super) base: Option<Base>,
+    pub(super) damaged: bool,
 }
 
 /// What is remembered of the hub that this remote led to last time.
-fn known_hub(local: &Local, hub: &Hub) -> Result<Known, Failure> {
+pub(super) fn known_hub(local: &Local, hub: &Hub) -> Result<Known, Failure> {
     let Some(state) = &local.state else {
         return Ok(Known {
             id: None,
@@ -484,6 +491,9 @@ fn problem_words(problem: &Problem, side: &str) -> String {
             problem.detail.escape_debug()
         ),
         Skip::Excluded => "is excluded".to_owned(),
+        Skip::Altered => {
+            "has another content than before, though its size and times are the same".to_owned()
+        }
     };
     format!("{path} {side} {why}")
 }

@@ -16,6 +16,7 @@ pub mod status;
 pub mod sync;
 pub mod talk;
 pub mod undo;
+pub mod verify;
 
 pub use failure::{Failure, FailureKind};
 pub use project::Project;

@@ -4,6 +4,7 @@
 //! Reading order: [`mod@reconcile`] (three trees to a plan), [`policy`] (who wins a conflict), [`guard`] (when to
 //! refuse), [`moves`] (content that need not travel). Not here: whether anything succeeded.
 
+pub mod altered;
 pub mod guard;
 pub mod moves;
 pub mod policy;
@@ -13,6 +14,7 @@ mod threeway;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Digest, Kind, Node, RelPath};
+pub use altered::{Altered, altered};
 pub use guard::Guard;
 pub use policy::{Choice, Policies, Policy};
 pub use reconcile::{Input, Options, reconcile};

@@ -22,7 +22,8 @@ pub fn object(command: &str, result: &str, more: Value) -> Value {
     object
 }
 
-fn error(failure: &Failure) -> Value {
+/// The `error` of a failure.
+pub(crate) fn error(failure: &Failure) -> Value {
     json!({
         "kind": failure.kind.name(), "message": failure.message, "state": failure.state, "hint": failure.hint,
     })

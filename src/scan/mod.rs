@@ -5,12 +5,14 @@
 //! the tree is compared with.
 
 mod content;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use crate::disk::{Root, Stat};
-use crate::model::{Entry, Node, RelPath, Tree};
+use crate::model::{Entry, Node, RelPath, Skip, Tree};
 use crate::protocol::message::Problem;
 use crate::state::{Index, Stamp};
 
@@ -24,8 +26,11 @@ pub type Excludes<'a> = &'a (dyn Fn(&RelPath, bool) -> bool + Sync);
 pub struct Request<'a> {
     /// Whether a path (and a directory?) is excluded.
     pub excludes: Excludes<'a>,
-    /// Stats that vouch for contents; an empty index to read everything.
+    /// Stats and the contents they vouch for.
     pub index: &'a Index,
+    /// Whether the index is believed. If not, every file is read, and one that is not what the index says is
+    /// a problem ([`Skip::Altered`]).
+    pub trust: bool,
     /// The clock, in seconds since 1970.
     pub now_secs: i64,
     /// How far it got, for people.
@@ -96,6 +101,7 @@ pub fn names(
     let request = Request {
         excludes,
         index: &index,
+        trust: true,
         now_secs: 0,
         progress: &progress,
         interrupted,
@@ -148,6 +154,11 @@ impl Scan {
                 Some((entry.path.clone(), (*stamp)?, digest))
             });
         Index::new(self.dev, files, self.now_secs)
+    }
+
+    /// The files whose content is not what the index says, though their stat is.
+    pub fn altered(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter().filter(|p| p.skip == Skip::Altered)
     }
 
     /// The stat that the file at `path` had when its content was hashed.

@@ -287,7 +287,9 @@ impl Walk<'_> {
         stat: &Stat,
         buffer: &mut Vec<u8>,
     ) -> Result<Option<(Node, Option<Stamp>)>, DiskError> {
-        let (stat, digest) = match self.request.index.digest(path, stat) {
+        let index = self.request.index;
+        let believed = index.digest(path, stat).filter(|_| self.request.trust);
+        let (stat, digest) = match believed {
             Some(digest) => (*stat, digest),
             None if !self.request.contents => (*stat, Digest([0; 32])),
             None => match hash_file(dir, path.name(), buffer, self.request)? {
@@ -305,6 +307,16 @@ impl Walk<'_> {
                 }
             },
         };
+        if index
+            .digest(path, &stat)
+            .is_some_and(|known| known != digest)
+        {
+            self.report(Problem {
+                path: path.as_bytes().to_vec(),
+                skip: Skip::Altered,
+                detail: String::new(),
+            });
+        }
         let node = Node::File {
             size: stat.size,
             digest,

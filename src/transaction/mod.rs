@@ -41,7 +41,7 @@ pub use error::{Attention, CommitError, Finish, StageError, Why};
 pub use journal::{Damage, TxnId};
 pub use partial::{PartialLimits, prune_partial, remains};
 pub use recover::{PendingKind, Recovery, pending, recover};
-pub use restore::{OldVersions, RestoreError, old_versions};
+pub use restore::{OldVersions, RestoreError, kept_content, old_versions};
 pub use rollback::{Inverse, inverse};
 pub use snapshot::{Kept, Preimage, Pruned, SnapshotInfo, preimage, prune, snapshots};
 pub use stage::Staging;

@@ -5,9 +5,10 @@
 
 use std::collections::HashSet;
 use std::fs::File;
+use std::io::Seek;
 
 use crate::disk::{Dir, DiskError, FileKind, Root};
-use crate::model::{Mode, Node, RelPath};
+use crate::model::{Digest, Mode, Node, RelPath};
 
 use super::error::StageError;
 use super::journal::{Damage, TxnId};
@@ -211,6 +212,32 @@ impl OldVersions {
             None => Err(RestoreError::NoContent(path.clone())),
         }
     }
+}
+
+/// A file with the content `digest` that some snapshot keeps, at its beginning; what is damaged is passed over.
+///
+/// # Errors
+/// The state directory cannot be read.
+pub fn kept_content(root: &Root, digest: Digest) -> Result<Option<File>, DiskError> {
+    for info in snapshots(root)? {
+        let Ok(snapshot) = Snapshot::open(root, &info.id) else {
+            continue;
+        };
+        for (index, change) in snapshot.plan.body.changes.iter().enumerate() {
+            let before = change.before.as_ref().map(|before| &before.node);
+            let source = before
+                .filter(|node| node.digest() == Some(digest))
+                .and_then(|_| snapshot.source(index));
+            if let Some((dir, name)) = source
+                && let Ok((mut file, _)) = dir.open_file(&name)
+                && content::hash(&file).is_ok_and(|found| found == digest)
+                && file.rewind().is_ok()
+            {
+                return Ok(Some(file));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// The change that puts `version` at `path`; `None` if it stands there already.

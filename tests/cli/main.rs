@@ -27,3 +27,4 @@ mod semantics;
 mod sides;
 mod trust;
 mod undo;
+mod verify;

@@ -1,0 +1,376 @@
+//! `verify`: every byte is read again, and files that changed behind the back of their stat are named.
+
+use std::sync::atomic::Ordering;
+
+use serde_json::{Value, json};
+
+use super::connect::{Hub, Reach};
+use super::look::{Look, World, known_hub, look};
+use super::sync::Request;
+use super::undo::Where;
+use super::{Failure, FailureKind};
+use crate::disk::{Holder, Lock};
+use crate::endpoint::local::{Local, ScanOptions};
+use crate::model::{Node, RelPath, Skip, Tree};
+use crate::plan::{Action, Altered, Direction, Plan, Reason, Source, Verb, altered};
+use crate::protocol::message::Problem;
+use crate::report::{json as contract, printable};
+use crate::scan::{Progress, Scan};
+use crate::state::{Index, Payload};
+use crate::transaction::{self, Change, Expected, Label, NewNode, Staging};
+
+/// A file whose content is not what is known of it.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// Which, what it was and what it is.
+    pub altered: Altered,
+    /// Where the old content came from, if it was brought back.
+    pub repaired: Option<&'static str>,
+}
+
+/// What was read and what was found.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Files that were read.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files that are not what they were, in path order.
+    pub findings: Vec<Finding>,
+    /// What could not be read, and other trouble, in words.
+    pub warnings: Vec<String>,
+}
+
+impl Report {
+    fn of(tree: &Tree, mut found: Vec<Altered>) -> Self {
+        found.sort_by(|a, b| a.path.cmp(&b.path));
+        found.dedup_by(|a, b| a.path == b.path);
+        let sizes = tree.entries().iter().filter(|e| e.node.digest().is_some());
+        let finding = |altered| Finding {
+            altered,
+            repaired: None,
+        };
+        Self {
+            files: sizes.clone().count() as u64,
+            bytes: sizes.map(|e| e.node.size()).sum(),
+            findings: found.into_iter().map(finding).collect(),
+            warnings: vec![],
+        }
+    }
+
+    /// Files that are still not what they were.
+    pub fn unrepaired(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|f| f.repaired.is_none())
+    }
+
+    fn mark(&mut self, paths: &[RelPath], from: &'static str) {
+        for finding in &mut self.findings {
+            if paths.contains(&finding.altered.path) {
+                finding.repaired = Some(from);
+            }
+        }
+    }
+}
+
+/// Reads every byte of one side. With `repair`, the old content is brought back: here from a snapshot or the
+/// hub, on the hub from this machine.
+///
+/// # Errors
+/// A side cannot be read or reached, or a repair cannot be committed.
+pub fn verify(
+    world: &World<'_>,
+    at: Where,
+    reach: &Reach,
+    repair: bool,
+) -> Result<Report, Failure> {
+    match at {
+        Where::Here => verify_here(world, reach, repair),
+        Where::Hub => verify_hub(world, reach, repair),
+    }
+}
+
+fn verify_here(world: &World<'_>, reach: &Reach, repair: bool) -> Result<Report, Failure> {
+    let local = Local::open(&world.project.path)?;
+    let lock = match (&local.state, repair) {
+        (Some(_), true) => Some(take_lock(world, &local)?),
+        _ => None,
+    };
+    let rules = world.project.rules(&[])?;
+    let progress = Progress::default();
+    let scan = local.scan(&ScanOptions {
+        rules: &rules,
+        checksum: true,
+        now_secs: world.now_secs(),
+        progress: &progress,
+        interrupted: world.interrupted,
+    })?;
+    let agreed = match Hub::find(&world.project.settings, reach) {
+        Ok(hub) => known_hub(&local, &hub)?.base.map(|base| base.agreed()),
+        Err(_) => None,
+    };
+    let mut found = altered(&agreed.unwrap_or_default(), &scan.tree);
+    found.extend(against_index(&local, &scan)?);
+    let mut report = Report::of(&scan.tree, found);
+    report.warnings = unread(&scan.problems);
+    if let Some(lock) = lock {
+        repair_from_snapshots(world, &local, &lock, &scan, &mut report)?;
+        drop(lock);
+        if report.unrepaired().next().is_some() {
+            let asked = repair_from_hub(world, reach, &mut report);
+            if let Err(failure) = asked {
+                report
+                    .warnings
+                    .push(format!("the hub cannot help: {failure}"));
+            }
+        }
+    }
+    Ok(report)
+}
+
+fn take_lock(world: &World<'_>, local: &Local) -> Result<Lock, Failure> {
+    let lock = local.lock(&Holder {
+        pid: std::process::id(),
+        machine: world.project.machine(world.environment),
+        verb: "verify".to_owned(),
+        since: world.now_secs(),
+    })?;
+    local.recover(&lock)?;
+    Ok(lock)
+}
+
+/// The files that differ from what the index knows while their stat does not.
+fn against_index(local: &Local, scan: &Scan) -> Result<Vec<Altered>, Failure> {
+    let Some(state) = &local.state else {
+        return Ok(vec![]);
+    };
+    let index = Index::load(state)?;
+    let known = |problem: &Problem| {
+        let path = RelPath::new(problem.path.as_slice()).ok()?;
+        let now = scan.tree.get(&path)?.clone();
+        let digest = index.digest(&path, &scan.stat(&path)?)?;
+        let was = with_digest(&now, digest)?;
+        Some(Altered { path, was, now })
+    };
+    Ok(scan.altered().filter_map(known).collect())
+}
+
+fn with_digest(node: &Node, digest: crate::model::Digest) -> Option<Node> {
+    match node {
+        Node::File {
+            size, mode, mtime, ..
+        } => Some(Node::File {
+            size: *size,
+            digest,
+            mode: *mode,
+            mtime: *mtime,
+        }),
+        _ => None,
+    }
+}
+
+fn unread(problems: &[Problem]) -> Vec<String> {
+    let unread = problems.iter().filter(|p| p.skip == Skip::Unreadable);
+    unread
+        .map(|p| format!("{} cannot be read: {}", p.path.escape_ascii(), p.detail))
+        .collect()
+}
+
+fn repair_from_snapshots(
+    world: &World<'_>,
+    local: &Local,
+    lock: &Lock,
+    scan: &Scan,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let staging = Staging::begin(&local.root)?;
+    let mut changes = Vec::new();
+    for (slot, finding) in (0..).zip(&report.findings) {
+        let Altered { path, was, now } = &finding.altered;
+        let Some(content) = was
+            .digest()
+            .map(|digest| transaction::kept_content(&local.root, digest))
+            .transpose()?
+            .flatten()
+        else {
+            continue;
+        };
+        staging.copy(slot, &content, was)?;
+        changes.push(Change {
+            path: path.clone(),
+            old: Some(Expected {
+                node: now.clone(),
+                seen: scan.stat(path),
+            }),
+            new: Some(NewNode {
+                node: was.clone(),
+                slot: Some(slot),
+            }),
+        });
+    }
+    if changes.is_empty() {
+        return Ok(staging.abort()?);
+    }
+    let paths: Vec<_> = changes.iter().map(|c| c.path.clone()).collect();
+    let request = transaction::Request {
+        changes,
+        payload: Payload::Nothing.encode()?,
+        label: Label {
+            verb: "verify".to_owned(),
+            peer: "snapshots".to_owned(),
+            machine: world.project.machine(world.environment),
+            when: world.now_secs(),
+        },
+        keep_snapshot: true,
+        consumes: None,
+        interrupted: &|| world.interrupted.load(Ordering::Relaxed),
+    };
+    transaction::commit(&local.root, lock, staging, request, &mut |id, payload| {
+        local.remember(id.as_str(), payload)
+    })?;
+    report.mark(&paths, "a snapshot");
+    Ok(())
+}
+
+fn request(reach: &Reach, direction: Direction, repair: bool) -> Request {
+    Request {
+        reach: reach.clone(),
+        checksum: true,
+        dry_run: !repair,
+        ..Request::of(vec![direction])
+    }
+}
+
+fn repair_from_hub(world: &World<'_>, reach: &Reach, report: &mut Report) -> Result<(), Failure> {
+    let request = request(reach, Direction::Pull, true);
+    let mut look = look(world, &request)?;
+    let theirs = std::mem::take(&mut look.view.tree);
+    let plan = plan(report, Direction::Pull, &theirs);
+    look.view.tree = theirs;
+    carry_out(look, &plan, &request, report, "the hub")
+}
+
+fn verify_hub(world: &World<'_>, reach: &Reach, repair: bool) -> Result<Report, Failure> {
+    let request = request(reach, Direction::Push, repair);
+    let mut look = look(world, &request)?;
+    let mut found = altered(&look.view_before, &look.view.tree);
+    let told = look
+        .view
+        .problems
+        .iter()
+        .filter(|p| p.skip == Skip::Altered);
+    found.extend(told.filter_map(|problem| {
+        let path = RelPath::new(problem.path.as_slice()).ok()?;
+        let now = look.view.tree.get(&path)?.clone();
+        let was = look.view_before.get(&path).unwrap_or(&now).clone();
+        Some(Altered { path, was, now })
+    }));
+    let mut report = Report::of(&look.view.tree, found);
+    report.warnings = std::mem::take(&mut look.warnings);
+    if repair {
+        let plan = plan(&report, Direction::Push, &look.scan.tree);
+        carry_out(look, &plan, &request, &mut report, "this machine")?;
+    }
+    Ok(report)
+}
+
+/// Brings back what `theirs` still has as it was.
+fn plan(report: &Report, direction: Direction, theirs: &Tree) -> Plan {
+    let has = |a: &Altered| {
+        theirs.get(&a.path).and_then(Node::digest) == a.was.digest() && a.was != a.now
+    };
+    let action = |a: &Altered| Action {
+        path: a.path.clone(),
+        verb: Verb::Update,
+        reason: Reason::Undo,
+        old: Some(a.now.clone()),
+        new: Some(a.was.clone()),
+        source: Source::Theirs(a.path.clone()),
+        conflict: None,
+    };
+    let altered = report.unrepaired().map(|f| &f.altered);
+    Plan {
+        actions: altered.filter(|a| has(a)).map(action).collect(),
+        ..Plan::nothing(direction)
+    }
+}
+
+fn carry_out(
+    mut look: Look<'_>,
+    plan: &Plan,
+    request: &Request,
+    report: &mut Report,
+    from: &'static str,
+) -> Result<(), Failure> {
+    if plan.actions.is_empty() {
+        return Ok(());
+    }
+    let paths: Vec<_> = plan.actions.iter().map(|a| a.path.clone()).collect();
+    look.execute(plan, request).map_err(Failure::from)?;
+    report.mark(&paths, from);
+    Ok(())
+}
+
+/// Why the exit code is not 0, if it is not.
+#[must_use]
+pub fn refusal(report: &Report, at: Where) -> Option<Failure> {
+    let left = report.unrepaired().count();
+    if left == 0 {
+        return None;
+    }
+    let message = format!(
+        "{left} {} content that changed though size and time did not",
+        if left == 1 { "file has" } else { "files have" }
+    );
+    let hint = match at {
+        Where::Here => {
+            "`rsyn verify --repair` brings the old content back from a snapshot or the hub; `touch` a file whose change is yours"
+        }
+        Where::Hub => "`rsyn verify --remote --repair` sends this machine's copy",
+    };
+    Some(Failure {
+        state: String::new(),
+        ..Failure::new(FailureKind::Integrity, message, hint)
+    })
+}
+
+/// For people: a line for each file that was found.
+#[must_use]
+pub fn to_text(report: &Report) -> String {
+    let line = |finding: &Finding| {
+        let path = printable::path(&finding.altered.path);
+        match finding.repaired {
+            Some(from) => format!("repaired {path} from {from}\n"),
+            None => format!("ALTERED  {path}\n"),
+        }
+    };
+    let lines: String = report.findings.iter().map(line).collect();
+    format!(
+        "{lines}read {} files, {}\n",
+        report.files,
+        indicatif::HumanBytes(report.bytes)
+    )
+}
+
+/// For scripts.
+#[must_use]
+pub fn to_json(report: &Report, refusal: Option<&Failure>) -> Value {
+    let finding = |f: &Finding| {
+        let (path, path_bytes) = contract::path(&f.altered.path);
+        let digest = |node: &Node| node.digest().map(|d| d.to_string());
+        json!({
+            "path": path, "path_bytes": path_bytes, "repaired": f.repaired,
+            "was": digest(&f.altered.was), "now": digest(&f.altered.now),
+        })
+    };
+    let mut more = json!({
+        "files": report.files,
+        "bytes": report.bytes,
+        "altered": report.findings.iter().map(finding).collect::<Vec<_>>(),
+        "warnings": report.warnings,
+    });
+    if let (Some(refusal), Some(more)) = (refusal, more.as_object_mut()) {
+        more.insert("error".to_owned(), contract::error(refusal));
+    }
+    let result = if refusal.is_some() { "failed" } else { "ok" };
+    contract::object("verify", result, more)
+}
