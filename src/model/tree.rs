@@ -98,14 +98,14 @@ impl Tree {
         self.digest_with(false)
     }
 
-    /// As [`Tree::digest`], but what is skipped counts as well: two scans of one root are told apart by
-    /// all that a plan depends on.
+    /// As [`Tree::digest`], but mtimes and what is skipped count as well: two scans of one root are told apart
+    /// by all that a plan depends on. An mtime travels with its content, and decides under `newer`.
     #[must_use]
     pub fn view_digest(&self) -> Digest {
         self.digest_with(true)
     }
 
-    fn digest_with(&self, skipped: bool) -> Digest {
+    fn digest_with(&self, all: bool) -> Digest {
         let mut hasher = blake3::Hasher::new_derive_key("rsyn 2026 tree digest v1");
         let mut record = Vec::with_capacity(160);
         for Entry { path, node } in &self.entries {
@@ -124,8 +124,12 @@ impl Tree {
                     record.push(b'l');
                     record.extend_from_slice(&Digest::of(target).0);
                 }
-                Node::Skipped(why) if skipped => record.extend_from_slice(&[b's', *why as u8]),
+                Node::Skipped(why) if all => record.extend_from_slice(&[b's', *why as u8]),
                 Node::Skipped(_) => continue,
+            }
+            if let Some(mtime) = node.mtime().filter(|_| all) {
+                record.extend_from_slice(&mtime.secs.to_le_bytes());
+                record.extend_from_slice(&mtime.nanos.to_le_bytes());
             }
             record.extend_from_slice(path.as_bytes());
             record.push(0); // No path has a NUL: records cannot run into each other.
@@ -217,5 +221,18 @@ mod tests {
         assert_ne!(base.digest(), tree(&[("a", file("2", 0))]).digest());
         assert_ne!(base.digest(), tree(&[("b", file("1", 0))]).digest());
         assert_ne!(base.digest(), Tree::default().digest());
+    }
+
+    #[test]
+    fn the_digest_of_a_view_sees_mtimes_and_what_is_skipped() {
+        let base = tree(&[("a", file("1", 0))]);
+        let skipped = Node::Skipped(crate::model::Skip::Special);
+        assert_ne!(
+            base.view_digest(),
+            tree(&[("a", file("1", 99))]).view_digest()
+        );
+        let more = tree(&[("a", file("1", 0)), ("b", skipped)]);
+        assert_ne!(base.view_digest(), more.view_digest());
+        assert_eq!(base.digest(), more.digest());
     }
 }

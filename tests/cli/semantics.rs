@@ -412,3 +412,29 @@ fn no_snapshot_keeps_none() {
         assert_eq!(s.ours.text("f"), "2");
     });
 }
+
+#[test]
+fn an_mtime_that_changed_alone_is_known_when_the_content_travels_or_newer_decides() {
+    let (early, late) = (1_500_000_000_000_000_000, 1_900_000_000_000_000_000);
+    let world = Sandbox::new();
+    let a = world.project("a");
+    let hub = world.hub();
+    for file in ["f", "g"] {
+        a.write(file, "1");
+        a.set_mtime(file, early + 1);
+    }
+    a.ok(&["push"]);
+    let b = world.project("b");
+    b.write("g", "b's own");
+    b.set_mtime("g", early + 2);
+    b.ok(&["pull", "--only", "rsyn.toml"]);
+
+    hub.set_mtime("f", late);
+    hub.set_mtime("g", late);
+
+    b.ok(&["pull", "--on-conflict", "newer"]);
+    assert_eq!(b.text("g"), "1", "the hub's is the newer");
+    for file in ["f", "g"] {
+        assert_eq!(b.tree()[file.as_bytes()], hub.tree()[file.as_bytes()]);
+    }
+}
