@@ -107,11 +107,10 @@ impl<'a> Supplier<'a> {
                 "it changed since it was scanned".to_owned(),
             ));
         }
+        let is_small = before.size <= frame::WHOLE_CONTENT_BYTES as u64 && item.skip_bytes == 0;
         match basis {
-            _ if before.size <= frame::WHOLE_CONTENT_BYTES as u64 && item.skip_bytes == 0 => {
-                return self.send_small(item, &mut file, &before);
-            }
             Some(basis) => self.send_delta(item, &mut file, basis, keeper)?,
+            None if is_small => return self.send_small(item, &mut file, &before),
             None => self.send_whole(item, &mut file, keeper)?,
         }
         self.check_unmoved(item, &before)?;

@@ -193,6 +193,27 @@ fn a_file_of_which_a_byte_changed_travels_as_a_delta() {
 }
 
 #[test]
+fn a_file_of_a_hundred_kilobytes_travels_as_a_delta_too() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    let mut content = noise(100_000, 1);
+    a.write("f", &content);
+    a.ok(&["push"]);
+    let b = world.clone_of_hub("b");
+
+    content[50_000] ^= 1;
+    a.write("f", &content);
+    let push = a.ok(&["push", "--json"]).json();
+    let pull = b.ok(&["pull", "--json"]).json();
+
+    assert_eq!(b.read("f"), content);
+    for summary in [&push["summary"], &pull["summary"]] {
+        let literal = summary["literal_bytes"].as_u64().unwrap();
+        assert!(literal < 10_000, "{summary}");
+    }
+}
+
+#[test]
 fn a_whole_file_travels_whole_if_asked() {
     let world = Sandbox::new();
     let a = world.project("a");
