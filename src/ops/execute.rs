@@ -11,11 +11,12 @@ use crate::endpoint::local::LocalError;
 use crate::endpoint::operations::needs_slot;
 use crate::endpoint::push::Commit;
 use crate::endpoint::transfer::{TransferError, TransferOptions};
-use crate::model::{Digest, Entry, Node, RelPath, Tombstones, Tree};
+use crate::model::{Digest, Entry, Node, RelPath, Tree};
 use crate::plan::{Action, Direction, Plan};
 use crate::protocol::handshake::Seen;
 use crate::scan::Scan;
 use crate::state::base::Remotes;
+use crate::state::hub::tombstones_digest;
 use crate::state::{Base, BaseUpdate, Payload, RootId, signatures};
 use crate::transaction::{self, Change, Expected, Label, NewNode, Staging};
 
@@ -84,12 +85,7 @@ impl Look<'_> {
 
     fn execute_pull(&mut self, plan: &Plan, request: &Request) -> Result<Option<String>, Attempt> {
         let after = self.scan.tree.with_changes(plan.changes());
-        let update = self.base_update(
-            plan,
-            &self.view.tree,
-            self.view.seen,
-            self.view.tombstones.clone(),
-        );
+        let update = self.base_update(plan, &after, &self.view.tree, self.view.seen);
         let payload = update.map_or(Payload::Nothing, Payload::Base);
         if plan.actions.is_empty() {
             self.remember(payload, "")?;
@@ -142,12 +138,7 @@ impl Look<'_> {
 
     fn execute_push(&mut self, plan: &Plan, request: &Request) -> Result<Option<String>, Attempt> {
         if plan.actions.is_empty() {
-            let update = self.base_update(
-                plan,
-                &self.view.tree,
-                self.view.seen,
-                self.view.tombstones.clone(),
-            );
+            let update = self.base_update(plan, &self.scan.tree, &self.view.tree, self.view.seen);
             self.remember(update.map_or(Payload::Nothing, Payload::Base), "")?;
             return Ok(None);
         }
@@ -181,8 +172,8 @@ impl Look<'_> {
             view: report.view,
             tombstones: before,
         };
-        let tombstones = self.view.tombstones.clone();
-        let update = self.base_update(plan, &remote, known_exactly.then_some(seen), tombstones);
+        let known = known_exactly.then_some(seen);
+        let update = self.base_update(plan, &self.scan.tree, &remote, known);
         let remembered = self.remember(
             update.map_or(Payload::Nothing, Payload::Base),
             &report.transaction,
@@ -212,15 +203,25 @@ impl Look<'_> {
         }
     }
 
-    /// The step of the base that goes with `plan`; `None` if nothing is new.
+    /// The step of the base that goes with `plan`, after which the trees are `here` and `remote`; `None` if
+    /// nothing is new.
     fn base_update(
         &self,
         plan: &Plan,
+        here: &Tree,
         remote: &Tree,
         seen: Option<Seen>,
-        tombstones: Tombstones,
     ) -> Option<BaseUpdate> {
         let hub = self.hub_id.clone()?;
+        let tombstones = self.tombstones_followed(here);
+        let seen = seen.map(|seen| match tombstones == self.view.tombstones {
+            true => seen,
+            // The hub tells all of them again next time.
+            false => Seen {
+                tombstones: tombstones_digest(&tombstones),
+                ..seen
+            },
+        });
         if plan.base.is_empty() && seen.is_some() && seen == self.base_seen {
             return None;
         }

@@ -367,6 +367,19 @@ impl Look<'_> {
             .collect()
     }
 
+    /// The hub's tombstones, but for those whose old copy stands `here` all the same: kept out of scope or by
+    /// `--no-delete`, it is no newer for having been seen, and they are news until it is gone.
+    pub(super) fn tombstones_followed(&self, here: &Tree) -> Tombstones {
+        let mut followed = self.view.tombstones.clone();
+        for (path, tombstone) in self.tombstones_that_are_news() {
+            let is_stale = here.get(&path).is_some_and(|node| tombstone.is_of(node));
+            if is_stale && self.base.get(&path).is_none() {
+                followed.remove(&path);
+            }
+        }
+        followed
+    }
+
     /// A hub that went back in time, as from a backup, would pass newer work off as deleted.
     fn refuse_replay(&self, base: Option<&Base>, request: &Request) -> Result<(), Failure> {
         let then = base.and_then(Base::seen).map_or(0, |seen| seen.generation);

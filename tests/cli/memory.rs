@@ -50,6 +50,30 @@ fn an_old_copy_on_a_machine_that_never_synced_is_still_deleted() {
 }
 
 #[test]
+fn an_old_copy_that_a_run_left_in_place_does_not_come_back_with_the_next() {
+    let leave: [&[&str]; 3] = [
+        &["push"],
+        &["pull", "--no-delete"],
+        &["sync", "--only", "x"],
+    ];
+    for run in leave {
+        let world = Sandbox::new();
+        let a = world.project("a");
+        a.write("f", "hello");
+        a.ok(&["push"]);
+        a.remove("f");
+        a.ok(&["push"]);
+        let c = world.project("c");
+        c.write("f", "hello");
+
+        c.ok(run);
+
+        assert_eq!(c.ok(&["push", "--json"]).actions(), [""; 0], "{run:?}");
+        assert_eq!(c.ok(&["pull", "--json"]).actions(), ["delete f"], "{run:?}");
+    }
+}
+
+#[test]
 fn a_hub_that_went_back_in_time_deletes_nothing() {
     let world = Sandbox::new();
     let a = world.project("a");
