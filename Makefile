@@ -48,5 +48,6 @@ install: ## build and put rsyn into ~/.cargo/bin
 oracle: ## a hundred times as many random filter rules against the installed rsync
 	RSYN_ORACLE_CASES=$${RSYN_ORACLE_CASES:-100000} $(CARGO) test --locked --release --test oracle
 
-histories: ## many random histories of two machines and a hub
+histories: ## many random histories of machines and a hub: of the planner alone, and of the program itself
 	RSYN_HISTORIES=$${RSYN_HISTORIES:-100000} $(CARGO) test --locked --release --test properties
+	RSYN_REAL_HISTORIES=$${RSYN_REAL_HISTORIES:-2000} $(CARGO) test --locked --release --test histories -- --nocapture

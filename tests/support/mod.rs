@@ -9,7 +9,7 @@
 mod dir;
 mod run;
 mod sandbox;
-mod tree;
+pub mod tree;
 
 pub use dir::Dir;
 pub use run::Run;
