@@ -310,13 +310,10 @@ impl Receiver {
         }
     }
 
-    fn await_whole(&mut self, id: u32, want: Awaited) {
-        let whole = Awaited {
-            basis: None,
-            once_more: false,
-            ..want
-        };
-        self.awaited.insert(id, whole);
+    fn await_whole(&mut self, id: u32, mut want: Awaited) {
+        want.basis = None;
+        want.once_more = false;
+        self.awaited.insert(id, want);
         self.failed.push(id);
     }
 }

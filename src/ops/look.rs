@@ -169,7 +169,8 @@ fn refuse_what_is_excluded(view: &HubView, rules: &Rules) -> Result<(), Failure>
     };
     let is_out = |e: &&Entry| {
         let included = || rules.verdict(e.path.as_bytes(), e.node.is_dir()).included;
-        !e.node.is_skipped() && !(is_below_one(&e.path) && included())
+        let is_in = is_below_one(&e.path) && included();
+        !e.node.is_skipped() && !is_in
     };
     match view.tree.entries().iter().find(is_out) {
         None => Ok(()),

@@ -38,8 +38,10 @@ pub struct StagedFile {
     watcher: Option<Watcher>,
 }
 
+type Watch = dyn FnMut(&[u8]) + Send;
+
 /// Sees the content of a file pass, in order.
-struct Watcher(Box<dyn FnMut(&[u8]) + Send>);
+struct Watcher(Box<Watch>);
 
 impl std::fmt::Debug for Watcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
