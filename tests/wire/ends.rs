@@ -29,28 +29,36 @@ fn a_hub_that_falls_silent_ends_the_run_within_the_timeout_and_leaves_no_lock() 
         ..SOUND
     };
     // Before its Hello, in the middle of it, and while it takes content.
-    for (wire, verb) in [
+    let cases = [
         (silent(u64::MAX, 3), "push"),
         (silent(u64::MAX, 200), "pull"),
         (silent(100_000, u64::MAX), "push"),
-    ] {
-        let world = Sandbox::new();
-        let a = about_to_push(&world);
-        let before = (a.tree(), world.hub().tree());
-        let start = Instant::now();
+    ];
+    std::thread::scope(|scope| {
+        for (wire, verb) in &cases {
+            scope.spawn(|| ends_in_time(wire, verb));
+        }
+    });
+}
 
-        let run = wire.to(&a, &world).rsyn(&[verb, "--timeout", "2"]);
+fn ends_in_time(wire: &Wire, verb: &str) {
+    let world = Sandbox::new();
+    let a = about_to_push(&world);
+    let before = (a.tree(), world.hub().tree());
+    let start = Instant::now();
 
-        let took = start.elapsed();
-        assert_eq!(run.code, 5, "{wire:?}: {}", run.all());
-        assert!(run.all().contains("silent"), "{wire:?}: {}", run.all());
-        // The timeout, and the grace for a process that hangs.
-        assert!(took < Duration::from_secs(8), "{wire:?}: {took:?}");
-        assert_same(&before.0, &a.tree());
-        assert_same(&before.1, &world.hub().tree());
-        SOUND.to(&a, &world).ok(&["push"]);
-        assert_same(&a.tree(), &world.hub().tree());
-    }
+    let run = wire.to(&a, &world).rsyn(&[verb, "--timeout", "2"]);
+
+    let took = start.elapsed();
+    assert_eq!(run.code, 5, "{wire:?}: {}", run.all());
+    assert!(run.all().contains("silent"), "{wire:?}: {}", run.all());
+    // The timeout, the grace for a process that hangs, and room for a machine under load; without a timeout
+    // it would be the minute of the default.
+    assert!(took < Duration::from_secs(30), "{wire:?}: {took:?}");
+    assert_same(&before.0, &a.tree());
+    assert_same(&before.1, &world.hub().tree());
+    SOUND.to(&a, &world).ok(&["push"]);
+    assert_same(&a.tree(), &world.hub().tree());
 }
 
 fn is_there(pid: &str) -> bool {
