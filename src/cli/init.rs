@@ -97,10 +97,13 @@ pub(super) fn setup(context: &Context, args: &SetupArgs) -> Ended {
             settings: Default::default(),
         },
     };
-    let terminal = Terminal::new(Manner {
-        json: args.json,
-        ..Manner::default()
-    });
+    let terminal = Terminal::new(
+        context,
+        Manner {
+            json: args.json,
+            ..Manner::default()
+        },
+    );
     let world = World {
         project: &project,
         environment: &context.environment,

@@ -188,7 +188,7 @@ pub(super) fn log(context: &Context, args: &LogArgs) -> Ended {
 /// Settles an interrupted sync.
 pub(super) fn recover(context: &Context, args: &PlainArgs) -> Ended {
     let project = context.project()?;
-    let terminal = Terminal::new(Manner::default());
+    let terminal = Terminal::new(context, Manner::default());
     let words = ops::recover(&world(context, &project, &terminal))?;
     if args.json {
         let result = if words.is_some() {

@@ -26,7 +26,7 @@ pub(super) fn sync(
     rules: Vec<ExtraRule>,
 ) -> Ended {
     let project = context.project()?;
-    let terminal = Terminal::new(manner(args));
+    let terminal = Terminal::new(context, manner(args));
     if args.habits.any() && args.verbose > 0 {
         ui::say(
             "note: -a, -r, -t, -p, -l and --delete are always so, or follow what was agreed on",
@@ -201,11 +201,14 @@ pub(super) fn inside(
 
 /// Brings a project from its hub to this machine.
 pub(super) fn clone(context: &Context, args: &CloneArgs) -> Ended {
-    let terminal = Terminal::new(Manner {
-        quiet: args.quiet,
-        json: args.json,
-        ..Manner::default()
-    });
+    let terminal = Terminal::new(
+        context,
+        Manner {
+            quiet: args.quiet,
+            json: args.json,
+            ..Manner::default()
+        },
+    );
     let options = context.environment.options();
     let reach = reach(context, options.as_ref(), &args.reach, Some(&args.remote))?;
     let (path, report) = ops::clone::clone(
@@ -234,10 +237,13 @@ pub(super) fn clone(context: &Context, args: &CloneArgs) -> Ended {
 /// Shows whether both sides are in step.
 pub(super) fn status(context: &Context, args: &StatusArgs) -> Ended {
     let project = context.project()?;
-    let terminal = Terminal::new(Manner {
-        json: args.json,
-        ..Manner::default()
-    });
+    let terminal = Terminal::new(
+        context,
+        Manner {
+            json: args.json,
+            ..Manner::default()
+        },
+    );
     let world = world(context, &project, &terminal);
     let options = project.settings.options.as_ref();
     let reach = reach(context, options, &args.reach, args.remote.as_ref())?;
@@ -262,10 +268,13 @@ pub(super) fn status(context: &Context, args: &StatusArgs) -> Ended {
 /// Shows what would change as text diffs.
 pub(super) fn diff(context: &Context, args: &DiffArgs) -> Ended {
     let project = context.project()?;
-    let terminal = Terminal::new(Manner {
-        json: args.json,
-        ..Manner::default()
-    });
+    let terminal = Terminal::new(
+        context,
+        Manner {
+            json: args.json,
+            ..Manner::default()
+        },
+    );
     let world = world(context, &project, &terminal);
     let paths = args
         .paths

@@ -1,13 +1,15 @@
 //! The terminal: results on stdout, talk on stderr, questions only where somebody can answer.
 
 use std::io::{BufRead, IsTerminal, Write};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style as Colour};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::Context;
 use crate::ops::Failure;
 use crate::ops::talk::{Meter, Preview, Step, Talk};
 use crate::plan::{Choice, Direction, Kept, Side, Verb};
@@ -34,6 +36,7 @@ pub(super) struct Manner {
 /// The user's terminal.
 pub(super) struct Terminal {
     manner: Manner,
+    interrupted: Arc<AtomicBool>,
     bar: Mutex<Option<ProgressBar>>,
 }
 
@@ -86,9 +89,10 @@ pub(super) fn say_failure(failure: &Failure) {
 impl Terminal {
     /// A terminal with these manners.
     #[must_use]
-    pub(super) fn new(manner: Manner) -> Self {
+    pub(super) fn new(context: &Context, manner: Manner) -> Self {
         Self {
             manner,
+            interrupted: Arc::clone(&context.interrupted),
             bar: Mutex::new(None),
         }
     }
@@ -101,20 +105,31 @@ impl Terminal {
         self.bar.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The answer in small letters; `None` if there is none: end of input, or Ctrl-C.
     fn ask(&self, question: &str) -> Option<String> {
         if let Some(bar) = self.bar().take() {
             bar.finish_and_clear();
         }
         let mut err = std::io::stderr().lock();
         drop(write!(err, "{question} ").and_then(|()| err.flush()));
-        let mut answer = String::new();
-        std::io::stdin()
-            .lock()
-            .read_line(&mut answer)
-            .ok()
-            .filter(|n| *n > 0)?;
-        Some(answer.trim().to_lowercase())
+        // A read goes on after a signal, so another thread waits for the line.
+        let (line, lines) = mpsc::channel();
+        std::thread::spawn(move || drop(line.send(read_line())));
+        loop {
+            match lines.recv_timeout(TICK) {
+                Ok(answer) => return Some(answer?.trim().to_lowercase()),
+                Err(RecvTimeoutError::Timeout) if !self.interrupted.load(Ordering::Relaxed) => {}
+                Err(_) => return None,
+            }
+        }
     }
+}
+
+/// A line of standard input; `None` at its end.
+fn read_line() -> Option<String> {
+    let mut line = String::new();
+    let read = std::io::stdin().lock().read_line(&mut line);
+    read.ok().filter(|n| *n > 0).map(|_| line)
 }
 
 impl Talk for Terminal {

@@ -16,11 +16,14 @@ use crate::report::{json as contract, printable, text, time};
 /// Undoes a sync.
 pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Ended {
     let project = context.project()?;
-    let terminal = Terminal::new(Manner {
-        json: args.json,
-        yes: args.yes,
-        ..Manner::default()
-    });
+    let terminal = Terminal::new(
+        context,
+        Manner {
+            json: args.json,
+            yes: args.yes,
+            ..Manner::default()
+        },
+    );
     let world = world(context, &project, &terminal);
     let at = site(args.remote.as_deref());
     let named = args.remote.clone().filter(|r| !r.is_empty());
@@ -77,10 +80,13 @@ fn site(remote: Option<&str>) -> Where {
 /// Lists snapshots.
 pub(super) fn snapshots(context: &Context, args: &SnapshotsArgs) -> Ended {
     let project = context.project()?;
-    let terminal = Terminal::new(Manner {
-        json: args.json,
-        ..Manner::default()
-    });
+    let terminal = Terminal::new(
+        context,
+        Manner {
+            json: args.json,
+            ..Manner::default()
+        },
+    );
     let world = world(context, &project, &terminal);
     let named = args.remote.clone().filter(|r| !r.is_empty());
     let lines = undo::snapshots(
@@ -125,7 +131,7 @@ pub(super) fn snapshots(context: &Context, args: &SnapshotsArgs) -> Ended {
 /// Brings an older version of a path back.
 pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Ended {
     let project = context.project()?;
-    let terminal = Terminal::new(Manner::default());
+    let terminal = Terminal::new(context, Manner::default());
     let world = world(context, &project, &terminal);
     let path = inside(context, &project, &args.path)?;
     let mut stdout = std::io::stdout().lock();
@@ -168,10 +174,13 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Ended {
 /// Reads every byte of one side again.
 pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Ended {
     let project = context.project()?;
-    let terminal = Terminal::new(Manner {
-        json: args.json,
-        ..Manner::default()
-    });
+    let terminal = Terminal::new(
+        context,
+        Manner {
+            json: args.json,
+            ..Manner::default()
+        },
+    );
     let world = world(context, &project, &terminal);
     let at = site(args.remote.as_deref());
     let named = args.remote.clone().filter(|r| !r.is_empty());

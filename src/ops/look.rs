@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::connect::{Greeting, Hub};
 use super::project::{Environment, PathPolicies, Project};
 use super::sync::Request;
-use super::talk::{Meter, Step, Talk};
+use super::talk::{Meter, Preview, Step, Talk};
 use super::{Failure, FailureKind};
 use crate::disk::{Holder, Lock};
 use crate::endpoint::client::Client;
@@ -38,6 +38,23 @@ pub struct World<'a> {
 }
 
 impl World<'_> {
+    /// Asks whether a plan may be carried out.
+    ///
+    /// # Errors
+    /// The user interrupted the question.
+    pub(super) fn confirm(&self, preview: &Preview<'_>) -> Result<bool, Failure> {
+        let answer = self.talk.confirm(preview);
+        self.heed_interruption()?;
+        Ok(answer)
+    }
+
+    fn heed_interruption(&self) -> Result<(), Failure> {
+        match self.interrupted.load(Ordering::Relaxed) {
+            true => Err(Failure::interrupted()),
+            false => Ok(()),
+        }
+    }
+
     /// The clock, in seconds since 1970.
     #[must_use]
     pub fn now_secs(&self) -> i64 {
@@ -410,7 +427,7 @@ impl Look<'_> {
     /// Plans one direction. Conflicts that a policy leaves to the user are put to them.
     ///
     /// # Errors
-    /// A policy cannot be read.
+    /// A policy cannot be read, or the user interrupted a question.
     pub fn plan(&self, direction: Direction, request: &Request) -> Result<Plan, Failure> {
         let policies = self.world.project.policies(request.on_conflict)?;
         let mut choices = BTreeMap::new();
@@ -420,6 +437,7 @@ impl Look<'_> {
                 if let Some(choice) = self.world.talk.decide(conflict, &self.hub.name) {
                     choices.insert(conflict.path.clone(), choice);
                 }
+                self.world.heed_interruption()?;
             }
             if !choices.is_empty() {
                 plan = self.reconcile(direction, request, &policies, &choices);

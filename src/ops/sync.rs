@@ -242,7 +242,7 @@ impl Look<'_> {
                     plan: &plan,
                     remote: &self.hub.name,
                 };
-                if !self.world.talk.confirm(&preview) {
+                if !self.world.confirm(&preview)? {
                     return Ok(None);
                 }
             }

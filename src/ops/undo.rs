@@ -120,10 +120,10 @@ fn rollback_here(world: &World<'_>, id: Option<&str>, dry_run: bool) -> Result<R
         declined: false,
     };
     let Some(lock) = lock else { return Ok(report) };
-    if !world.talk.confirm(&Preview {
+    if !world.confirm(&Preview {
         plan: &report.plan,
         remote: "this machine",
-    }) {
+    })? {
         report.declined = true;
         return Ok(report);
     }
@@ -157,10 +157,10 @@ fn rollback_hub(
         declined: false,
     };
     if !dry_run {
-        if world.talk.confirm(&Preview {
+        if world.confirm(&Preview {
             plan: &report.plan,
             remote: &hub.name,
-        }) {
+        })? {
             let done = client.rollback(id, world.project.machine(world.environment))?;
             report.snapshot = done.snapshot;
         } else {
