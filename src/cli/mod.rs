@@ -24,7 +24,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 
 use crate::config::words;
 use crate::endpoint::serve::{Machinery, Policy, serve};
-use crate::ops::failure::UNCHANGED;
+use crate::ops::failure::{UNCHANGED, UNCHANGED_AFTER_PULL};
 use crate::ops::project::{Environment, Setting};
 use crate::ops::{Failure, FailureKind, Project};
 use args::{Cli, ServeArgs, Verb};
@@ -86,8 +86,12 @@ pub fn main() -> u8 {
 /// Ctrl-C reaches ssh as well: what then looks like a broken connection is the user's wish.
 fn blame_interruption(failure: Failure, interrupted: &AtomicBool) -> Failure {
     let broken = matches!(failure.kind, FailureKind::Unreachable | FailureKind::Failed);
-    match interrupted.load(Ordering::Relaxed) && broken && failure.state == UNCHANGED {
-        true => Failure::interrupted(),
+    let is_plain = [UNCHANGED, UNCHANGED_AFTER_PULL].contains(&failure.state.as_str());
+    match interrupted.load(Ordering::Relaxed) && broken && is_plain {
+        true => Failure {
+            state: failure.state,
+            ..Failure::interrupted()
+        },
         false => failure,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::sync::Leg;
 use crate::disk::{DiskError, LockError};
 use crate::endpoint::PeerError;
 use crate::endpoint::local::LocalError;
@@ -65,6 +66,22 @@ pub struct Failure {
 
 /// The sentence for a run that touched nothing.
 pub const UNCHANGED: &str = "nothing was changed";
+
+/// The same for a sync whose first direction had been carried out.
+pub const UNCHANGED_AFTER_PULL: &str =
+    "the pull is done (`rsyn rollback` undoes it); the hub was not changed";
+
+/// A failure after `legs` were carried out: what they changed is said.
+pub(super) fn after_pull(legs: &[Leg], failure: Failure) -> Failure {
+    if legs.iter().all(|leg| leg.plan.actions.is_empty()) {
+        return failure;
+    }
+    let state = match failure.state.as_str() {
+        UNCHANGED | "" => UNCHANGED_AFTER_PULL.to_owned(),
+        state => format!("the pull is done; {state}"),
+    };
+    Failure { state, ..failure }
+}
 
 impl Failure {
     /// A failure that left everything as it was.

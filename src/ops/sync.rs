@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Failure;
 use super::connect::Reach;
 use super::execute::Attempt;
+use super::failure::after_pull;
 use super::history::note_in_log;
 use super::look::{Look, World, look};
 use super::project::ExtraRule;
@@ -156,7 +157,8 @@ fn carry_out(mut look: Look<'_>, request: &Request) -> Result<Report, Failure> {
         let leg = if request.dry_run {
             look.rehearse(*direction, request, &mut refusal)?
         } else {
-            look.perform(*direction, request)?
+            let done = look.perform(*direction, request);
+            done.map_err(|failure| after_pull(&legs, failure))?
         };
         match leg {
             Some(leg) => legs.push(leg),

@@ -266,7 +266,13 @@ pub fn report(verb: &str, report: &Report, style: Style) -> String {
         Outcome::NothingToDo => {
             out.push_str(&format!("{verb}: nothing to do\n"));
         }
-        Outcome::Declined => out.push_str("declined; nothing was changed\n"),
+        Outcome::Declined if sums.is_empty() => out.push_str("declined; nothing was changed\n"),
+        Outcome::Declined => {
+            for (direction, sum) in &sums {
+                out.push_str(&format!("{} done: {}\n", direction.name(), past(sum)));
+            }
+            out.push_str("push declined; the hub was not changed\n");
+        }
         Outcome::Done => {
             for (direction, sum) in &sums {
                 out.push_str(&format!("{} done: {}\n", direction.name(), past(sum)));

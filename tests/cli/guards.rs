@@ -190,3 +190,24 @@ fn a_remote_inside_the_project_or_around_it_is_refused() {
         assert!(!around.has(".rsyn"));
     }
 }
+
+#[test]
+fn a_sync_whose_push_is_refused_says_that_its_pull_is_done() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    for name in files(20) {
+        a.write(name, "1");
+    }
+    a.ok(&["push"]);
+    for name in files(15) {
+        a.remove(name);
+    }
+    world.hub().write("new", "1");
+
+    let there = world.hub().tree();
+    let run = a.rsyn(&["sync"]).exits(4).says("the pull is done");
+
+    assert!(a.has("new"));
+    assert_same(&there, &world.hub().tree());
+    assert!(!run.all().contains("nothing was changed"), "{}", run.all());
+}
