@@ -1,0 +1,202 @@
+//! What is asked, and what each answer does.
+
+use crate::screen::Screen;
+use crate::support::{Dir, Machine, Sandbox, assert_same};
+
+/// A machine that deleted a file which the hub still has.
+fn deleted() -> (Sandbox, Machine, Dir) {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write("gone", "1");
+    a.write("stays", "1");
+    a.ok(&["push"]);
+    a.remove("gone");
+    let hub = world.hub();
+    (world, a, hub)
+}
+
+/// A machine and a hub that changed `f` each in their own way.
+fn in_conflict() -> (Sandbox, Machine, Dir) {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write("f", "1");
+    a.ok(&["push"]);
+    a.write("f", "local");
+    world.hub().write("f", "remote");
+    let hub = world.hub();
+    (world, a, hub)
+}
+
+const PUSH: &str = "? [y/N] ";
+const CHOICE: &str = "or [q]uit? ";
+
+#[test]
+fn a_push_that_deletes_shows_what_goes_and_asks() {
+    for yes in ["y", "yes", "Y", " yes "] {
+        let (_world, a, hub) = deleted();
+        let mut screen = Screen::start(&a, &["push"]);
+        screen.says("gone").says(PUSH);
+        assert!(hub.has("gone"), "nothing is done before the answer");
+        screen.types(&format!("{yes}\r"));
+        screen.ends(0);
+        assert!(!hub.has("gone"), "{yes:?}");
+    }
+}
+
+#[test]
+fn everything_but_a_clear_yes_is_a_no() {
+    for no in ["n\r", "no\r", "\r", "yess\r", "\x04"] {
+        let (_world, a, hub) = deleted();
+        let (here, there) = (a.tree(), hub.tree());
+        let mut screen = Screen::start(&a, &["push"]);
+        screen.says(PUSH).types(no);
+        assert!(screen.ends(0).contains("nothing was changed"), "{no:?}");
+        assert_same(&here, &a.tree());
+        assert_same(&there, &hub.tree());
+        a.ok(&["push"]);
+        assert!(!hub.has("gone"), "the answer is not remembered");
+    }
+}
+
+#[test]
+fn one_ctrl_c_ends_a_question() {
+    for args in [&["push"][..], &["sync"]] {
+        let (_world, a, hub) = deleted();
+        let there = hub.tree();
+        let mut screen = Screen::start(&a, args);
+        screen.says(PUSH).types("\x03");
+        screen.ends(130);
+        assert_same(&there, &hub.tree());
+    }
+    let (_world, a, hub) = in_conflict();
+    let mut screen = Screen::start(&a, &["pull", "--on-conflict", "ask"]);
+    screen.says(CHOICE).types("\x03");
+    screen.ends(130);
+    assert_eq!(
+        (a.text("f"), hub.text("f")),
+        ("local".into(), "remote".into())
+    );
+}
+
+#[test]
+fn a_push_that_overwrites_a_version_of_the_hub_asks() {
+    let (_world, a, hub) = in_conflict();
+    let mut screen = Screen::start(&a, &["push"]);
+    screen.says(PUSH).types("n\r");
+    screen.ends(0);
+    assert_eq!(hub.text("f"), "remote");
+    let mut screen = Screen::start(&a, &["push"]);
+    screen.says(PUSH).types("y\r");
+    screen.ends(0);
+    assert_eq!(hub.text("f"), "local");
+}
+
+#[test]
+fn a_sync_asks_before_its_push_and_keeps_what_it_pulled() {
+    let (_world, a, hub) = deleted();
+    hub.write("new", "from the hub");
+    let mut screen = Screen::start(&a, &["sync"]);
+    screen.says(PUSH).types("n\r");
+    let said = screen.ends(0);
+    assert!(
+        said.contains("pull done: 1 created") && said.contains("push declined"),
+        "{said}"
+    );
+    assert!(!said.contains("nothing was changed"), "{said}");
+    assert!(hub.has("gone"));
+    assert_eq!(a.text("new"), "from the hub");
+
+    hub.write("newer", "from the hub");
+    let mut screen = Screen::start(&a, &["sync"]);
+    screen.says(PUSH).types("\x03");
+    assert!(screen.ends(130).contains("the pull is done"));
+    assert_eq!(a.text("newer"), "from the hub");
+}
+
+#[test]
+fn nothing_is_asked_where_nothing_of_the_hub_goes_or_yes_is_given() {
+    let (_world, a, hub) = deleted();
+    let shown = Screen::start(&a, &["push", "--dry-run"]).ends(0);
+    assert!(!shown.contains("[y/N]"));
+    assert!(hub.has("gone"));
+    Screen::start(&a, &["push", "--yes"]).ends(0);
+    assert!(!hub.has("gone"));
+
+    let (_world, a, hub) = deleted();
+    a.ok(&["push"]);
+    hub.remove("stays");
+    Screen::start(&a, &["pull"]).ends(0);
+    assert!(!a.has("stays"), "a pull deletes without a question");
+    a.write("new", "1");
+    Screen::start(&a, &["push"]).ends(0);
+    assert!(hub.has("new"), "nor does a push that only adds ask");
+}
+
+#[test]
+fn a_rollback_of_the_hub_asks() {
+    let world = Sandbox::new();
+    let (a, hub) = (world.project("a"), world.hub());
+    a.write("f", "1");
+    a.ok(&["push"]);
+    a.write("g", "1");
+    a.ok(&["push"]);
+    let mut screen = Screen::start(&a, &["rollback", "--remote"]);
+    screen.says(PUSH).types("\r");
+    screen.ends(0);
+    assert!(hub.has("g"));
+    let mut screen = Screen::start(&a, &["rollback", "--remote"]);
+    screen.says(PUSH).types("\x03");
+    screen.ends(130);
+    assert!(hub.has("g"));
+    let mut screen = Screen::start(&a, &["rollback", "--remote"]);
+    screen.says(PUSH).types("y\r");
+    screen.ends(0);
+    assert!(!hub.has("g"));
+}
+
+#[test]
+fn a_conflict_that_asks_does_what_it_is_told() {
+    let answers = [
+        ("l", "local"),
+        ("local", "local"),
+        ("r", "remote"),
+        ("R", "remote"),
+    ];
+    for (answer, expected) in answers {
+        let (_world, a, hub) = in_conflict();
+        let mut screen = Screen::start(&a, &["pull", "--on-conflict", "ask"]);
+        screen
+            .says("f changed here and on")
+            .says(CHOICE)
+            .types(&format!("{answer}\r"));
+        screen.ends(0);
+        assert_eq!(a.text("f"), expected, "{answer}");
+        assert_eq!(hub.text("f"), "remote");
+    }
+    let (_world, a, _hub) = in_conflict();
+    let mut screen = Screen::start(&a, &["pull", "--on-conflict", "ask"]);
+    screen.says(CHOICE).types("b\r");
+    screen.ends(0);
+    assert_eq!(
+        (a.text("f.local"), a.text("f.remote")),
+        ("local".into(), "remote".into())
+    );
+}
+
+#[test]
+fn what_is_no_answer_to_a_conflict_is_asked_again_and_quit_applies_nothing() {
+    for quit in ["q\r", "quit\r", "\x04"] {
+        let (_world, a, hub) = in_conflict();
+        hub.write("other", "not in conflict");
+        let mut screen = Screen::start(&a, &["pull", "--on-conflict", "ask"]);
+        screen.says(CHOICE).types("maybe\r");
+        screen.says(CHOICE).types("\r");
+        screen.says(CHOICE).types(quit);
+        screen.ends(3);
+        assert_eq!(
+            (a.text("f"), hub.text("f")),
+            ("local".into(), "remote".into())
+        );
+        assert!(!a.has("other"), "nothing at all is applied");
+    }
+}
