@@ -81,6 +81,10 @@ pub struct History {
     pub figures: Figures,
 }
 
+/// A machine may push what it could not before, once another has cleared the way, so that the first needs one
+/// sync more.
+const ROUNDS: usize = 3;
+
 const EXCLUDES: &str = "*.skip\n";
 
 impl History {
@@ -203,6 +207,9 @@ impl History {
         );
         if !self.succeeded(&real, (&here, &machine.tree()), (&there, &hub.tree())) {
             return;
+        }
+        for action in real.actions() {
+            self.log.push(format!("        {action}"));
         }
         let (dry, real) = (dry.json(), real.json());
         assert_eq!(
@@ -398,7 +405,7 @@ impl History {
     /// Without edits, syncs bring all together, but for what is reported as kept because a file stands against a
     /// directory, or because a directory holds what is excluded.
     fn settle(&mut self) {
-        for _ in 0..2 {
+        for _ in 0..ROUNDS {
             for who in 0..self.parties.len() {
                 self.judged_run(who, "sync", &plain());
             }
