@@ -1,9 +1,10 @@
 //! rsyn against rsync over one sshd on loopback, interleaved in one run: `make bench`.
 //!
-//! Each workload brings the same change to the source, then runs `rsync -a`, `rsync -az` and `rsyn push` in an
+//! Each workload brings the same change to the source, then runs `rsync -a`, `rsync -az` and rsyn in an
 //! order that turns with the rounds; medians are compared, rsync's better variant is the reference. Both sides
 //! lie on tmpfs where there is one, because the variance of a disk would drown the rest.
 //!
+//! `RSYN_BENCH_DIRECTION` is `push` (the default: the source is the machine) or `pull` (the source is the hub).
 //! `RSYN_BENCH_SCALE` (default 0.5) scales sizes and counts, `RSYN_BENCH_ROUNDS` (default 3) the rounds,
 //! `RSYN_BENCH_ONLY` picks workloads by a part of their name, `RSYN_BENCH_DIR` the directory.
 #![allow(missing_docs, reason = "a program, not a library")]
@@ -35,9 +36,17 @@ use watch::{Run, measure};
 /// What is run against what.
 const TOOLS: [&str; 3] = ["rsync -a", "rsync -az", "rsyn"];
 
+/// Which way the change goes: from the machine to the hub, or from the hub to the machine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Push,
+    Pull,
+}
+
 struct Bench {
     dir: PathBuf,
     server: Server,
+    direction: Direction,
     scale: f64,
     rounds: usize,
     only: String,
@@ -61,6 +70,11 @@ fn main() {
     let server = Server::start(&dir);
     let mut bench = Bench {
         server,
+        direction: match setting("RSYN_BENCH_DIRECTION", "push").as_str() {
+            "push" => Direction::Push,
+            "pull" => Direction::Pull,
+            other => panic!("RSYN_BENCH_DIRECTION is push or pull, not {other}"),
+        },
         scale: setting("RSYN_BENCH_SCALE", "0.5").parse().unwrap(),
         rounds: setting("RSYN_BENCH_ROUNDS", "3").parse().unwrap(),
         only: setting("RSYN_BENCH_ONLY", ""),
@@ -71,6 +85,15 @@ fn main() {
     bench.print();
     drop(bench.server);
     std::fs::remove_dir_all(&bench.dir).unwrap();
+}
+
+impl Direction {
+    fn name(self) -> &'static str {
+        match self {
+            Direction::Push => "push",
+            Direction::Pull => "pull",
+        }
+    }
 }
 
 impl Bench {
@@ -178,7 +201,7 @@ impl Bench {
         eprintln!("{name} …");
         let src = self.dir.join("src");
         std::fs::create_dir_all(&src).unwrap();
-        std::fs::write(src.join(".rsync-exclude"), "").unwrap();
+        mark(&src);
         prepare(&src);
         if keep == Keep::All {
             // Twice: the second run of rsyn finds settled time stamps, as every run of a real day does.
@@ -220,14 +243,21 @@ impl Bench {
 
     fn run(&self, tool: &str, src: &Path) -> Run {
         let destination = self.destination(tool);
-        let hub = format!("hub:{}", destination.display());
+        let (machine, hub) = match self.direction {
+            Direction::Push => (src, &*destination),
+            Direction::Pull => (&*destination, src),
+        };
+        let hub = format!("hub:{}", hub.display());
         let command = match tool {
             "rsyn" => {
+                std::fs::create_dir_all(machine).unwrap();
+                mark(machine);
                 let mut command = Command::new(env!("CARGO_BIN_EXE_rsyn"));
+                command.arg(self.direction.name());
                 command
-                    .args(["push", "-q", "-y", "--no-snapshot", "--max-delete=100%"])
+                    .args(["-q", "-y", "--no-snapshot", "--max-delete=100%"])
                     .arg(&hub)
-                    .current_dir(src);
+                    .current_dir(machine);
                 command.arg("-F").arg(self.server.config());
                 command.env("RSYN_REMOTE_COMMAND", self.server.remote_command());
                 command
@@ -240,9 +270,11 @@ impl Bench {
                 command
                     .arg("-e")
                     .arg(format!("ssh -F {}", self.server.config().display()));
-                command
-                    .arg(format!("{}/", src.display()))
-                    .arg(format!("{hub}/"));
+                let (machine, hub) = (format!("{}/", machine.display()), format!("{hub}/"));
+                match self.direction {
+                    Direction::Push => command.args([machine, hub]),
+                    Direction::Pull => command.args([hub, machine]),
+                };
                 command
             }
         };
@@ -323,7 +355,8 @@ impl Bench {
             version(env!("CARGO_BIN_EXE_rsyn"), "--version")
         );
         println!(
-            "scale {}, {} rounds, medians of wall seconds; destination {}\n",
+            "{}, scale {}, {} rounds, medians of wall seconds; destination {}\n",
+            self.direction.name(),
             self.scale,
             self.rounds,
             self.dir.parent().unwrap().display()
@@ -335,6 +368,14 @@ impl Bench {
         for row in &self.rows {
             println!("{row}");
         }
+    }
+}
+
+/// Marks a directory as a project, for a run that finds no `.rsyn` in it.
+fn mark(dir: &Path) {
+    let exclude = dir.join(".rsync-exclude");
+    if !exclude.exists() {
+        std::fs::write(exclude, "").unwrap();
     }
 }
 
