@@ -81,7 +81,7 @@ fn write_new(root: &Root, name: &str, text: &str, matters: bool) -> Result<(), F
         ui::say(&format!("{name} is there already and stays{more}"));
         return Ok(());
     }
-    durable::write_shared(root.top(), name.as_bytes(), text.as_bytes())?;
+    durable::create(root.top(), name.as_bytes(), text.as_bytes(), 0o644)?;
     ui::say(&format!("wrote {name}"));
     Ok(())
 }

@@ -8,7 +8,7 @@ use rustix::fs::OFlags;
 
 use super::Result;
 use super::dir::Dir;
-use super::file::sync_fd;
+use super::file::{NewFile, sync_fd};
 
 /// What is between the name of a state file and the random end of its temporary name.
 const TEMP_MARK: &[u8] = b".tmp-";
@@ -38,16 +38,35 @@ pub fn write_new(dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<()> {
     file.sync()
 }
 
-/// Writes a file for everybody to read (0644), which must not be there yet.
+/// Creates the file `name`, which must not be there yet, with `bytes` and these permission bits: all of it or, after a
+/// crash, nothing. When it returns, a power cut changes nothing.
 ///
 /// # Errors
-/// Something stands there, or a call failed.
-pub fn write_shared(dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<()> {
-    let mut file = dir.create_file(name)?;
-    file.write_all(bytes)?;
-    file.set_mode(0o644)?;
-    file.sync()?;
+/// Something stands there ([`super::DiskError::is_taken`]), or a call failed.
+pub fn create(dir: &Dir, name: &[u8], bytes: &[u8], mode: u16) -> Result<()> {
+    if let Some(file) = dir.create_nameless(name)? {
+        let file = fill(file, bytes, mode)?;
+        match dir.give_name(&file, name) {
+            Err(e) if e.is_missing() => {}
+            other => return other.and_then(|()| dir.sync()),
+        }
+    }
+    let temp = temp_name(dir, name)?;
+    let named = fill(dir.create_file(&temp)?, bytes, mode)
+        .and_then(|_| dir.rename_noreplace(&temp, dir, name));
+    if let Err(e) = named {
+        // Best effort, as in `replace`.
+        drop(dir.remove_file(&temp));
+        return Err(e);
+    }
     dir.sync()
+}
+
+fn fill(mut file: NewFile, bytes: &[u8], mode: u16) -> Result<NewFile> {
+    file.write_all(bytes)?;
+    file.set_mode(mode)?;
+    file.sync()?;
+    Ok(file)
 }
 
 /// The content of the file `name`; `None` if it is not there.
@@ -137,6 +156,27 @@ mod tests {
             assert_eq!(root.top().list().unwrap().len(), 1);
             if calls <= at {
                 assert!(result.is_ok() && at >= 5);
+                break;
+            }
+        }
+    }
+
+    #[test]
+    fn a_crash_at_any_call_of_create_leaves_the_whole_file_or_none() {
+        for at in 0.. {
+            let temp = tempfile::tempdir().unwrap();
+            let root = Root::open(temp.path()).unwrap();
+            let (result, calls) =
+                fault::crash_at(at, || create(root.top(), b"state", b"new", 0o644));
+            let content = read(root.top(), b"state", 100).unwrap();
+            assert!(content.as_deref().is_none_or(|bytes| bytes == b"new"));
+            assert!(result.is_err() || content.is_some());
+            if calls <= at {
+                assert!(result.is_ok() && at >= 5);
+                let again = create(root.top(), b"state", b"other", 0o644).unwrap_err();
+                assert!(again.is_taken());
+                assert_eq!(root.top().stat(b"state").unwrap().unwrap().mode, 0o644);
+                assert_eq!(root.top().list().unwrap().len(), 1);
                 break;
             }
         }

@@ -138,6 +138,19 @@ pub(super) fn open_regular(dir: &Dir, name: &[u8]) -> Result<(File, Stat)> {
     Ok((File::from(fd), stat))
 }
 
+/// Reads once, as `read` does, and again when a signal came in between.
+///
+/// # Errors
+/// The failed call, other than an interrupted one.
+pub fn read_some(file: &mut impl io::Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read(buffer) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
 #[cfg(target_os = "linux")]
 const NO_ATIME: OFlags = OFlags::NOATIME;
 #[cfg(not(target_os = "linux"))]

@@ -14,6 +14,7 @@ mod file;
 mod list;
 pub mod lock;
 mod mode;
+mod nameless;
 mod real_path;
 mod root;
 pub mod space;
@@ -21,7 +22,7 @@ mod stat;
 
 pub use dir::Dir;
 pub use error::DiskError;
-pub use file::NewFile;
+pub use file::{NewFile, read_some};
 pub use list::Listed;
 pub use lock::{Holder, Lock, LockError};
 pub use real_path::{read_program, real_path};

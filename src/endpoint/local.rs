@@ -94,6 +94,10 @@ impl Local {
     /// # Errors
     /// It could not be settled; the next try goes on.
     pub fn recover(&self, lock: &Lock) -> Result<Recovery, LocalError> {
+        if let Some(state) = &self.state {
+            // Best effort: what stays does no harm, and the next time finds it.
+            drop(state.sweep());
+        }
         Ok(transaction::recover(
             &self.root,
             lock,

@@ -9,7 +9,7 @@ use crate::model::{Digest, Entry, Node, RelPath, Tombstones, Tree};
 use crate::plan::BaseChange;
 use crate::protocol::handshake::Seen;
 
-const DIR: &str = "peers";
+pub(super) const DIR: &str = "peers";
 
 /// What this root and one hub last agreed on.
 #[derive(Debug, Clone, Serialize, Deserialize)]

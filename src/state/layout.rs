@@ -126,19 +126,11 @@ impl State {
         }
         let dir = Arc::new(root.top().open_dir(STATE_DIR)?);
         dir.set_own_mode(0o700)?;
-        if dir.stat(b".gitignore")?.is_none() {
-            durable::replace(
-                &dir,
-                b".gitignore",
-                b"# Made by rsyn: state of this machine, never shared.\n*\n",
-            )?;
-        }
+        let ignore = b"# Made by rsyn: state of this machine, never shared.\n*\n";
+        create_unless_there(&dir, b".gitignore", ignore)?;
         let id = RootId::random()?;
         // Last, so that a directory with an id is complete. Two makers at once: one id wins for both.
-        match durable::write_new(&dir, b"id", format!("{id}\n").as_bytes()) {
-            Err(e) if !e.is_taken() => return Err(e.into()),
-            _ => {}
-        }
+        create_unless_there(&dir, b"id", format!("{id}\n").as_bytes())?;
         root.top().sync()?;
         Self::open(root)?.ok_or_else(|| StateError::Damaged {
             file: "id".to_owned(),
@@ -157,14 +149,30 @@ impl State {
         &self.dir
     }
 
+    /// Removes what a crash left of files that were being written into directories of the state (those of the state
+    /// itself are swept by `transaction::recover`). The caller holds the lock.
+    ///
+    /// # Errors
+    /// A directory cannot be listed or a file not removed.
+    pub fn sweep(&self) -> Result<()> {
+        for name in [super::base::DIR, super::signatures::DIR] {
+            if let Some(dir) = self.existing_subdir(name)? {
+                durable::sweep(&dir)?;
+            }
+        }
+        Ok(())
+    }
+
     /// A directory inside, made if it is not there.
     ///
     /// # Errors
     /// It cannot be made.
     pub fn subdir(&self, name: &str) -> Result<Dir> {
         match self.dir.make_dir(name.as_bytes(), 0o700) {
-            Err(e) if !e.is_taken() => return Err(e.into()),
-            _ => {}
+            // ORDER: before anything is put inside, so that a power cut cannot take it away again.
+            Ok(()) => self.dir.sync()?,
+            Err(e) if e.is_taken() => {}
+            Err(e) => return Err(e.into()),
         }
         Ok(self.dir.open_dir(name.as_bytes())?)
     }
@@ -179,6 +187,14 @@ impl State {
             Err(e) if e.is_missing() => Ok(None),
             Err(e) => Err(e.into()),
         }
+    }
+}
+
+/// Writes a state file at once as a whole; one that is there stays.
+fn create_unless_there(dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<()> {
+    match durable::create(dir, name, bytes, 0o600) {
+        Err(e) if !e.is_taken() => Err(e.into()),
+        _ => Ok(()),
     }
 }
 

@@ -11,7 +11,7 @@ use super::sealed::{self, Sealed};
 use super::{Result, State};
 use crate::model::Digest;
 
-const DIR: &str = "signatures";
+pub(super) const DIR: &str = "signatures";
 /// All of them together are not longer, in bytes: a quarter of a percent of 100 GiB.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
