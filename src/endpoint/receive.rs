@@ -12,7 +12,7 @@ use super::PeerError;
 use super::connection::unexpected;
 use super::kept::Keeper;
 use crate::delta::{Params, Signer};
-use crate::disk::Root;
+use crate::disk::{Root, read_some};
 use crate::model::{Digest, Mode, Mtime, Node, RelPath};
 use crate::protocol::message::{Control, Message};
 use crate::protocol::{ProtocolError, limits};
@@ -395,7 +395,7 @@ pub fn send_signature(
     let (mut buffer, mut encoded) = (vec![0; limits::DATA_BYTES], Vec::new());
     // Exactly as many bytes as announced: one that grows meanwhile is caught by the check of the result.
     let mut file = file.take(stat.size);
-    while let Ok(read @ 1..) = file.read(&mut buffer) {
+    while let Ok(read @ 1..) = read_some(&mut file, &mut buffer) {
         signer.update(buffer.get(..read).unwrap_or_default(), &mut encoded);
         while encoded.len() >= limits::DATA_BYTES {
             let rest = encoded.split_off(limits::DATA_BYTES);

@@ -11,7 +11,7 @@ use super::PeerError;
 use super::connection::Outbox;
 use super::kept::Keeper;
 use crate::delta::{Differ, Op, Signature};
-use crate::disk::{Root, Stat};
+use crate::disk::{Root, Stat, read_some};
 use crate::model::RelPath;
 use crate::protocol::message::{Control, Message};
 use crate::protocol::{frame, limits};
@@ -196,7 +196,7 @@ impl<'a> Supplier<'a> {
         };
         file.seek(SeekFrom::Start(at)).map_err(unreadable)?;
         loop {
-            let read = file.read(&mut self.buffer).map_err(unreadable)?;
+            let read = read_some(file, &mut self.buffer).map_err(unreadable)?;
             let Some(bytes) = self.buffer.get(..read).filter(|b| !b.is_empty()) else {
                 return Ok(());
             };

@@ -1,10 +1,9 @@
 //! The digest of a file that holds still while it is read.
 
-use std::io::Read;
 use std::sync::atomic::Ordering;
 
 use super::Request;
-use crate::disk::{Dir, DiskError, Stat};
+use crate::disk::{Dir, DiskError, Stat, read_some};
 use crate::model::Digest;
 
 /// How often a file that changes while it is read is read again.
@@ -28,7 +27,7 @@ pub fn hash_file(
         let (mut file, before) = dir.open_file(name)?;
         let mut hasher = blake3::Hasher::new();
         loop {
-            let read = file.read(buffer).map_err(|e| dir.error("read", name, e))?;
+            let read = read_some(&mut file, buffer).map_err(|e| dir.error("read", name, e))?;
             let Some(bytes) = buffer.get(..read).filter(|b| !b.is_empty()) else {
                 break;
             };

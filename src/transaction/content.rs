@@ -1,9 +1,9 @@
 //! Reads content back and compares it with what the plan says.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 
-use crate::disk::{Dir, DiskError, Result};
+use crate::disk::{Dir, DiskError, Result, read_some};
 use crate::model::{Digest, Node};
 
 /// How much is read at once.
@@ -43,14 +43,12 @@ pub(super) fn hash(mut file: &File) -> io::Result<Digest> {
     // A small file needs no large buffer.
     let mut chunk = vec![0; SMALL_CHUNK_BYTES];
     loop {
-        match file.read(&mut chunk) {
-            Ok(0) => return Ok(hasher.finalize().into()),
-            Ok(len) => {
+        match read_some(&mut file, &mut chunk)? {
+            0 => return Ok(hasher.finalize().into()),
+            len => {
                 hasher.update(&chunk[..len]);
                 chunk.resize(CHUNK_BYTES, 0);
             }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
         }
     }
 }
