@@ -62,6 +62,8 @@ pub fn clone(
         Err(failure) if transaction::remains(&root).is_ok_and(|r| !r.is_empty()) => {
             Err(failure.hint("run it again: it goes on with what has arrived"))
         }
+        // An interrupted one that could not go on: its journal is needed.
+        Err(failure) if !holds_state_alone(&root).unwrap_or(false) => Err(failure),
         Err(failure) => {
             remove_traces(&root, &path, existed);
             Err(failure)
@@ -69,11 +71,17 @@ pub fn clone(
     }
 }
 
-/// Whether a clone was interrupted there: nothing but state, and that agreed with no hub yet.
+/// Whether a clone was interrupted there: it agreed with no hub yet, and what else stands there waits for recovery.
 fn is_unfinished(root: &Root) -> Result<bool, Failure> {
-    let names = root.top().list()?;
-    let state_alone = names.len() == 1 && names.iter().all(|n| *n.name == *STATE_DIR);
-    Ok(state_alone && root.top().open_dir(STATE_DIR)?.stat(b"peers")?.is_none())
+    if root.top().stat(STATE_DIR)?.is_none() {
+        return Ok(false);
+    }
+    let agreed = root.top().open_dir(STATE_DIR)?.stat(b"peers")?.is_some();
+    Ok(!agreed && (holds_state_alone(root)? || transaction::pending(root)?.is_some()))
+}
+
+fn holds_state_alone(root: &Root) -> Result<bool, Failure> {
+    Ok(root.top().list()?.iter().all(|n| *n.name == *STATE_DIR))
 }
 
 #[expect(
