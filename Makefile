@@ -18,7 +18,7 @@ demo: ## build, then show two machines and a hub at work, in a temporary directo
 	@tests/scripts/demo
 
 test: ## run all tests; without sshd or rsync those that need them say SKIPPED
-	@skip=$$(tests/scripts/prepare sshd rsync) && \
+	@skip=$$(tests/scripts/prepare sshd rsync strace) && \
 	echo "$(CARGO) test --locked" && \
 	RSYN_SKIP="$$skip" $(CARGO) test --locked </dev/null && \
 	{ [ -z "$$skip" ] || echo "SKIPPED: the tests that need $$skip"; }
@@ -43,7 +43,7 @@ install: ## build and put rsyn into ~/.cargo/bin
 
 # -- long sweeps: what takes too long for `make test`. Each has its own target, and a line in
 # -- docs/contributing.md.
-.PHONY: oracle histories large
+.PHONY: oracle histories large faults mutants
 
 oracle: ## a hundred times as many random filter rules against the installed rsync
 	RSYN_ORACLE_CASES=$${RSYN_ORACLE_CASES:-100000} $(CARGO) test --locked --release --test oracle
@@ -55,3 +55,11 @@ histories: ## many random histories of machines and a hub: of the planner alone,
 large: ## 100,000 files, a file beyond 4 GiB with holes, files that move while they are read; with memory
 	RSYN_LARGE_ENTRIES=$${RSYN_LARGE_ENTRIES:-100000} RSYN_LARGE_MIB=$${RSYN_LARGE_MIB:-5120} \
 	$(CARGO) test --locked --release --test large -- --nocapture --test-threads 1
+
+faults: ## kill, refuse and cut the power at every system call (strace; root for the power and full disks)
+	@skip=$$(tests/scripts/prepare strace) && \
+	RSYN_SKIP="$$skip" RSYN_FAULTS=$${RSYN_FAULTS:-1} $(CARGO) test --locked --test faults -- --nocapture --test-threads 1
+
+mutants: ## break the commit protocol in some forty ways: each must fail a test
+	@skip=$$(tests/scripts/prepare strace) && \
+	RSYN_SKIP="$$skip" RSYN_MUTANTS=$${RSYN_MUTANTS:-all} $(CARGO) test --locked --test faults -- --nocapture mutants

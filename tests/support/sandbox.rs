@@ -16,9 +16,14 @@ pub struct Sandbox {
 impl Sandbox {
     /// An empty world: `home/` is there, nothing else.
     pub fn new() -> Self {
+        Self::new_in(&std::env::temp_dir())
+    }
+
+    /// The same below `dir`.
+    pub fn new_in(dir: &Path) -> Self {
         let temp = tempfile::Builder::new()
             .prefix("rsyn-e2e-")
-            .tempdir()
+            .tempdir_in(dir)
             .unwrap();
         for name in ["home", "tmp"] {
             std::fs::create_dir(temp.path().join(name)).unwrap();
