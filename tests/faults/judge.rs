@@ -156,6 +156,15 @@ impl<'a> Stage<'a> {
         Ok(all_new)
     }
 
+    /// Every path is old or new, by itself.
+    pub fn each_path_old_or_new(&self) -> Verdict {
+        for (root, tree) in &self.trees() {
+            let mixture = mixture(tree, &self.old[root], &self.new[root]);
+            hold!(!mixture.contains("strange"), "{root} is strange: {mixture}");
+        }
+        Ok(())
+    }
+
     /// Nothing is left of the transaction or of a file that was half written.
     pub fn no_litter(&self) -> Verdict {
         for root in self.world.states() {

@@ -163,7 +163,7 @@ fn under_a_limit_of_the_process_all_is_old_or_new() {
     let stage = Stage::new(&scenario);
     let handles = (8..40).map(|n| format!("--nofile={n}"));
     let sizes = (0..40).map(|n| format!("--fsize={}", n * 6000));
-    let memory = (1..30).map(|n| format!("--as={}", n * 8 << 20));
+    let memory = (1..30).map(|n| format!("--as={}", n << 23));
     let all: Vec<String> = handles.chain(sizes).chain(memory).collect();
     let mut sum = Sum::default();
     let (mut failed, mut done) = (0, 0);
