@@ -160,7 +160,7 @@ const MUTANTS: &[Mutant] = &[
             (
                 COMMIT,
                 "    let marker = inner.home.create_file(PREPARED)?;\n    marker.sync()?;\n",
-                "",
+                "    let marker = inner.home.create_file(b\"later\")?;\n",
             ),
             (
                 COMMIT,
