@@ -1,7 +1,8 @@
 //! The lock of a root: one writer at a time, or several readers.
 //!
 //! `flock` on a file that is never deleted: the kernel frees it when its holder dies, however it
-//! dies. The text inside only tells people who holds it.
+//! dies. The text inside tells people who holds it. A holder wipes it out when it lets go, so text in a
+//! lock that is free is the last word of a process that was killed.
 
 use std::fmt;
 use std::fs::File;
@@ -13,6 +14,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::dir::Dir;
+use super::durable;
 use super::error::DiskError;
 
 /// Name of the lock inside the state directory.
@@ -36,8 +38,9 @@ pub struct Holder {
 /// The lock, until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
     exclusive: bool,
+    left_by: Option<Holder>,
 }
 
 /// Why there is no lock.
@@ -57,10 +60,28 @@ impl Lock {
     /// # Errors
     /// [`LockError::Held`] if anybody has it, alone or shared.
     pub fn exclusive(state: &Dir, holder: &Holder) -> Result<Self, LockError> {
-        let lock = Self::take(state, FlockOperation::NonBlockingLockExclusive, true)?;
+        let mut lock = Self::take(state, FlockOperation::NonBlockingLockExclusive, true)?;
+        lock.left_by = read_holder(&lock.file);
         lock.announce(holder)
             .map_err(|e| state.error("write", LOCK_FILE, e))?;
         Ok(lock)
+    }
+
+    /// The holder before this one, if it was killed: it never let go.
+    #[must_use]
+    pub fn left_by(&self) -> Option<&Holder> {
+        self.left_by.as_ref()
+    }
+
+    /// The last holder, if it was killed and nobody has taken the lock since. Takes nothing, writes nothing;
+    /// where the system does not list its processes nobody is known to be dead.
+    ///
+    /// # Errors
+    /// The lock file cannot be read.
+    pub fn dead_holder(state: &Dir) -> Result<Option<Holder>, DiskError> {
+        let text = durable::read(state, LOCK_FILE, MAX_HOLDER_BYTES)?.unwrap_or_default();
+        let holder: Option<Holder> = serde_json::from_slice(&text).ok();
+        Ok(holder.filter(|h| !may_live(h.pid)))
     }
 
     /// Takes the lock together with other readers. Does not wait, leaves no word.
@@ -81,8 +102,9 @@ impl Lock {
         let file = state.open_state_file(LOCK_FILE, OFlags::RDWR)?;
         match flock(&file, how) {
             Ok(()) => Ok(Self {
-                _file: file,
+                file,
                 exclusive,
+                left_by: None,
             }),
             Err(Errno::WOULDBLOCK) => Err(LockError::Held(read_holder(&file))),
             Err(e) => Err(state.error("lock", LOCK_FILE, e).into()),
@@ -91,9 +113,25 @@ impl Lock {
 
     fn announce(&self, holder: &Holder) -> std::io::Result<()> {
         let text = serde_json::to_vec(holder)?;
-        self._file.set_len(0)?;
-        self._file.write_all_at(&text, 0)
+        self.file.set_len(0)?;
+        self.file.write_all_at(&text, 0)
     }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A panic is no letting go: the next holder tells of it.
+        if self.exclusive && !std::thread::panicking() {
+            // Text that stays makes the next holder tell of a death that was none; nothing else.
+            drop(self.file.set_len(0));
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the door to the disk")]
+fn may_live(pid: u32) -> bool {
+    let processes = std::path::Path::new("/proc");
+    !processes.join("self").exists() || processes.join(pid.to_string()).exists()
 }
 
 /// Claims `dir` for this handle until it is closed; `false` if another handle has claimed it.
@@ -159,6 +197,27 @@ mod tests {
                 .unwrap()
                 .is_exclusive()
         );
+    }
+
+    #[test]
+    fn a_holder_that_never_let_go_is_known_to_the_next() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = Root::open(temp.path()).unwrap();
+        let clean = Lock::exclusive(root.top(), &holder()).unwrap();
+        assert_eq!(clean.left_by(), None);
+        drop(clean);
+        assert_eq!(Lock::dead_holder(root.top()).unwrap(), None);
+
+        let dead = Holder {
+            pid: u32::MAX,
+            ..holder()
+        };
+        std::fs::write(temp.path().join("lock"), serde_json::to_vec(&dead).unwrap()).unwrap();
+        assert_eq!(Lock::dead_holder(root.top()).unwrap(), Some(dead.clone()));
+        let next = Lock::exclusive(root.top(), &holder()).unwrap();
+        assert_eq!(next.left_by(), Some(&dead));
+        drop(next);
+        assert_eq!(Lock::dead_holder(root.top()).unwrap(), None);
     }
 
     #[test]

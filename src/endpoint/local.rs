@@ -8,7 +8,7 @@ use crate::disk::{DiskError, Holder, Lock, LockError, Root};
 use crate::filter::Rules;
 use crate::model::{Mode, Node};
 use crate::scan::{self, Progress, Scan, ScanError};
-use crate::state::{Index, Payload, State, StateError};
+use crate::state::{Index, Payload, State, StateError, log};
 use crate::transaction::{self, CommitError, PendingKind, Recovery};
 
 /// A root and its state directory.
@@ -79,14 +79,19 @@ impl Local {
         }
     }
 
-    /// Takes the lock of the root.
+    /// Takes the lock of the root, and writes into the log what a holder who was killed could not.
     ///
     /// # Errors
     /// Somebody else has it, or there is no state directory.
     pub fn lock(&self, holder: &Holder) -> Result<Lock, LocalError> {
         let missing = || StateError::Layout("there is no state directory to lock".to_owned());
         let state = self.state.as_ref().ok_or_else(missing)?;
-        Ok(Lock::exclusive(state.dir(), holder)?)
+        let lock = Lock::exclusive(state.dir(), holder)?;
+        if let Some(dead) = lock.left_by() {
+            // A log never changes the outcome.
+            drop(log::append(state, &log::Record::killed(dead)));
+        }
+        Ok(lock)
     }
 
     /// Finishes or undoes an interrupted transaction.

@@ -13,6 +13,9 @@ use crate::plan::{Direction, Plan};
 use crate::report::{json as contract, printable, text, time};
 use crate::state::log;
 
+/// A last sync longer ago than this is worth a word.
+const STALE_SECS: i64 = 7 * 24 * 3600;
+
 /// What is known about both sides.
 #[derive(Debug, Clone)]
 pub struct Status {
@@ -104,12 +107,24 @@ fn ask_hub(status: &mut Status, mut look: Look<'_>, request: &Request) -> Result
     status.remote_digest = Some(look.view.tree.digest());
     status.synced_at = look.synced_at;
     status.warnings = std::mem::take(&mut look.warnings);
+    let stale = look
+        .synced_at
+        .and_then(|then| stale(then, look.world.now_secs()));
+    status.warnings.extend(stale);
     if look.client.hello.root_exists && !look.client.hello.root_id.is_empty() {
         // A hub without state knows no machines; that is no failure.
         status.machines = look.client.machines().unwrap_or_default();
     }
     look.client.close();
     Ok(())
+}
+
+fn stale(then_secs: i64, now_secs: i64) -> Option<String> {
+    let age = now_secs.saturating_sub(then_secs);
+    (age > STALE_SECS).then(|| {
+        let ago = time::ago(then_secs, now_secs);
+        format!("the last sync was {ago}: pull before you go on working here")
+    })
 }
 
 /// Numbers of paths: to pull, to push, conflicting.
@@ -219,4 +234,18 @@ pub fn to_json(status: &Status) -> Value {
             "warnings": status.warnings,
         }),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_last_sync_of_long_ago_is_told() {
+        let now = 1_700_000_000;
+        assert_eq!(stale(now - STALE_SECS, now), None);
+        assert_eq!(stale(now + 5, now), None);
+        let words = stale(now - 10 * 24 * 3600, now).unwrap();
+        assert!(words.contains("10 days ago"), "{words}");
+    }
 }

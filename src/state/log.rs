@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Result, State};
-use crate::disk::durable;
+use crate::disk::{Holder, Lock, durable};
 use crate::plan::Verb;
+use crate::report::time::rfc3339;
 
 const FILE: &[u8] = b"log.jsonl";
 const OLDER: &[u8] = b"log.jsonl.1";
@@ -14,9 +15,9 @@ const ROTATE_BYTES: u64 = 4 * 1024 * 1024;
 /// One sync, as it ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// When it ended, RFC 3339.
+    /// When it ended, RFC 3339; of one that was killed, when it began.
     pub when: String,
-    /// `pull`, `push`, `rollback`, `recover`.
+    /// `pull`, `push`, `sync`, `rollback`, `restore`, `recover`, `verify`.
     pub verb: String,
     /// The machine at the other end.
     pub peer: String,
@@ -41,7 +42,7 @@ pub struct Record {
     /// Bytes that came over the wire.
     #[serde(default)]
     pub bytes_received: u64,
-    /// `ok`, `nothing_to_do`, `stopped`, `failed`.
+    /// `ok`, `nothing_to_do`, `stopped`, `failed`, `killed`.
     pub result: String,
     /// Snapshot that undoes it.
     #[serde(default)]
@@ -70,6 +71,20 @@ impl Record {
         }
         record
     }
+
+    /// The record of a run that could not write one.
+    #[must_use]
+    pub fn killed(holder: &Holder) -> Self {
+        let words = "it was killed or the machine stopped; the next run settled what it had begun";
+        Self {
+            when: rfc3339(holder.since.saturating_mul(1000)),
+            verb: holder.verb.clone(),
+            peer: holder.machine.clone(),
+            result: "killed".to_owned(),
+            note: Some(format!("process {}: {words}", holder.pid)),
+            ..Self::default()
+        }
+    }
 }
 
 /// Appends `record`.
@@ -89,12 +104,14 @@ pub fn append(state: &State, record: &Record) -> Result<()> {
     Ok(durable::append(state.dir(), FILE, &line)?)
 }
 
-/// The last `count` records, newest first. Lines that are no record are passed over.
+/// The last `count` records, newest first, one that was killed just now among them. Lines that are no record
+/// are passed over.
 ///
 /// # Errors
 /// It cannot be read.
 pub fn last(state: &State, count: usize) -> Result<Vec<Record>> {
-    let mut records = Vec::new();
+    let dead = Lock::dead_holder(state.dir())?;
+    let mut records: Vec<_> = dead.iter().map(Record::killed).collect();
     for file in [FILE, OLDER] {
         let bytes = durable::read(state.dir(), file, ROTATE_BYTES * 2)?.unwrap_or_default();
         let lines = bytes.split(|b| *b == b'\n').rev();
