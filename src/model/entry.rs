@@ -185,6 +185,12 @@ impl Node {
     }
 }
 
+/// The sum of `sizes`, at most `u64::MAX`: a peer may have told any of them.
+#[must_use]
+pub fn total_bytes(sizes: impl IntoIterator<Item = u64>) -> u64 {
+    sizes.into_iter().fold(0, u64::saturating_add)
+}
+
 /// A path and what stands there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {

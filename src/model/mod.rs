@@ -8,7 +8,7 @@ pub mod path;
 pub mod tombstone;
 pub mod tree;
 
-pub use entry::{Entry, Kind, Mode, Mtime, Node, Skip};
+pub use entry::{Entry, Kind, Mode, Mtime, Node, Skip, total_bytes};
 pub use hash::Digest;
 pub use path::{PathError, RelPath};
 pub use tombstone::{Tombstone, Tombstones};

@@ -6,7 +6,7 @@ use super::look::Look;
 use super::sync::Request;
 use super::{Failure, FailureKind};
 use crate::endpoint::operations::needs_slot;
-use crate::model::{RelPath, Skip};
+use crate::model::{RelPath, Skip, total_bytes};
 use crate::plan::{self, Action, Direction, Guard, Plan, Source, guard};
 use crate::report::printable;
 
@@ -86,7 +86,7 @@ impl Look<'_> {
     }
 
     fn check_space(&self, plan: &Plan) -> Result<(), Failure> {
-        let needed: u64 = plan.actions.iter().filter_map(staged_bytes).sum();
+        let needed = total_bytes(plan.actions.iter().filter_map(staged_bytes));
         let (free, side) = match plan.direction {
             Direction::Pull => (
                 crate::disk::space::space(self.local.root.top())?.free_bytes,

@@ -11,7 +11,7 @@ use crate::endpoint::local::LocalError;
 use crate::endpoint::operations::needs_slot;
 use crate::endpoint::push::Commit;
 use crate::endpoint::transfer::{TransferError, TransferOptions};
-use crate::model::{Digest, Entry, Node, RelPath, Tree};
+use crate::model::{Digest, Entry, Node, RelPath, Tree, total_bytes};
 use crate::plan::{Action, Direction, Plan};
 use crate::protocol::handshake::Seen;
 use crate::scan::Scan;
@@ -73,7 +73,7 @@ impl Look<'_> {
         request: &Request,
     ) -> Result<Option<String>, Attempt> {
         self.meter.total_bytes.store(
-            plan.actions.iter().map(Action::travelling_bytes).sum(),
+            total_bytes(plan.actions.iter().map(Action::travelling_bytes)),
             Ordering::Relaxed,
         );
         self.world.talk.step(Step::Transfer, &self.meter);

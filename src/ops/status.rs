@@ -8,7 +8,7 @@ use super::look::{Look, World, look};
 use super::sync::Request;
 use crate::endpoint::local::Local;
 use crate::endpoint::manage::snapshot_lines;
-use crate::model::Digest;
+use crate::model::{Digest, total_bytes};
 use crate::plan::{Direction, Plan};
 use crate::report::{json as contract, printable, text, time};
 use crate::state::log;
@@ -84,7 +84,10 @@ pub fn status(world: &World<'_>, reach: &Reach, offline: bool) -> Result<Status,
         last,
         machines: vec![],
         recovery_pending: local.pending()?.is_some(),
-        snapshots: (snapshots.len(), snapshots.iter().map(|s| s.bytes).sum()),
+        snapshots: (
+            snapshots.len(),
+            total_bytes(snapshots.iter().map(|s| s.bytes)),
+        ),
         warnings: vec![],
     };
     if !offline {

@@ -11,7 +11,7 @@ use super::undo::Where;
 use super::{Failure, FailureKind};
 use crate::disk::{Holder, Lock};
 use crate::endpoint::local::{Local, ScanOptions};
-use crate::model::{Node, RelPath, Skip, Tree};
+use crate::model::{Node, RelPath, Skip, Tree, total_bytes};
 use crate::plan::{Action, Altered, Direction, Plan, Reason, Source, Verb, altered};
 use crate::protocol::message::Problem;
 use crate::report::{json as contract, printable};
@@ -52,7 +52,7 @@ impl Report {
         };
         Self {
             files: sizes.clone().count() as u64,
-            bytes: sizes.map(|e| e.node.size()).sum(),
+            bytes: total_bytes(sizes.map(|e| e.node.size())),
             findings: found.into_iter().map(finding).collect(),
             warnings: vec![],
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::model::{Digest, Kind, Node, RelPath};
+use crate::model::{Digest, Kind, Node, RelPath, total_bytes};
 use crate::ops::sync::{Leg, Outcome, Report};
 use crate::ops::{Failure, FailureKind};
 use crate::plan::{Action, Conflict, Direction, Kept, Plan, Verb};
@@ -64,10 +64,8 @@ pub fn sync(command: &str, report: &Report) -> Value {
         .collect();
     let kept: Vec<_> = plans().flat_map(|p| &p.kept).map(kept_path).collect();
     let count = |verb: Verb| plans().map(|p| p.count(verb)).sum::<usize>();
-    let bytes_total: u64 = plans()
-        .flat_map(|p| &p.actions)
-        .map(Action::travelling_bytes)
-        .sum();
+    let actions_of_all = plans().flat_map(|p| &p.actions);
+    let bytes_total = total_bytes(actions_of_all.map(Action::travelling_bytes));
     let snapshot = report
         .legs
         .iter()

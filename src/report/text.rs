@@ -3,7 +3,7 @@
 use indicatif::HumanBytes;
 
 use super::printable;
-use crate::model::{Kind, Node};
+use crate::model::{Kind, Node, total_bytes};
 use crate::ops::sync::{Outcome, Report};
 use crate::plan::{
     Action, Conflict, Direction, Kept, KeptReason, Plan, Reason, Side, Source, Verb, Winner,
@@ -222,7 +222,7 @@ pub fn sum(plan: &Plan) -> String {
             if conflicts == 1 { "" } else { "s" }
         ));
     }
-    let bytes: u64 = plan.actions.iter().map(Action::travelling_bytes).sum();
+    let bytes = total_bytes(plan.actions.iter().map(Action::travelling_bytes));
     let travel = if bytes > 0 {
         format!("; {} of content", HumanBytes(bytes))
     } else {

@@ -1,7 +1,7 @@
 //! The protocol: prepare, move, decide, finish. `docs/safety.md`, section 6.1, steps 5 to 12.
 
 use crate::disk::{DiskError, Lock, Root};
-use crate::model::{Mtime, RelPath};
+use crate::model::{Mtime, RelPath, total_bytes};
 
 use super::apply::{apply, looks_as_seen};
 use super::error::{CommitError, Finish};
@@ -129,7 +129,7 @@ fn make_plan(root: &Root, inner: &Inner, request: Request<'_>) -> Result<Plan, C
         seq: next_seq(inner)?,
         label: request.label,
         changes: changes.len() as u64,
-        displaced_bytes: changes.iter().map(displaced).sum(),
+        displaced_bytes: total_bytes(changes.iter().map(displaced)),
         keep: request.keep_snapshot,
         consumes: request.consumes,
     };

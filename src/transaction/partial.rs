@@ -4,8 +4,8 @@
 //! believed before the whole content has been hashed.
 
 use crate::disk::{Dir, FileKind, NewFile, Result, Root, Stat};
-use crate::model::Digest;
 use crate::model::path::STATE_DIR;
+use crate::model::{Digest, total_bytes};
 
 use super::area::{Area, PARTIAL, open_if_there};
 
@@ -43,7 +43,7 @@ pub fn prune_partial(root: &Root, limits: PartialLimits, now: i64) -> Result<u64
 
 /// As [`prune_partial`], with the limits that suit the disk.
 pub(super) fn prune_on_disk(partial: &Dir, now: i64) -> Result<u64> {
-    let held: u64 = all(partial)?.iter().map(|(stat, _)| stat.size).sum();
+    let held = total_bytes(all(partial)?.iter().map(|(stat, _)| stat.size));
     let free = crate::disk::space::space(partial)?.free_bytes;
     prune_dir(
         partial,
