@@ -134,11 +134,15 @@ impl Opening {
             Ok(ServerHello {
                 refusal: Some(refusal),
                 ..
-            }) => Err(NotOpened {
-                error: PeerError::Refused(refusal),
-                exit_code: None,
-                stderr: stderr.lines(),
-            }),
+            }) => {
+                // Its process ends once nobody speaks to it, and is waited for.
+                drop(outbox);
+                Err(NotOpened {
+                    error: PeerError::Refused(refusal),
+                    exit_code: None,
+                    stderr: stderr.lines(),
+                })
+            }
             Ok(hello) => Ok(Client {
                 outbox,
                 inbox,
@@ -148,6 +152,7 @@ impl Opening {
                 traffic,
             }),
             Err(error) => {
+                drop(outbox);
                 let exit_code = process.wait(Duration::from_secs(1)).flatten();
                 Err(NotOpened {
                     error,
