@@ -9,8 +9,8 @@ use super::connection::{Inbox, Outbox, Traffic, Writer, unexpected};
 use super::transfer::TransferError;
 use super::view::{self, HubView};
 use crate::model::{Tombstones, Tree};
+use crate::protocol::bounded::Budget;
 use crate::protocol::handshake::{AHEAD, ServerHello};
-use crate::protocol::limits;
 use crate::protocol::message::{CommitReport, Control, Op, SnapshotLine};
 use crate::transport::Process;
 
@@ -80,16 +80,12 @@ impl Client {
     pub fn plan_rollback(&self, id: Option<String>) -> Result<(String, Vec<Op>), PeerError> {
         self.outbox.send(Control::PlanRollback { id })?;
         let mut all = Vec::new();
+        let mut budget = Budget::of_tree("a plan of a rollback");
         loop {
             match self.inbox.control("rollback-plan")? {
                 Control::RollbackPlan { id, ops, more } => {
+                    budget.take(&ops)?;
                     all.extend(ops);
-                    if all.len() > limits::TREE_ENTRIES {
-                        return Err(crate::protocol::ProtocolError::Malformed {
-                            what: "rollback plan",
-                        }
-                        .into());
-                    }
                     if !more {
                         return Ok((id, all));
                     }

@@ -154,11 +154,9 @@ impl Client {
 
 /// Asks for `wants`, and sends the signatures of what is here of them.
 fn ask(outbox: &Outbox, wants: &[Want], local: &Local) -> Result<(), PeerError> {
-    view::batches(
-        wants.iter().cloned(),
-        |w| w.path.as_bytes().len(),
-        |batch| outbox.send(Control::Want(batch)),
-    )?;
+    view::batches(wants.iter().cloned(), |batch| {
+        outbox.send(Control::Want(batch))
+    })?;
     for want in wants.iter().filter(|w| w.delta) {
         if !receive::send_signature(&local.root, outbox, want.id, &want.path)? {
             let whole = Want {

@@ -54,11 +54,9 @@ impl Client {
         };
         let ops = ops(plan, options, ahead);
         let digest = digest_of(&ops);
-        view::batches(
-            ops.iter().cloned(),
-            |op| op.path.as_bytes().len(),
-            |batch| self.outbox.send(Control::Ops(batch)),
-        )?;
+        view::batches(ops.iter().cloned(), |batch| {
+            self.outbox.send(Control::Ops(batch))
+        })?;
         self.outbox.send(Control::OpsEnd { plan: digest })?;
         let mut sending = Sending {
             client: self,

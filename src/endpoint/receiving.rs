@@ -10,7 +10,7 @@ use super::operations::{digest_of, needs_slot, verb};
 use super::receive::{self, Awaited, Destination, ReceiveError, Received, Receiver};
 use super::refusal::{ServeError, malformed};
 use crate::model::{Digest, Node, RelPath};
-use crate::protocol::limits;
+use crate::protocol::bounded::Budget;
 use crate::protocol::message::{Control, Form, Message, Op, OpSource, RefusalKind};
 use crate::transaction::{StageError, Staging};
 
@@ -19,6 +19,8 @@ use crate::transaction::{StageError, Staging};
 pub(super) struct Receiving {
     pub(super) ops: Vec<Op>,
     pub(super) staging: Option<Staging>,
+    /// What the client may still ask for.
+    budget: Option<Budget>,
     receiver: Receiver,
     /// Items that have to come again, whole.
     again: Vec<u32>,
@@ -33,9 +35,13 @@ struct Signing {
 
 impl Receiving {
     pub(super) fn add(&mut self, ops: Vec<Op>) -> Result<(), PeerError> {
-        if self.ops.len() + ops.len() > limits::TREE_ENTRIES || self.staging.is_some() {
+        if self.staging.is_some() {
             return Err(malformed("ops"));
         }
+        let budget = self
+            .budget
+            .get_or_insert_with(|| Budget::of_tree("changes"));
+        budget.take(&ops)?;
         self.ops.extend(ops);
         Ok(())
     }
@@ -52,13 +58,16 @@ impl Receiving {
         ))
     }
 
-    /// Stages what is at hand and asks for the rest.
+    /// Stages what is at hand and asks for the rest; once.
     pub(super) fn begin(
         &mut self,
         local: &Local,
         outbox: &Outbox,
         counters: &Received,
     ) -> Result<(), ServeError> {
+        if self.staging.is_some() {
+            return Err(malformed("ops-end").into());
+        }
         let staging = Staging::begin(&local.root).map_err(LocalError::from)?;
         let (mut again, mut sign) = (Vec::new(), Vec::new());
         let ops = std::mem::take(&mut self.ops);

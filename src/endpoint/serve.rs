@@ -275,18 +275,14 @@ impl<'a> Session<'a> {
                             more: false,
                         })?;
                     }
-                    Ok(view::batches(
-                        ops,
-                        |op| op.path.as_bytes().len(),
-                        |ops| {
-                            left -= ops.len();
-                            self.outbox.send(Control::RollbackPlan {
-                                id: id.clone(),
-                                ops,
-                                more: left > 0,
-                            })
-                        },
-                    )?)
+                    Ok(view::batches(ops, |ops| {
+                        left -= ops.len();
+                        self.outbox.send(Control::RollbackPlan {
+                            id: id.clone(),
+                            ops,
+                            more: left > 0,
+                        })
+                    })?)
                 }
                 Control::Rollback { id, label } => {
                     self.check_may_write()?;

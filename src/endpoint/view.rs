@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::connection::{Inbox, Outbox, unexpected};
 use super::{PeerError, connection};
 use crate::model::{Digest, Node, RelPath, Tombstones, Tree};
+use crate::protocol::bounded::{Budget, Weight};
 use crate::protocol::handshake::Seen;
 use crate::protocol::message::{Control, Message, Problem, ViewKind};
 use crate::protocol::{ProtocolError, limits};
@@ -71,11 +72,7 @@ pub fn send(outbox: &Outbox, telling: Telling<'_>) -> Result<(), PeerError> {
             outbox.send(Control::View {
                 kind: ViewKind::Changes,
             })?;
-            batches(
-                changes,
-                |e| e.0.as_bytes().len(),
-                |batch| outbox.send(Control::Entries(batch)),
-            )?;
+            batches(changes, |batch| outbox.send(Control::Entries(batch)))?;
         }
         None => {
             outbox.send(Control::View {
@@ -85,29 +82,19 @@ pub fn send(outbox: &Outbox, telling: Telling<'_>) -> Result<(), PeerError> {
                 .entries()
                 .iter()
                 .map(|e| (e.path.clone(), Some(e.node.clone())));
-            batches(
-                entries,
-                |e| e.0.as_bytes().len(),
-                |batch| outbox.send(Control::Entries(batch)),
-            )?;
+            batches(entries, |batch| outbox.send(Control::Entries(batch)))?;
         }
     }
     if new_tombstones {
         let all = tombstones.iter().map(|(path, t)| (path.clone(), t.clone()));
-        batches(
-            all,
-            |t| t.0.as_bytes().len(),
-            |batch| outbox.send(Control::Tombstones(batch)),
-        )?;
+        batches(all, |batch| outbox.send(Control::Tombstones(batch)))?;
     }
     let told = problems.iter().take(limits::LIST_ITEMS).cloned();
-    batches(
-        told,
-        |p| p.path.len() + p.detail.len(),
-        |batch| outbox.send(Control::Problems(batch)),
-    )?;
-    let told = remains.into_iter().take(limits::LIST_ITEMS);
-    batches(told, |_| 0, |batch| outbox.send(Control::Remains(batch)))?;
+    batches(told, |batch| outbox.send(Control::Problems(batch)))?;
+    let remains: Vec<_> = remains.into_iter().take(limits::LIST_ITEMS).collect();
+    for batch in remains.chunks(BATCH_ENTRIES) {
+        outbox.send(Control::Remains(batch.to_vec()))?;
+    }
     outbox.send(Control::ViewEnd {
         generation: now.generation,
         view: now.view,
@@ -117,14 +104,13 @@ pub fn send(outbox: &Outbox, telling: Telling<'_>) -> Result<(), PeerError> {
 }
 
 /// Cuts `items` into lists that fit a message.
-pub(super) fn batches<T>(
+pub(super) fn batches<T: Weight>(
     items: impl IntoIterator<Item = T>,
-    bytes_of: impl Fn(&T) -> usize,
     mut send: impl FnMut(Vec<T>) -> Result<(), PeerError>,
 ) -> Result<(), PeerError> {
     let (mut batch, mut bytes) = (Vec::new(), 0);
     for item in items {
-        let size = bytes_of(&item) + 200;
+        let size = item.text_bytes() + 200;
         if !batch.is_empty() && (batch.len() >= BATCH_ENTRIES || bytes + size > BATCH_BYTES) {
             send(std::mem::take(&mut batch))?;
             bytes = 0;
@@ -142,7 +128,7 @@ pub(super) fn batches<T>(
 /// Receives a view. `known` is what was seen last: tree and tombstones.
 ///
 /// # Errors
-/// The peer sent something else, entries out of order, more than [`limits::TREE_ENTRIES`], or a view whose
+/// The peer sent something else, entries out of order, more than a [`Budget`] of it, or a view whose
 /// digest is not the one it claims.
 pub fn receive(inbox: &Inbox, known: (Tree, Tombstones)) -> Result<HubView, PeerError> {
     match inbox.control("view")? {
@@ -177,11 +163,21 @@ fn receive_rest(
     let mut told: Vec<(RelPath, Option<Node>)> = Vec::new();
     let (mut tombstones, mut problems) = (Tombstones::new(), Vec::new());
     let mut remains = HashMap::new();
+    let mut budget = Budget::of_tree("a view");
     let (now, new_tombstones) = loop {
         match inbox.control("entries")? {
-            Control::Entries(batch) => extend_in_order(&mut told, batch)?,
-            Control::Tombstones(batch) => tombstones.extend(batch),
-            Control::Problems(batch) => problems.extend(batch),
+            Control::Entries(batch) => {
+                budget.take(&batch)?;
+                extend_in_order(&mut told, batch)?;
+            }
+            Control::Tombstones(batch) => {
+                budget.take(&batch)?;
+                tombstones.extend(batch);
+            }
+            Control::Problems(batch) => {
+                budget.take(&batch)?;
+                problems.extend(batch);
+            }
             Control::Remains(batch) => remains.extend(batch),
             Control::ViewEnd {
                 generation,
@@ -200,9 +196,7 @@ fn receive_rest(
             }
             other => return Err(connection::unexpected(&Message::Control(other), "entries")),
         }
-        if problems.len().max(remains.len()) > limits::LIST_ITEMS
-            || tombstones.len() > limits::TREE_ENTRIES
-        {
+        if problems.len().max(remains.len()) > limits::LIST_ITEMS {
             return Err(ProtocolError::Malformed { what: "view" }.into());
         }
     };
@@ -238,9 +232,9 @@ fn extend_in_order(
 ) -> Result<(), PeerError> {
     for entry in batch {
         let in_order = told.last().is_none_or(|(last, _)| *last < entry.0);
-        if !in_order || told.len() >= limits::TREE_ENTRIES {
+        if !in_order {
             return Err(ProtocolError::Malformed {
-                what: "view (order or length)",
+                what: "view (order)",
             }
             .into());
         }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::hash::Digest;
-use super::path::RelPath;
+use super::path::{MAX_PATH_BYTES, RelPath};
 
 /// Permission bits that travel: read, write, execute for user, group, others.
 pub const MODE_MASK: u16 = 0o777;
@@ -81,13 +81,23 @@ pub enum Node {
     },
     /// A symbolic link: data, never followed.
     Symlink {
-        /// The target as stored, any bytes without NUL.
+        /// The target as stored, any bytes without NUL, at most [`MAX_PATH_BYTES`].
+        #[serde(deserialize_with = "target")]
         target: Box<[u8]>,
         /// Travels with the target; a difference in it alone is no change.
         mtime: Mtime,
     },
     /// Something that is there and is left alone, with all that may be below it.
     Skipped(Skip),
+}
+
+/// No file system holds a longer target, so what claims one is no node.
+fn target<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Box<[u8]>, D::Error> {
+    let target = Box::<[u8]>::deserialize(from)?;
+    match target.len() <= MAX_PATH_BYTES {
+        true => Ok(target),
+        false => Err(serde::de::Error::custom("the target of a link is too long")),
+    }
 }
 
 /// The kind of a node, without its content.

@@ -17,9 +17,23 @@ pub struct Tombstone {
     /// Digest of the content or link target; `None` for a directory.
     pub digest: Option<Digest>,
     /// Name of the machine that deleted it; `"hub"` if it vanished on the hub itself.
+    #[serde(deserialize_with = "machine")]
     pub machine: String,
     /// When, in seconds since 1970.
     pub when_secs: i64,
+}
+
+/// Longest name of a machine, in bytes.
+const MAX_MACHINE_BYTES: usize = 4096;
+
+fn machine<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let machine = String::deserialize(from)?;
+    match machine.len() <= MAX_MACHINE_BYTES {
+        true => Ok(machine),
+        false => Err(serde::de::Error::custom(
+            "the name of a machine is too long",
+        )),
+    }
 }
 
 impl Tombstone {

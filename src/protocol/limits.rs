@@ -20,5 +20,9 @@ pub const RULES_BYTES: usize = 4 * 1024 * 1024;
 pub const LIST_ITEMS: usize = 16 * 1024;
 /// A text for people: an error, a name.
 pub const TEXT_BYTES: usize = 4096;
+/// A place where something was left alone: any bytes, maybe too long for a path.
+pub const PLACE_BYTES: usize = 8192;
+/// Names, targets and words of a whole view, or of all changes that are asked for.
+pub const TOLD_BYTES: usize = 1024 * 1024 * 1024;
 /// Signature of one file.
 pub const SIGNATURE_BYTES: usize = 64 * 1024 * 1024;

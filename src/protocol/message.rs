@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bounded::{self, Weight};
 use crate::model::{Digest, Node, RelPath, Skip, Tombstone};
 
 /// One message.
@@ -38,11 +39,19 @@ pub enum ViewKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// Where; any bytes.
+    #[serde(deserialize_with = "bounded::place")]
     pub path: Vec<u8>,
     /// Why.
     pub skip: Skip,
     /// The system's words, if there are any.
+    #[serde(deserialize_with = "bounded::text")]
     pub detail: String,
+}
+
+impl Weight for Problem {
+    fn text_bytes(&self) -> usize {
+        self.path.len() + self.detail.len()
+    }
 }
 
 /// A file that the receiver asks for.
@@ -56,6 +65,12 @@ pub struct Want {
     pub skip_bytes: u64,
     /// Whether a signature follows, so that a delta can be sent.
     pub delta: bool,
+}
+
+impl Weight for Want {
+    fn text_bytes(&self) -> usize {
+        self.path.text_bytes()
+    }
 }
 
 /// Where the new content of an operation comes from, seen from the hub.
@@ -102,6 +117,16 @@ pub struct Op {
     pub new: Option<Node>,
     /// Where its content comes from.
     pub source: OpSource,
+}
+
+impl Weight for Op {
+    fn text_bytes(&self) -> usize {
+        let from = match &self.source {
+            OpSource::Yours(from) => from.text_bytes(),
+            _ => 0,
+        };
+        self.path.text_bytes() + self.old.text_bytes() + self.new.text_bytes() + from
+    }
 }
 
 /// Why a peer ends what was asked, in a form that picks the exit code.
@@ -184,11 +209,11 @@ pub enum Control {
         kind: ViewKind,
     },
     /// Server: entries of the view in ascending order; `None` is gone. `[entries]`
-    Entries(Vec<(RelPath, Option<Node>)>),
+    Entries(#[serde(deserialize_with = "bounded::list")] Vec<(RelPath, Option<Node>)>),
     /// Server: all tombstones, where they are not those the client saw. `[tombstones]`
-    Tombstones(Vec<(RelPath, Tombstone)>),
+    Tombstones(#[serde(deserialize_with = "bounded::list")] Vec<(RelPath, Tombstone)>),
     /// Server: what was left alone. `[problems]`
-    Problems(Vec<Problem>),
+    Problems(#[serde(deserialize_with = "bounded::list")] Vec<Problem>),
     /// Server: the view is complete. `[view-end]`
     ViewEnd {
         /// Its generation.
@@ -201,7 +226,7 @@ pub enum Control {
         new_tombstones: bool,
     },
     /// Receiver: files it asks for. `[want]`
-    Want(Vec<Want>),
+    Want(#[serde(deserialize_with = "bounded::list")] Vec<Want>),
     /// Receiver: the signature of what it has for an item begins. `[signature]`
     Signature {
         /// Number of the item.
@@ -218,7 +243,7 @@ pub enum Control {
     /// Receiver: the signature in progress is complete. `[signature-end]`
     SignatureEnd,
     /// Client: operations, in order. `[ops]`
-    Ops(Vec<Op>),
+    Ops(#[serde(deserialize_with = "bounded::list")] Vec<Op>),
     /// Client: the operations are complete. `[ops-end]`
     OpsEnd {
         /// Digest of all of them.
@@ -274,6 +299,7 @@ pub enum Control {
         /// Id of the snapshot.
         id: String,
         /// The changes: path, what is there, what will be there.
+        #[serde(deserialize_with = "bounded::list")]
         ops: Vec<Op>,
         /// Whether more follow.
         more: bool,
@@ -295,7 +321,7 @@ pub enum Control {
     Bye,
     /// Server: what it has of contents that an interrupted push began, in bytes from their start; within a view
     /// (feature `ahead`). `[remains]`
-    Remains(Vec<(Digest, u64)>),
+    Remains(#[serde(deserialize_with = "bounded::list")] Vec<(Digest, u64)>),
 }
 
 impl Message {

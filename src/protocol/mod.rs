@@ -4,6 +4,7 @@
 //! Everything a peer says passes through this module, where every length has a limit and every path is
 //! checked. What comes out is well formed and nothing more. Not here: pipes, ssh, what a message causes.
 
+pub mod bounded;
 pub mod codec;
 pub mod frame;
 pub mod handshake;
@@ -38,6 +39,12 @@ pub enum ProtocolError {
         got: &'static str,
         /// What was due.
         wanted: &'static str,
+    },
+    /// More than its sort may be, in all messages together.
+    #[error("the peer told too much: {what}")]
+    TooMuch {
+        /// Of what.
+        what: &'static str,
     },
     /// The compressed stream does not decode.
     #[error("the peer's compressed stream is damaged")]
