@@ -2,7 +2,7 @@
 
 use super::observe;
 use super::place::{self, Place};
-use super::refusal::ServeError;
+use super::refusal::{ServeError, no_common_protocol};
 use super::serve::{Machinery, Policy};
 use crate::protocol::handshake::{self, ClientHello, ProtocolRange, Purpose, ServerHello};
 use crate::protocol::message::{Refusal, RefusalKind};
@@ -45,17 +45,9 @@ pub(super) fn prepare(
         e.as_refusal().unwrap_or(unknown)
     };
     if ProtocolRange::OURS.common(hello.protocol).is_none() {
-        let (ours, theirs) = (ProtocolRange::OURS, hello.protocol);
-        let message = format!(
-            "no common protocol: this machine (rsyn {}) speaks {} to {}, the hub (rsyn {}) {} to {}",
-            hello.version, theirs.min, theirs.max, machinery.version, ours.min, ours.max
-        );
-        let hint = "install the same version of rsyn on both sides; `rsyn setup --install` does it";
-        return Err(Refusal {
-            kind: RefusalKind::Version,
-            message,
-            hint: hint.to_owned(),
-        });
+        let client = (hello.version.as_str(), hello.protocol);
+        let hub = (machinery.version.as_str(), ProtocolRange::OURS);
+        return Err(no_common_protocol(client, hub));
     }
     let writes = writes(hello.purpose) && !policy.read_only;
     let Some(asked) = handshake::from_hex(&hello.root).filter(|root| !root.is_empty()) else {

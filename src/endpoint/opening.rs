@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::PeerError;
 use super::client::Client;
 use super::connection::{self, Inbox, Interrupted, Outbox, SendOptions, Terms, Traffic, Writer};
+use super::refusal::no_common_protocol;
 use crate::filter::Rules;
-use crate::protocol::handshake::{self, ClientHello, ServerHello};
+use crate::protocol::handshake::{self, ClientHello, ProtocolRange, ServerHello};
 use crate::protocol::limits;
 use crate::protocol::message::Control;
 use crate::transport::{Process, Stderr, Transport};
@@ -99,6 +100,16 @@ pub fn open(
     })
 }
 
+/// A hub that did not refuse another protocol by itself.
+fn in_common(hello: ServerHello) -> Result<ServerHello, PeerError> {
+    if hello.refusal.is_some() || ProtocolRange::OURS.common(hello.protocol).is_some() {
+        return Ok(hello);
+    }
+    let client = (env!("CARGO_PKG_VERSION"), ProtocolRange::OURS);
+    let hub = (hello.version.as_str(), hello.protocol);
+    Err(PeerError::Refused(no_common_protocol(client, hub)))
+}
+
 impl Opening {
     /// Waits for the hub's Hello.
     ///
@@ -119,7 +130,7 @@ impl Opening {
         let step = Duration::from_millis(50);
         let mut waited = Duration::ZERO;
         let hello = loop {
-            match greeting.wait(step) {
+            match greeting.wait(step).and_then(in_common) {
                 Err(PeerError::Silent(_))
                     if interrupted.load(std::sync::atomic::Ordering::Relaxed) =>
                 {

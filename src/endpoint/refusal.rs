@@ -4,6 +4,7 @@ use super::PeerError;
 use super::local::LocalError;
 use crate::disk::LockError;
 use crate::protocol::ProtocolError;
+use crate::protocol::handshake::ProtocolRange;
 use crate::protocol::message::{Refusal, RefusalKind};
 
 /// Why a request was not carried out.
@@ -61,6 +62,23 @@ fn local_refusal(error: &LocalError) -> Refusal {
     Refusal {
         kind,
         message: format!("on the hub: {error}"),
+        hint: hint.to_owned(),
+    }
+}
+
+/// The two ends, each with the version of its rsyn and the protocols that it speaks, have none in common.
+pub(super) fn no_common_protocol(
+    (client, theirs): (&str, ProtocolRange),
+    (hub, ours): (&str, ProtocolRange),
+) -> Refusal {
+    let message = format!(
+        "no common protocol: this machine (rsyn {client}) speaks {} to {}, the hub (rsyn {hub}) {} to {}",
+        theirs.min, theirs.max, ours.min, ours.max
+    );
+    let hint = "install the same version of rsyn on both sides; `rsyn setup --install` does it";
+    Refusal {
+        kind: RefusalKind::Version,
+        message,
         hint: hint.to_owned(),
     }
 }
