@@ -63,3 +63,21 @@ faults: ## kill, refuse and cut the power at every system call (strace; root for
 mutants: ## break the commit protocol in some forty ways: each must fail a test
 	@skip=$$(tests/scripts/prepare strace) && \
 	RSYN_SKIP="$$skip" RSYN_MUTANTS=$${RSYN_MUTANTS:-all} $(CARGO) test --locked --test faults -- --nocapture mutants
+
+.PHONY: hostile cuts races fuzz
+
+hostile: ## every evil value in every field against both ends, every byte of every state file
+	RSYN_HOSTILE=$${RSYN_HOSTILE:-all} $(CARGO) test --locked --release --test hostile -- --nocapture
+
+cuts: ## a wire that is cut after every single byte of a small sync
+	RSYN_CUTS=$${RSYN_CUTS:-all} $(CARGO) test --locked --release --test wire cuts -- --nocapture
+
+races: ## editors, links, pushers and runs that get into each other's way, many times
+	RSYN_RACES=$${RSYN_RACES:-50} $(CARGO) test --locked --release --test races -- --nocapture
+
+fuzz: ## each fuzz target for FUZZ_SECS (60) seconds; needs cargo-fuzz and a nightly toolchain
+	RSYN_FUZZ_SEEDS=$(CURDIR)/fuzz/corpus $(CARGO) test --locked --test fuzz every_target
+	@cd fuzz && for target in $$($(CARGO) +nightly fuzz list); do \
+		TMPDIR=$${FUZZ_TMPDIR:-/dev/shm} $(CARGO) +nightly fuzz run $$target -- -max_len=65536 -timeout=10 -rss_limit_mb=1024 \
+			-max_total_time=$${FUZZ_SECS:-60} -print_final_stats=1 || exit 1; \
+	done
