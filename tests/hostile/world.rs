@@ -20,6 +20,8 @@ pub const BIG: usize = 300_000;
 pub struct World {
     pub sandbox: Sandbox,
     pub a: Machine,
+    /// The hub's newest snapshot: undoing it takes `d/z` away.
+    pub snapshot: String,
     outside: Touch,
 }
 
@@ -49,13 +51,17 @@ impl World {
         a.link("out", outside.text_path());
         let real = format!("sh {}", scripts.at("real").display());
         a.ok(&["push", "-e", &real]);
+        let first = sandbox.hub().names(".rsyn/snap");
         a.write("d/z", "z");
         a.ok(&["push", "-e", &real]);
+        let all = sandbox.hub().names(".rsyn/snap");
+        let snapshot = all.into_iter().find(|id| !first.contains(id)).unwrap();
         edit(&a);
         let world = Self {
             outside: outside.touch(),
             sandbox,
             a,
+            snapshot,
         };
         for name in ["a", "hub"] {
             world.copy(name, &format!("kept-{name}"));
