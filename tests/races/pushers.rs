@@ -18,7 +18,7 @@ fn round(
     number: usize,
     random: &mut Random,
 ) -> BTreeMap<i32, usize> {
-    let share = number % 2 == 0;
+    let share = number.is_multiple_of(2);
     let base = world.hub().text("list");
     for (at, machine) in machines.iter().enumerate() {
         if share {
