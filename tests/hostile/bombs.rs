@@ -146,7 +146,7 @@ fn of_views() -> Vec<(&'static str, Vec<u8>)> {
         ("40 lists of 349,000 problems", many(&problems, 40)),
         ("600 lists of 31,000 remains", many(&remains, 600)),
         ("7 GiB of zeros in 224 KiB", many(&zeros, 1)),
-        ("2 million keep-alives", many(&keep_alives, 100)),
+        ("1 million keep-alives", many(&keep_alives, 50)),
         (
             "a claim of 4 million entries",
             [
