@@ -315,7 +315,10 @@ fn flips_of_a_journal(marker: &str) -> usize {
                 run.all()
             );
         }
-        a.rsyn(&["recover"]).exits(6).says("damaged");
+        let refused = a.rsyn(&["recover"]).exits(6);
+        // A byte of its version makes it one of another version.
+        let named = refused.all().contains("damaged") || refused.all().contains("has version");
+        assert!(named, "{name}: {}", refused.all());
         a.write(&path, &bytes);
         cases += 1;
     }
