@@ -16,6 +16,7 @@
     clippy::let_underscore_must_use,
     unreachable_pub,
     clippy::unwrap_used,
+    clippy::panic,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::cast_precision_loss,
@@ -90,8 +91,8 @@ fn main() {
 impl Direction {
     fn name(self) -> &'static str {
         match self {
-            Direction::Push => "push",
-            Direction::Pull => "pull",
+            Self::Push => "push",
+            Self::Pull => "pull",
         }
     }
 }

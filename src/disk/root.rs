@@ -49,12 +49,13 @@ impl Root {
         })
     }
 
-    /// Makes the last component of `path` as a directory if nothing is there, and opens it.
+    /// Makes the last component of `path` as a directory with `mode`, less the umask, if nothing is there, and opens
+    /// it.
     ///
     /// # Errors
     /// The directory above it is missing, or something else stands there.
-    pub fn create(path: &Path) -> Result<Self> {
-        match fs::mkdirat(CWD, path, Mode::from_raw_mode(0o777)) {
+    pub fn create(path: &Path, mode: u32) -> Result<Self> {
+        match fs::mkdirat(CWD, path, Mode::from_raw_mode(mode)) {
             Ok(()) | Err(Errno::EXIST) => Self::open(path),
             Err(e) => {
                 let shown = path.as_os_str().as_bytes().to_vec();

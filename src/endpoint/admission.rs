@@ -21,6 +21,7 @@ pub(super) fn server_hello(machinery: &Machinery, refusal: Option<Refusal>) -> S
         platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
         clock_ms: (machinery.clock)(),
         root_exists: false,
+        root_mode: None,
         writable: false,
         case_sensitive: true,
         free_bytes: 0,
@@ -68,6 +69,7 @@ pub(super) fn prepare(
         } => answer.writable = *parent_writable && !policy.read_only,
         Place::There(local) => {
             answer.root_exists = true;
+            answer.root_mode = local.root.top().own_stat().ok().map(|s| s.mode);
             answer.writable = local.root.top().check_writable().is_ok() && !policy.read_only;
             answer.root_id = place::identity(local);
             answer.free_bytes =

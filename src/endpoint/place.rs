@@ -70,7 +70,8 @@ impl Place {
     /// The root, made if it was missing.
     pub(super) fn make(&mut self) -> Result<&Local, ServeError> {
         if let Self::Missing { path, .. } = self {
-            let root = Root::create(path).map_err(|e| match e.is_missing() {
+            // Private: whoever wants to share a hub can open it.
+            let root = Root::create(path, 0o700).map_err(|e| match e.is_missing() {
                 true => {
                     let message = format!("on the hub: {e}");
                     ServeError::refused(

@@ -6,7 +6,7 @@ use super::look::Look;
 use super::sync::Request;
 use super::{Failure, FailureKind};
 use crate::endpoint::operations::needs_slot;
-use crate::model::{RelPath, Skip, total_bytes};
+use crate::model::{Mode, RelPath, Skip, total_bytes};
 use crate::plan::{self, Action, Direction, Guard, Plan, Source, guard};
 use crate::report::printable;
 
@@ -17,12 +17,7 @@ impl Look<'_> {
     /// [`Failure`] of the first brake that holds.
     pub(super) fn check_guards(&self, plan: &Plan, request: &Request) -> Result<(), Failure> {
         if let [first, ..] = plan.undecided.as_slice() {
-            let more = plan.undecided.len() - 1;
-            let named = if more == 0 {
-                format!("{:?}", first.path)
-            } else {
-                format!("{:?} and {more} more", first.path)
-            };
+            let named = format!("{:?}{}", first.path, and_more(plan.undecided.len() - 1));
             return Err(Failure::new(
                 FailureKind::Conflict,
                 format!("both sides changed {named}, and the policy leaves that to you"),
@@ -42,6 +37,7 @@ impl Look<'_> {
         };
         guard::check(plan, ours, theirs, &self.base, limit).map_err(|e| guard_failure(&e))?;
         self.refuse_altered(plan)?;
+        self.refuse_exposed(plan)?;
         self.check_space(plan)
     }
 
@@ -67,12 +63,7 @@ impl Look<'_> {
         let [first, ..] = carried.as_slice() else {
             return Ok(());
         };
-        let (path, more) = (printable::path(&first.path), carried.len() - 1);
-        let more = if more == 0 {
-            String::new()
-        } else {
-            format!(" and {more} more")
-        };
+        let (path, more) = (printable::path(&first.path), and_more(carried.len() - 1));
         let flag = if side == "here" { "" } else { " --remote" };
         Err(Failure::new(
             FailureKind::Integrity,
@@ -83,6 +74,23 @@ impl Look<'_> {
                 "`rsyn verify{flag}` names all, `--repair` brings the old content back; if the change is yours, `touch` it"
             ),
         ))
+    }
+
+    /// A key must not lie where other users of the hub can read it.
+    fn refuse_exposed(&self, plan: &Plan) -> Result<(), Failure> {
+        let root_mode = self.client.hello.root_mode;
+        let (Direction::Push, Some(mode)) = (plan.direction, root_mode) else {
+            return Ok(());
+        };
+        let exposed = plan::exposed(plan, &self.view.tree, Mode::from(mode));
+        let [first, ..] = exposed.as_slice() else {
+            return Ok(());
+        };
+        let named = printable::path(first).to_string() + &and_more(exposed.len() - 1);
+        let message =
+            format!("{named} is named like a key, and other users of the hub could read it there");
+        let hint = "close it (`chmod o-r`), close the hub's root (`chmod o-rx` there) or exclude it; `--force` goes on all the same";
+        Err(Failure::new(FailureKind::Guard, message, hint))
     }
 
     fn check_space(&self, plan: &Plan) -> Result<(), Failure> {
@@ -105,6 +113,14 @@ impl Look<'_> {
             format!("{needed} bytes are needed and {free} are free {side}"),
             "make room, or sync a part with `--only PATH`",
         ))
+    }
+}
+
+/// What follows the first of several names.
+fn and_more(others: usize) -> String {
+    match others {
+        0 => String::new(),
+        more => format!(" and {more} more"),
     }
 }
 

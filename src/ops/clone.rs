@@ -46,7 +46,7 @@ pub fn clone(
         Err(e) if e.is_missing() => false,
         Err(e) => return Err(e.into()),
     };
-    let root = Root::create(&path)?;
+    let root = Root::create(&path, 0o777)?;
     let outcome = pull_all(
         environment,
         talk,

@@ -2,9 +2,10 @@
 //! trees always give the same [`Plan`]; a dry run prints exactly the plan that then runs.
 //!
 //! Reading order: [`mod@reconcile`] (three trees to a plan), [`policy`] (who wins a conflict), [`guard`] (when to
-//! refuse), [`moves`] (content that need not travel). Not here: whether anything succeeded.
+//! refuse), [`exposure`] (keys that others could read), [`moves`] (content that need not travel). Not here: whether anything succeeded.
 
 pub mod altered;
+pub mod exposure;
 pub mod guard;
 pub mod moves;
 pub mod policy;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Digest, Kind, Node, RelPath};
 pub use altered::{Altered, altered};
+pub use exposure::exposed;
 pub use guard::Guard;
 pub use policy::{Choice, Policies, Policy};
 pub use reconcile::{Input, Options, reconcile};

@@ -140,6 +140,9 @@ pub struct ServerHello {
     /// Whether the root exists.
     #[serde(default)]
     pub root_exists: bool,
+    /// Permission bits of the root.
+    #[serde(default)]
+    pub root_mode: Option<u16>,
     /// Whether the root can be written.
     #[serde(default)]
     pub writable: bool,

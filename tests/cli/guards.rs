@@ -1,5 +1,7 @@
 //! Plans that look like an accident are refused: exit code 4, nothing changed, a line on how to go on.
 
+use std::os::unix::fs::MetadataExt;
+
 use crate::sides::{Sides, both_ways};
 use crate::support::{Run, Sandbox, assert_same};
 
@@ -210,4 +212,48 @@ fn a_sync_whose_push_is_refused_says_that_its_pull_is_done() {
     assert!(a.has("new"));
     assert_same(&there, &world.hub().tree());
     assert!(!run.all().contains("nothing was changed"), "{}", run.all());
+}
+
+#[test]
+fn a_key_that_others_on_the_hub_could_read_is_not_pushed() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write("src/main.rs", "fn main() {}");
+    a.ok(&["push"]);
+    let mode = std::fs::metadata(&world.hub().0).unwrap().mode() & 0o777;
+    assert_eq!(mode, 0o700, "a hub that rsyn makes is private");
+    a.write("conf/id_ed25519", "PRIVATE KEY");
+    a.chmod("conf", 0o755);
+    a.chmod("conf/id_ed25519", 0o644);
+    let hub = world.hub();
+
+    hub.chmod("", 0o755);
+    a.rsyn(&["push", "--dry-run"])
+        .exits(4)
+        .says("conf/id_ed25519");
+    a.rsyn(&["push"])
+        .exits(4)
+        .says("named like a key")
+        .says("chmod o-r");
+    assert!(!hub.has("conf"), "nothing was changed");
+
+    a.chmod("conf/id_ed25519", 0o600);
+    a.ok(&["push"]);
+    a.chmod("conf/id_ed25519", 0o644);
+    a.rsyn(&["push"]).exits(4);
+    hub.chmod("", 0o700);
+    a.ok(&["push"]);
+    assert_eq!(hub.text("conf/id_ed25519"), "PRIVATE KEY");
+}
+
+#[test]
+fn force_pushes_a_key_all_the_same() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    world.hub().mkdir("");
+    world.hub().chmod("", 0o755);
+    a.write("server.pem", "PRIVATE KEY");
+    a.chmod("server.pem", 0o644);
+    a.rsyn(&["push"]).exits(4).says("server.pem");
+    a.ok(&["push", "--force"]);
 }

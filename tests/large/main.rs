@@ -8,6 +8,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
+    clippy::cast_possible_truncation,
     reason = "tests make files, run the program, fail by panicking, and tell what they measured"
 )]
 #![allow(unreachable_pub, reason = "modules of one test binary")]
