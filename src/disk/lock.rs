@@ -212,7 +212,7 @@ mod tests {
             pid: u32::MAX,
             ..holder()
         };
-        std::fs::write(temp.path().join("lock"), serde_json::to_vec(&dead).unwrap()).unwrap();
+        durable::replace(root.top(), LOCK_FILE, &serde_json::to_vec(&dead).unwrap()).unwrap();
         assert_eq!(Lock::dead_holder(root.top()).unwrap(), Some(dead.clone()));
         let next = Lock::exclusive(root.top(), &holder()).unwrap();
         assert_eq!(next.left_by(), Some(&dead));

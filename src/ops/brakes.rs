@@ -86,7 +86,7 @@ impl Look<'_> {
         let [first, ..] = exposed.as_slice() else {
             return Ok(());
         };
-        let named = printable::path(first).to_string() + &and_more(exposed.len() - 1);
+        let named = format!("{}{}", printable::path(first), and_more(exposed.len() - 1));
         let message =
             format!("{named} is named like a key, and other users of the hub could read it there");
         let hint = "close it (`chmod o-r`), close the hub's root (`chmod o-rx` there) or exclude it; `--force` goes on all the same";

@@ -49,9 +49,8 @@ const OTHERS_ENTER: u16 = 0o001;
 #[must_use]
 pub fn is_named_like_a_key(path: &RelPath) -> bool {
     let name = path.name().to_ascii_lowercase();
-    let is = |known: &&str| name == known.as_bytes();
     let ends = |ending: &&str| name.len() > ending.len() && name.ends_with(ending.as_bytes());
-    NAMES.iter().any(|n| is(&n)) || ENDINGS.iter().any(|e| ends(&e))
+    NAMES.iter().any(|known| name == known.as_bytes()) || ENDINGS.iter().any(ends)
 }
 
 /// The files that `plan` brings to a tree, now `ours`, that look like keys and that others can read there.
