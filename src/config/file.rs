@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::size::{SizeError, parse_size};
 use crate::plan::Policy;
 
 /// A remote with a name.
@@ -33,6 +34,33 @@ pub struct Safety {
     /// A number or a share (`"10%"`).
     #[serde(default)]
     pub max_delete: Option<Limit>,
+}
+
+/// Which snapshots stay on this machine. Only in `.rsyn/config.toml`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Snapshots {
+    /// So many of the newest, whatever their age and size.
+    #[serde(default)]
+    pub newest: Option<usize>,
+    /// All that are younger, in days.
+    #[serde(default)]
+    pub days: Option<u32>,
+    /// Of those that are older than a day and not among the newest, the oldest go until all fit: bytes, or a
+    /// number with a unit (`"20GB"`).
+    #[serde(default)]
+    pub max_size: Option<Limit>,
+}
+
+impl Snapshots {
+    /// [`Snapshots::max_size`] in bytes.
+    ///
+    /// # Errors
+    /// It is no size.
+    pub fn max_bytes(&self) -> Result<Option<u64>, SizeError> {
+        let text = self.max_size.as_ref().map(ToString::to_string);
+        text.map(|t| parse_size(&t)).transpose()
+    }
 }
 
 /// `25` or `"10%"`.
@@ -79,6 +107,9 @@ pub struct ConfigFile {
     /// The brakes.
     #[serde(default)]
     pub safety: Safety,
+    /// Which snapshots stay. Only in `.rsyn/config.toml`.
+    #[serde(default)]
+    pub snapshots: Option<Snapshots>,
     /// Command in place of ssh. Only in `.rsyn/config.toml`.
     #[serde(default)]
     pub ssh_command: Option<String>,
@@ -109,6 +140,20 @@ pub enum ConfigError {
         /// The key.
         key: &'static str,
     },
+    /// It says which snapshots stay, and travels with the project.
+    #[error("{file} has [snapshots], but what a machine keeps is set in its own .rsyn/config.toml")]
+    Snapshots {
+        /// The file.
+        file: String,
+    },
+    /// A size that is none.
+    #[error("{file}: snapshots.max_size: {error}")]
+    Size {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        error: SizeError,
+    },
 }
 
 /// Reads a configuration file. `travels` is true for one that comes with the project.
@@ -120,6 +165,15 @@ pub fn parse(text: &str, file: &str, travels: bool) -> Result<ConfigFile, Config
         file: place(file, text, e.span().map(|s| s.start)),
         message: e.message().lines().collect::<Vec<_>>().join(" "),
     })?;
+    if let Some(snapshots) = &parsed.snapshots {
+        let file = file.to_owned();
+        if travels {
+            return Err(ConfigError::Snapshots { file });
+        }
+        if let Err(error) = snapshots.max_bytes() {
+            return Err(ConfigError::Size { file, error });
+        }
+    }
     let commands = [
         ("ssh_command", parsed.ssh_command.is_some()),
         ("ssh_config", parsed.ssh_config.is_some()),
@@ -180,6 +234,23 @@ policy = "both"
         )
         .unwrap_err();
         assert!(error.to_string().contains("cannot do yet"), "{error}");
+    }
+
+    #[test]
+    fn only_a_machine_itself_says_which_snapshots_it_keeps() {
+        let text = "[snapshots]\nnewest = 3\ndays = 30\nmax_size = \"2GB\"\n";
+        let ours = parse(text, ".rsyn/config.toml", false).unwrap();
+        let snapshots = ours.snapshots.unwrap();
+        assert_eq!((snapshots.newest, snapshots.days), (Some(3), Some(30)));
+        assert_eq!(snapshots.max_bytes(), Ok(Some(2_000_000_000)));
+        let theirs = parse(text, "rsyn.toml", true).unwrap_err();
+        assert!(theirs.to_string().contains(".rsyn/config.toml"));
+        let wrong = parse(
+            "[snapshots]\nmax_size = \"much\"\n",
+            ".rsyn/config.toml",
+            false,
+        );
+        assert!(wrong.unwrap_err().to_string().contains("`much`"));
     }
 
     #[test]

@@ -86,22 +86,12 @@ pub(super) fn commit(
         local.remember(id.as_str(), p)
     });
     let answer = report(local, committed, &tree)?;
-    transaction_pruned(local, &lock, order.machinery);
+    local.prune(&lock, (order.machinery.clock)().div_euclid(1000));
     if let Control::Committed(report) = &answer {
         note_in_log(local, &receiving.ops, order, report);
         return Ok((answer, Some(tree)));
     }
     Ok((answer, None))
-}
-
-fn transaction_pruned(local: &Local, lock: &crate::disk::Lock, machinery: &Machinery) {
-    // Pruning is housekeeping: the commit stands whatever comes of it.
-    drop(transaction::prune(
-        &local.root,
-        lock,
-        transaction::Kept::default(),
-        (machinery.clock)().div_euclid(1000),
-    ));
 }
 
 /// The answer to a commit that took place, or did not.

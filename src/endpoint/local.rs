@@ -4,12 +4,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::disk::{DiskError, Holder, Lock, LockError, Root};
+use crate::config;
+use crate::disk::{DiskError, Holder, Lock, LockError, Root, durable};
 use crate::filter::Rules;
 use crate::model::{Mode, Node};
 use crate::scan::{self, Progress, Scan, ScanError};
 use crate::state::{Index, Payload, State, StateError, log};
-use crate::transaction::{self, CommitError, PendingKind, Recovery};
+use crate::transaction::{self, CommitError, Kept, PendingKind, Recovery};
+
+/// Settings of this root alone, inside the state directory.
+const MACHINE_CONFIG: &[u8] = b"config.toml";
+/// They are not longer.
+const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
+const DAY_SECS: i64 = 24 * 3600;
 
 /// A root and its state directory.
 pub struct Local {
@@ -172,6 +179,33 @@ impl Local {
         }
     }
 
+    /// Deletes the snapshots that the settings of this root do not keep, and old remains of transfers. Mere
+    /// housekeeping: what was done before stands whatever comes of it, and settings that cannot be read delete
+    /// nothing.
+    pub fn prune(&self, lock: &Lock, now_secs: i64) {
+        if let Some(kept) = self.kept() {
+            drop(transaction::prune(&self.root, lock, kept, now_secs));
+        }
+    }
+
+    /// Which snapshots stay; `None` if the settings cannot be read.
+    fn kept(&self) -> Option<Kept> {
+        let state = self.state.as_ref()?;
+        let text = durable::read(state.dir(), MACHINE_CONFIG, MAX_CONFIG_BYTES).ok()?;
+        let Some(text) = text else {
+            return Some(Kept::default());
+        };
+        let text = String::from_utf8(text).ok()?;
+        let config = config::file::parse(&text, ".rsyn/config.toml", false).ok()?;
+        let (wanted, default) = (config.snapshots.unwrap_or_default(), Kept::default());
+        let younger = wanted.days.map(|days| i64::from(days.max(1)) * DAY_SECS);
+        Some(Kept {
+            newest: wanted.newest.unwrap_or(default.newest),
+            younger_than_secs: younger.unwrap_or(default.younger_than_secs),
+            max_bytes: wanted.max_bytes().ok()?,
+        })
+    }
+
     /// The version of the file at `path` of a staged copy: used where content is taken from this root.
     ///
     /// # Errors
@@ -219,4 +253,36 @@ pub fn recovery_words(recovery: &Recovery) -> Option<String> {
     }
     words.extend(recovery.attention.iter().map(ToString::to_string));
     Some(words.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_keeps_the_snapshots_that_its_own_settings_name() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut local = Local::open(temp.path()).unwrap();
+        assert_eq!(local.kept(), None, "nothing is pruned where no state is");
+        local.make_state().unwrap();
+        assert_eq!(local.kept(), Some(Kept::default()));
+        let kept_with = |text: &str| {
+            let state = local.state.as_ref().unwrap();
+            durable::replace(state.dir(), MACHINE_CONFIG, text.as_bytes()).unwrap();
+            local.kept()
+        };
+        assert_eq!(
+            kept_with("[snapshots]\nnewest = 3\ndays = 0\nmax_size = \"2GB\""),
+            Some(Kept {
+                newest: 3,
+                younger_than_secs: DAY_SECS,
+                max_bytes: Some(2_000_000_000),
+            })
+        );
+        assert_eq!(
+            kept_with("[snapshots"),
+            None,
+            "settings that cannot be read delete nothing"
+        );
+    }
 }

@@ -119,13 +119,7 @@ impl Look<'_> {
             transaction::commit(&local.root, lock, staging, wanted, &mut |id, payload| {
                 local.remember(id.as_str(), payload)
             })?;
-        // Housekeeping; the commit stands whatever comes of it.
-        drop(transaction::prune(
-            &self.local.root,
-            lock,
-            transaction::Kept::default(),
-            self.world.now_secs(),
-        ));
+        self.local.prune(lock, self.world.now_secs());
         self.note_committed(&committed.kept_dirs, &committed.late_writes, "here");
         self.remember_remote()?;
         self.base = self.base.with_changes(plan.base.iter().cloned());
