@@ -3,6 +3,7 @@
 //! `[user@]host:path`, `ssh://[user@]host[:port]/path`, or a path on this machine. A host that ssh could
 //! take for an option never gets past here (incidents of git, svn and rsync: `-oProxyCommand=…`).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -55,6 +56,11 @@ pub enum RemoteError {
         "`{0}` is no host name: letters, digits and . _ - : % + [ ] are allowed, and no leading -"
     )]
     Host(String),
+    /// A password, which ssh would take no notice of and everybody could read.
+    #[error(
+        "the remote `{0}` holds a password; ssh takes none from there: use a key or an agent, and change that password"
+    )]
+    Password(String),
     /// A port that is none.
     #[error("`{0}` is no port: 1 to 65535")]
     Port(String),
@@ -78,6 +84,10 @@ impl FromStr for Remote {
         if text.contains('\0') {
             return Err(RemoteError::Nul);
         }
+        let shown = without_password(text);
+        if shown != text {
+            return Err(RemoteError::Password(shown.escape_debug().to_string()));
+        }
         if let Some(rest) = text.strip_prefix("ssh://") {
             return parse_url(rest, text);
         }
@@ -90,6 +100,25 @@ impl FromStr for Remote {
             }
             None => Ok(Self::Path(checked_path(text, text)?)),
         }
+    }
+}
+
+/// A URL without the password that may stand in it, for logs and terminals.
+#[must_use]
+pub fn without_password(text: &str) -> Cow<'_, str> {
+    let scheme = text.find("://").filter(|end| !text[..*end].contains('/'));
+    let found = scheme.and_then(|end| {
+        let authority = end + 3;
+        let end = text[authority..]
+            .find('/')
+            .map_or(text.len(), |slash| authority + slash);
+        let at = authority + text[authority..end].rfind('@')?;
+        let colon = authority + text[authority..at].find(':')?;
+        Some((colon, at))
+    });
+    match found {
+        None => Cow::Borrowed(text),
+        Some((colon, at)) => Cow::Owned(format!("{}:***{}", &text[..colon], &text[at..])),
     }
 }
 
@@ -209,6 +238,29 @@ impl fmt::Display for Remote {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_is_refused_and_never_shown() {
+        let texts = [
+            "ssh://bob:hunter2@hub/srv/p",
+            "ssh://bob:hunter2@hub:22/srv/p@x",
+            "https://bob:hunter2@hub/p",
+            "ssh://bob:hun@ter2@hub",
+        ];
+        for text in texts {
+            let error = text.parse::<Remote>().unwrap_err().to_string();
+            assert!(error.contains("bob:***@hub"), "{error}");
+            assert!(!error.contains("ter2"), "{error}");
+        }
+        for text in [
+            "ssh://bob@hub:22/p:q@r",
+            "bob@hub:/p",
+            "ssh://[::1]:22/p",
+            "/a://b:c@d",
+        ] {
+            assert_eq!(without_password(text), text);
+        }
+    }
 
     fn ssh(user: Option<&str>, name: &str, port: Option<u16>, path: &str) -> Remote {
         let host = Host {

@@ -3,6 +3,7 @@
 use super::look::World;
 use super::sync::{Leg, Outcome, Report, Request};
 use super::{Failure, FailureKind};
+use crate::config::remote::without_password;
 use crate::endpoint::local::Local;
 use crate::state::{State, log};
 
@@ -51,11 +52,12 @@ fn append_to_log(
         .as_ref()
         .map(|s| s.value.clone());
     let named = request.reach.remote.clone();
+    let asked = named.or(remote).unwrap_or_default();
     let record = log::Record {
         when: crate::report::time::rfc3339((world.clock)()),
         verb: request.verb().to_owned(),
         peer: outcome.map_or_else(
-            |_| named.or(remote).unwrap_or_default(),
+            |_| without_password(&asked).into_owned(),
             |r| r.remote.clone(),
         ),
         conflicts: legs.iter().map(|l| l.plan.conflicts() as u64).sum(),

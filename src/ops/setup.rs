@@ -7,6 +7,7 @@ use super::look::World;
 use super::project::Setting;
 use super::{Failure, FailureKind};
 use crate::config::Remote;
+use crate::config::remote::without_password;
 use crate::disk::{Root, space};
 use crate::endpoint::client::Client;
 use crate::endpoint::local::Local;
@@ -145,7 +146,11 @@ fn check_settings(checks: &mut Checks, world: &World<'_>) {
     for (name, remote) in &settings.remotes {
         checks.ok(
             "named remote",
-            format!("{name} = {} (from {})", remote.value, remote.origin),
+            format!(
+                "{name} = {} (from {})",
+                without_password(&remote.value),
+                remote.origin
+            ),
         );
     }
 }

@@ -6,6 +6,7 @@ use super::Failure;
 use super::connect::Reach;
 use super::look::{Look, World, look};
 use super::sync::Request;
+use crate::config::remote::without_password;
 use crate::endpoint::local::Local;
 use crate::endpoint::manage::snapshot_lines;
 use crate::model::{Digest, total_bytes};
@@ -68,15 +69,10 @@ pub fn status(world: &World<'_>, reach: &Reach, offline: bool) -> Result<Status,
         Some(state) => log::last(state, 1)?.into_iter().next(),
         None => None,
     };
+    let set = world.project.settings.remote.as_ref();
+    let remote = reach.remote.as_ref().or(set.map(|s| &s.value));
     let mut status = Status {
-        remote: reach.remote.clone().or_else(|| {
-            world
-                .project
-                .settings
-                .remote
-                .as_ref()
-                .map(|s| s.value.clone())
-        }),
+        remote: remote.map(|r| without_password(r).into_owned()),
         plans: None,
         local_digest: None,
         remote_digest: None,

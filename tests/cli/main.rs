@@ -21,6 +21,7 @@ mod killed;
 mod local;
 mod memory;
 mod output;
+mod privacy;
 mod restore;
 mod round_trip;
 mod scope;
