@@ -26,6 +26,12 @@ pub struct Client {
     pub traffic: Arc<Traffic>,
 }
 
+/// An answer of the hub, and how many paths it does not name for want of room.
+pub(super) struct Answer {
+    pub(super) control: Control,
+    pub(super) unnamed: u64,
+}
+
 impl Client {
     /// Whether the hub knows content that comes from a place on, or before it was asked for.
     pub(super) fn sends_ahead(&self) -> bool {
@@ -101,15 +107,30 @@ impl Client {
     /// [`PeerError`], or paths that changed since.
     pub fn rollback(&self, id: String, label: String) -> Result<CommitReport, TransferError> {
         self.outbox.send(Control::Rollback { id, label })?;
-        match self
-            .inbox
-            .verdict("committed")
-            .map_err(TransferError::Unheard)?
-        {
+        let Answer { control, unnamed } = self.answer()?;
+        match control {
             Control::Committed(report) => Ok(report),
-            Control::Stale(paths) => Err(TransferError::Changed(paths)),
+            Control::Stale(paths) => Err(TransferError::Changed { paths, unnamed }),
             other => Err(unexpected(&other.into(), "committed").into()),
         }
+    }
+
+    /// What the hub says to what it was told to do.
+    pub(super) fn answer(&self) -> Result<Answer, TransferError> {
+        let verdict = || {
+            let verdict = self.inbox.verdict("committed");
+            verdict.map_err(TransferError::Unheard)
+        };
+        Ok(match verdict()? {
+            Control::Unnamed(unnamed) => Answer {
+                control: verdict()?,
+                unnamed,
+            },
+            control => Answer {
+                control,
+                unnamed: 0,
+            },
+        })
     }
 
     /// Says goodbye and waits for the end of the hub's process.

@@ -69,7 +69,7 @@ impl Client {
         .map_err(|e| name_damage(e, plan))?;
         if !receiver.changed().is_empty() {
             let path_of = |id: &u32| plan.actions.get(*id as usize).map(|a| a.path.clone());
-            return Err(TransferError::Changed(
+            return Err(TransferError::changed(
                 receiver.changed().keys().filter_map(path_of).collect(),
             ));
         }

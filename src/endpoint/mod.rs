@@ -13,6 +13,7 @@ mod fetch;
 pub mod kept;
 pub mod local;
 pub mod manage;
+mod naming;
 mod observe;
 pub mod opening;
 pub mod operations;

@@ -3,18 +3,18 @@
 use std::collections::HashMap;
 
 use super::PeerError;
-use super::client::Client;
+use super::client::{Answer, Client};
 use super::connection::unexpected;
 use super::kept::Keeper;
 use super::local::Local;
 use super::operations::{Ahead, digest_of, ops};
 use super::supply::{Item, Supplier};
-use super::transfer::{Counters, TransferError, TransferOptions};
+use super::transfer::{Counters, Pushed, TransferError, TransferOptions};
 use super::{kept, signatures, view};
 use crate::delta::Signature;
 use crate::model::{Digest, Node};
 use crate::plan::{Plan, Source};
-use crate::protocol::message::{CommitReport, Control, Form, Message, Op, OpSource};
+use crate::protocol::message::{Control, Form, Message, Op, OpSource};
 use crate::scan::Scan;
 use crate::state::State;
 
@@ -43,7 +43,7 @@ impl Client {
         commit: Commit<'_>,
         options: TransferOptions,
         counters: &Counters,
-    ) -> Result<CommitReport, TransferError> {
+    ) -> Result<Pushed, TransferError> {
         let is_kept = |digest| {
             let state = local.state.as_ref().filter(|_| self.sends_ahead());
             state.is_some_and(|state| kept::recall(state, digest).is_some())
@@ -73,13 +73,10 @@ impl Client {
                 snapshot: commit.keep_snapshot,
                 label: commit.label.to_owned(),
             })?;
-            match self
-                .inbox
-                .verdict("committed")
-                .map_err(TransferError::Unheard)?
-            {
-                Control::Committed(report) => return Ok(report),
-                Control::Stale(paths) => return Err(TransferError::Changed(paths)),
+            let Answer { control, unnamed } = self.answer()?;
+            match control {
+                Control::Committed(report) => return Ok(Pushed { report, unnamed }),
+                Control::Stale(paths) => return Err(TransferError::Changed { paths, unnamed }),
                 Control::Resend(ids) => sending.send_again(&ids)?,
                 other => return Err(unexpected(&other.into(), "committed").into()),
             }
@@ -155,7 +152,7 @@ impl Sending<'_> {
                     waiting = waiting.saturating_sub(ids.len());
                 }
                 Message::Control(Control::Stale(paths)) => {
-                    return Err(TransferError::Changed(paths));
+                    return Err(TransferError::changed(paths));
                 }
                 other => return Err(unexpected(&other, "signature").into()),
             }
@@ -202,7 +199,7 @@ impl Sending<'_> {
         let new = action.new.as_ref();
         let mut keeper = new.and_then(|new| self.keeper(new));
         if !supplier.send(&item, basis, keeper.as_mut().map(|(_, keeper)| keeper))? {
-            return Err(TransferError::Changed(vec![action.path.clone()]));
+            return Err(TransferError::changed(vec![action.path.clone()]));
         }
         // What was read is what the scan found there, or the hub will not verify it and it is read again.
         if let Some(((digest, state), keeper)) = keeper {

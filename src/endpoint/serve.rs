@@ -22,7 +22,7 @@ use super::refusal::{ServeError, malformed};
 use super::signatures::{Head, Partial};
 use super::supply::{Item, Supplied, Supplier};
 use super::view::{self, Telling};
-use super::{commit, manage, observe, stream};
+use super::{commit, manage, naming, observe, stream};
 use crate::filter::{FileStyle, Rules};
 use crate::model::{Digest, Node};
 use crate::protocol::handshake::{self, ClientHello, Purpose, Seen};
@@ -288,7 +288,7 @@ impl<'a> Session<'a> {
                     self.check_may_write()?;
                     let answer =
                         manage::rollback(&self.place, &id, &label, &self.hello, self.machinery)?;
-                    Ok(self.outbox.send(answer)?)
+                    self.report(answer)
                 }
                 other => self.receive(other.into()),
             },
@@ -480,6 +480,16 @@ impl<'a> Session<'a> {
         let (answer, tree) = commit::commit(local, receiving, &order)?;
         if let Some(tree) = tree {
             self.scan = Scan::of_tree(tree);
+        }
+        self.report(answer)
+    }
+
+    /// Answers with as many paths as fit, and says how many do not.
+    fn report(&self, answer: Control) -> Result<(), ServeError> {
+        let (answer, unnamed) = naming::fit(answer);
+        let knows = self.hello.features.iter().any(|f| f == handshake::UNNAMED);
+        if unnamed > 0 && knows {
+            self.outbox.send(Control::Unnamed(unnamed))?;
         }
         Ok(self.outbox.send(answer)?)
     }

@@ -4,6 +4,7 @@ use super::PeerError;
 use super::receive::{ReceiveError, Received};
 use super::supply::Supplied;
 use crate::model::RelPath;
+use crate::protocol::message::CommitReport;
 
 /// Bytes of a transfer, for people.
 #[derive(Debug, Default)]
@@ -21,6 +22,15 @@ pub struct TransferOptions {
     pub whole_file: bool,
 }
 
+/// What the hub did, and how many directories and files its report does not name for want of room.
+#[derive(Debug)]
+pub struct Pushed {
+    /// What it did.
+    pub report: CommitReport,
+    /// Paths that are not in the report.
+    pub unnamed: u64,
+}
+
 /// Why a transfer has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
@@ -28,14 +38,26 @@ pub enum TransferError {
     #[error(transparent)]
     Receive(#[from] ReceiveError),
     /// These paths are not what the plan was made for. Nothing was changed; a new plan may do.
-    #[error("{} changed while the sync ran", paths_named(.0))]
-    Changed(Vec<RelPath>),
+    #[error("{} changed while the sync ran", named(.paths, *.unnamed))]
+    Changed {
+        /// Some of them, or all.
+        paths: Vec<RelPath>,
+        /// How many there are beside those.
+        unnamed: u64,
+    },
     /// The hub was told to commit, and its answer did not come or says that it failed.
     #[error(transparent)]
     Unheard(PeerError),
     /// The same content did not verify again and again.
     #[error("content of {0:?} is not what the scan found there")]
     Integrity(RelPath),
+}
+
+impl TransferError {
+    /// These paths, and no more, are not what the plan was made for.
+    pub(super) fn changed(paths: Vec<RelPath>) -> Self {
+        Self::Changed { paths, unnamed: 0 }
+    }
 }
 
 impl From<PeerError> for TransferError {
@@ -50,10 +72,12 @@ impl From<crate::transaction::StageError> for TransferError {
     }
 }
 
-fn paths_named(paths: &[RelPath]) -> String {
-    match paths {
-        [one] => format!("{one:?}"),
-        [first, rest @ ..] => format!("{first:?} and {} more", rest.len()),
-        [] => "files".to_owned(),
+fn named(paths: &[RelPath], unnamed: u64) -> String {
+    match (paths, unnamed) {
+        ([one], 0) => format!("{one:?}"),
+        ([first, rest @ ..], _) => {
+            format!("{first:?} and {} more", rest.len() as u64 + unnamed)
+        }
+        ([], _) => "files".to_owned(),
     }
 }

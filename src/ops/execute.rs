@@ -10,7 +10,7 @@ use crate::endpoint::kept::KEPT_BYTES;
 use crate::endpoint::local::LocalError;
 use crate::endpoint::operations::needs_slot;
 use crate::endpoint::push::Commit;
-use crate::endpoint::transfer::{TransferError, TransferOptions};
+use crate::endpoint::transfer::{Pushed, TransferError, TransferOptions};
 use crate::model::{Digest, Entry, Node, RelPath, Tree, total_bytes};
 use crate::plan::{Action, Direction, Plan};
 use crate::protocol::handshake::Seen;
@@ -44,7 +44,7 @@ impl From<Attempt> for Failure {
 impl From<TransferError> for Attempt {
     fn from(error: TransferError) -> Self {
         match error {
-            TransferError::Changed(_) => Self::Changed(error.into()),
+            TransferError::Changed { .. } => Self::Changed(error.into()),
             other => Self::Failed(other.into()),
         }
     }
@@ -144,7 +144,7 @@ impl Look<'_> {
             keep_snapshot: !request.no_snapshot,
             label: &label,
         };
-        let report = self.client.push(
+        let Pushed { report, unnamed } = self.client.push(
             plan,
             (&self.local, &self.scan),
             &self.view.remains,
@@ -154,6 +154,11 @@ impl Look<'_> {
         )?;
         // From here on the hub is new. What fails now is mended by the next run, which finds both sides equal.
         self.note_committed(&report.kept_dirs, &report.late_writes, "on the hub");
+        if unnamed > 0 {
+            self.warnings.push(format!(
+                "{unnamed} more like these on the hub are not named"
+            ));
+        }
         self.hub_id = RootId::parse(&report.root_id).or_else(|| self.hub_id.clone());
         let remote = self.view.tree.with_changes(plan.changes());
         let known_exactly = remote.view_digest() == report.view && report.kept_dirs.is_empty();

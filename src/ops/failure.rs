@@ -272,7 +272,7 @@ impl From<TransferError> for Failure {
                     .to_owned(),
                 ..e.into()
             },
-            TransferError::Changed(_) => Self::new(
+            TransferError::Changed { .. } => Self::new(
                 FailureKind::Busy,
                 message,
                 "run it again when nothing writes there",

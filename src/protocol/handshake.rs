@@ -14,9 +14,11 @@ pub const PROTOCOL_MIN: u32 = 1;
 /// Highest protocol this version speaks.
 pub const PROTOCOL_MAX: u32 = 1;
 /// Features by name; both sides use those that both know.
-pub const FEATURES: &[&str] = &["zstd", "generations", AHEAD];
+pub const FEATURES: &[&str] = &["zstd", "generations", AHEAD, UNNAMED];
 /// The feature of content that is sent before it is asked for, and from where an earlier attempt stopped.
 pub const AHEAD: &str = "ahead";
+/// The feature of answers that say how many paths they do not name.
+pub const UNNAMED: &str = "unnamed";
 
 /// A range of protocol versions, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -322,6 +322,8 @@ pub enum Control {
     /// Server: what it has of contents that an interrupted push began, in bytes from their start; within a view
     /// (feature `ahead`). `[remains]`
     Remains(#[serde(deserialize_with = "bounded::list")] Vec<(Digest, u64)>),
+    /// Server: so many paths that the next answer should name do not fit it (feature `unnamed`). `[unnamed]`
+    Unnamed(u64),
 }
 
 impl Message {
@@ -373,6 +375,7 @@ impl Control {
             Self::Refused(_) => "refused",
             Self::Bye => "bye",
             Self::Remains(_) => "remains",
+            Self::Unnamed(_) => "unnamed",
         }
     }
 }

@@ -151,6 +151,7 @@ fn messages() -> Vec<Message> {
         .into(),
         Control::Stale(vec![path("a/b")]).into(),
         Control::Remains(vec![(digest, 9)]).into(),
+        Control::Unnamed(300).into(),
         Control::Bye.into(),
         Message::Whole {
             id: 7,

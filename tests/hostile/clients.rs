@@ -347,6 +347,45 @@ fn a_client_of_the_small_encoder_is_served_when_it_is_right() {
     assert!(!world.hub().has("d/x"));
 }
 
+/// A push that deletes so many files with long names, none of which is there.
+fn push_of_what_is_not_there(many: usize) -> Vec<Message> {
+    let gone = file(b"gone");
+    let ops: Vec<_> = (0..many)
+        .map(|n| op(&format!("{n:0200}"), Some(&gone), None, vec![Number(0)]))
+        .collect();
+    let encoded: Vec<u8> = ops.concat().iter().flat_map(Field::encode).collect();
+    let digest = Raw(plan_digest(&encoded).to_vec());
+    let mut session = rules().to_vec();
+    session.extend(ops.chunks(1000).map(ops_message));
+    session.extend([
+        control(12, [digest.clone()]),
+        control(18, [digest, Number(1), Bytes(vec![])]),
+        control(29, []),
+    ]);
+    session
+}
+
+#[test]
+fn more_paths_than_an_answer_holds_are_counted_for_the_client_that_is_to_hear_of_them() {
+    let world = World::new(|_| ());
+    let session = push_of_what_is_not_there(8000);
+    for (feature, is_told) in [("unnamed", true), ("unknown", false)] {
+        let json = client_hello(&world, "push").to_string();
+        let hello = hello(&json.replace("unnamed", feature));
+        let seen = ask(&world, &[], &[hello, chunks(&frames(&session))].concat());
+        let (mut told, mut named) = (None, 0);
+        for answer in answers(&seen.stdout) {
+            match answer {
+                Answer::Control(Control::Unnamed(number)) => told = Some(number),
+                Answer::Control(Control::Stale(paths)) => named = paths.len() as u64,
+                _ => {}
+            }
+        }
+        assert!((4000..8000).contains(&named), "{named} {}", seen.stderr);
+        assert_eq!(told, is_told.then_some(8000 - named));
+    }
+}
+
 #[test]
 fn malformed_words_of_a_client_that_pushes_change_nothing() {
     let counts = Counts::default();

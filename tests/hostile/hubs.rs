@@ -112,6 +112,7 @@ fn push_session(world: &World) -> Vec<Message> {
         data(SIGNATURE_DATA, &blocks),
         control(10, []),
         control(17, [Number(1), Number(ids[1].into())]),
+        control(31, [Number(7)]),
         control(
             19,
             [
@@ -236,6 +237,12 @@ fn a_hub_of_the_small_encoder_is_believed_when_it_is_right() {
     let words = right(&push_session(&world), &start(&world));
     let seen = watch(world.with_hub(&["push", "-y"], &words), &world.scratch());
     assert_eq!(seen.code, 0, "{}", seen.stderr);
+    assert!(
+        seen.stderr
+            .contains("7 more like these on the hub are not named"),
+        "{}",
+        seen.stderr
+    );
 }
 
 #[test]

@@ -290,7 +290,7 @@ pub fn view(tree: &Tree) -> Vec<Message> {
 /// The Hello of a hub, as JSON.
 pub fn server_hello(world: &World) -> serde_json::Value {
     serde_json::json!({
-        "protocol": {"min": 1, "max": 1}, "features": ["zstd", "generations", "ahead"], "version": "0.1.0",
+        "protocol": {"min": 1, "max": 1}, "features": ["zstd", "generations", "ahead", "unnamed"], "version": "0.1.0",
         "root_id": world.hub_id(), "machine": "hub", "platform": "linux-x86_64", "clock_ms": 1_700_000_000_000_u64,
         "root_exists": true, "writable": true, "case_sensitive": true, "free_bytes": 1_000_000_000_u64,
         "recovered": null, "recovery_pending": false, "refusal": null,
@@ -300,7 +300,7 @@ pub fn server_hello(world: &World) -> serde_json::Value {
 /// The Hello of a client for this purpose, as JSON.
 pub fn client_hello(world: &World, purpose: &str) -> serde_json::Value {
     serde_json::json!({
-        "protocol": {"min": 1, "max": 1}, "features": ["zstd", "generations", "ahead"], "version": "0.1.0",
+        "protocol": {"min": 1, "max": 1}, "features": ["zstd", "generations", "ahead", "unnamed"], "version": "0.1.0",
         "root": crate::encoder::hex(world.hub().text_path().as_bytes()), "expected_root_id": world.hub_id(),
         "machine_id": "0123", "machine": "evil", "purpose": purpose, "own_rules": false, "checksum": false,
         "create_root": false, "seen": null, "bytes_per_second": 0, "compress": false,
