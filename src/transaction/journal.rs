@@ -195,6 +195,19 @@ impl Plan {
     pub(super) fn change(&self, step: &Step) -> Option<&Planned> {
         self.body.changes.get(step.change as usize)
     }
+
+    /// Takes every object for one of the file system `dev`.
+    pub(super) fn on_device(mut self, dev: u64) -> Self {
+        for change in &mut self.body.changes {
+            if let Some(before) = &mut change.before {
+                before.stat.dev = dev;
+            }
+            if let Some(staged) = change.after.as_mut().and_then(|a| a.staged.as_mut()) {
+                staged.identity.dev = dev;
+            }
+        }
+        self
+    }
 }
 
 /// Name in `new/` of a staged object. That of a file tells its digest, so that an interrupted transfer
@@ -253,11 +266,12 @@ pub(super) fn write_plan(home: &Dir, plan: &Plan) -> Result<()> {
     durable::write_new(home, PLAN, &bytes)
 }
 
-/// Reads the whole plan.
+/// Reads the whole plan. A file system can have another number after each mount; no move crosses one, so all objects
+/// are on the one that holds the plan.
 pub(super) fn read_plan(home: &Dir) -> Result<Plan, Damage> {
     let bytes = durable::read(home, PLAN, MAX_PLAN_BYTES)?;
     let path = [home.path(), PLAN].join(&b'/');
-    parse_plan(&bytes.unwrap_or_default(), &path)
+    Ok(parse_plan(&bytes.unwrap_or_default(), &path)?.on_device(home.dev()))
 }
 
 /// Reads the head alone.

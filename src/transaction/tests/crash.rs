@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 
 use super::*;
 use crate::disk::fault;
+use crate::transaction::{area::Area, journal};
 
 /// Old or new, nothing between, nothing left; and the base says the same as the tree.
 fn check_old_or_new(scene: &Scene, lock: &Lock, context: &str) {
@@ -69,6 +70,35 @@ fn after_a_crash_at_any_call_recovery_gives_the_old_or_the_new_tree() {
         }
     }
     assert!(points > 800, "{points}");
+}
+
+/// What the journal remembers gets another number of a file system, as a mount after a crash may give it.
+fn mount_elsewhere(scene: &Scene) {
+    let txn = Area::open(&scene.root).unwrap().txn;
+    for entry in txn.list().unwrap() {
+        let home = txn.open_dir(&entry.name).unwrap();
+        if let Ok(plan) = journal::read_plan(&home) {
+            home.remove_file(journal::PLAN).unwrap();
+            let elsewhere = home.dev() ^ 1;
+            journal::write_plan(&home, &plan.on_device(elsewhere)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn after_a_crash_and_a_mount_under_another_number_recovery_gives_the_old_or_the_new_tree() {
+    let (old, new) = everything();
+    for at in 0.. {
+        let scene = Scene::new(&old, &new);
+        let lock = scene.lock();
+        let (_, calls) = fault::crash_at(at, || scene.run(&lock));
+        mount_elsewhere(&scene);
+        check_old_or_new(&scene, &lock, &format!("crash at {at} of {calls}"));
+        if calls <= at {
+            assert!(at > 50, "{at}");
+            break;
+        }
+    }
 }
 
 #[test]
