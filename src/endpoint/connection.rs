@@ -176,7 +176,7 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// The next message that is no keep-alive. A refusal of the peer is an error here.
+    /// The next message; keep-alives do not come this far. A refusal of the peer is an error here.
     ///
     /// # Errors
     /// [`PeerError`]: closed, silent for the whole timeout, malformed, refused.
@@ -185,7 +185,6 @@ impl Inbox {
         let mut wait = self.patience.start();
         loop {
             match self.queue.recv_timeout(STEP) {
-                Ok(Ok(Message::Control(Control::KeepAlive))) => {}
                 Ok(Ok(Message::Control(Control::Refused(refusal)))) => {
                     return Err(PeerError::Refused(refusal));
                 }
@@ -272,7 +271,11 @@ pub fn start_reader<T: DeserializeOwned + Send + 'static>(
         if greeting_sender.send(hello).is_err() || !go_on {
             return;
         }
-        let sink = |message| sender.send(message).is_ok();
+        // A keep-alive has done its work when it was read; a million of them wake nobody.
+        let sink = |message| match message {
+            Ok(Message::Control(Control::KeepAlive)) => true,
+            other => sender.send(other).is_ok(),
+        };
         if let Err(e) = read_messages(reader, &sink, &traffic) {
             sink(Err(e));
         }
