@@ -292,7 +292,7 @@ fn flips_of_a_journal(marker: &str) -> usize {
         }
     }
     let mut cases = 0;
-    for (path, at) in sample::some(flips, 60) {
+    for (path, at) in sample::some(flips, 20) {
         let name = format!("{path}, byte {at}, killed at {marker}");
         let bytes = a.read(&path);
         a.write(&path, flipped(&bytes, at));

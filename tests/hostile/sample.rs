@@ -4,7 +4,7 @@
 use crate::evil::Case;
 
 /// Cases of a sweep in a default run.
-const SAMPLE: usize = 60;
+const SAMPLE: usize = 40;
 
 /// One of the two halves in which a sweep runs side by side.
 pub struct Part(usize);
