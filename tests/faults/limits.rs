@@ -86,7 +86,7 @@ fn on_a_full_disk(name: &str, test: &str, fill: impl Fn(&Path, u64), most: u64) 
     let mut sum = Sum::default();
     for free in sample(
         &(0..most).collect::<Vec<_>>(),
-        stride().min(usize::try_from(most).unwrap() / 4),
+        stride().min(usize::try_from(most).unwrap() / 3),
         1,
     ) {
         stage.reset();
@@ -108,11 +108,7 @@ fn on_a_full_disk(name: &str, test: &str, fill: impl Fn(&Path, u64), most: u64) 
         let bad = verdict
             .err()
             .map(|words| format!("  {name} with {free} free: {words}"));
-        sum.add(Sum {
-            points: 1,
-            hits: 1,
-            bad: bad.into_iter().collect(),
-        });
+        sum.add(Sum::one(None, bad));
         drop(mount);
     }
     Some(sum)
@@ -195,11 +191,7 @@ fn under_a_limit_of_the_process_all_is_old_or_new() {
         let bad = verdict
             .err()
             .map(|words| format!("  {limit}, exit {}: {words}; {}", run.code, run.err()));
-        sum.add(Sum {
-            points: 1,
-            hits: 1,
-            bad: bad.into_iter().collect(),
-        });
+        sum.add(Sum::one(None, bad));
     }
     assert!(failed >= 3 && done >= 3, "{failed} failed, {done} done");
     sum.is_good("limits", start);

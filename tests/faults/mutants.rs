@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Instant;
 
-use crate::support::Dir;
+use crate::support::{Dir, RSYN};
 
 /// A text of a source file, and what takes its place.
 type Edit = (&'static str, &'static str, &'static str);
@@ -515,8 +515,9 @@ impl Copies {
             &cargo(&self.whole, &["--test", "faults", "--no-run"]),
             mutant.name,
         );
-        let rounds: [&[&str]; 3] = [
-            &["--test", "faults", "--", "order::", "kills::"],
+        let rounds: [&[&str]; 4] = [
+            &["--test", "faults", "--", "order::"],
+            &["--test", "faults", "--", "kills::"],
             &["--test", "crash", "--test", "cli"],
             &[
                 "--lib",
@@ -550,15 +551,19 @@ fn cargo(copy: &Dir, args: &[&str]) -> Output {
     cargo
         .args(["600", env!("CARGO"), "test", "--offline", "--no-fail-fast"])
         .args(args);
-    cargo
-        .current_dir(&copy.0)
-        .env("CARGO_TARGET_DIR", project().join("target/mutants"));
+    cargo.current_dir(&copy.0).env("CARGO_TARGET_DIR", builds());
     cargo.env_remove("RSYN_MUTANTS").env("RUST_BACKTRACE", "0");
     // Built often, run once.
     cargo
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "0")
         .env("CARGO_PROFILE_DEV_DEBUG", "none");
     cargo.output().unwrap()
+}
+
+/// Where mutants are built: beside what this test was built to.
+fn builds() -> PathBuf {
+    let profile = Path::new(RSYN).parent().unwrap();
+    profile.parent().unwrap().join("mutants")
 }
 
 fn must_build(built: &Output, name: &str) {

@@ -4,8 +4,9 @@
 //! A model of the disk: whatever was written, or got a name, is *volatile* until its file or directory is synced.
 //! The laws say what may be volatile at which moment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::LazyLock;
 
 use crate::judge::Stage;
 use crate::scenarios::named;
@@ -271,14 +272,11 @@ fn writes_memory(event: &Event) -> bool {
 fn transaction_of(name: &str) -> Vec<Event> {
     let scenario = named(name);
     let stage = Stage::new(&scenario);
-    stage.reset();
-    let log = stage.world.log(scenario.side);
-    stage.strike(&strace::notes(&log)).exits(0);
     let root = match scenario.side {
         crate::world::Side::Client => stage.world.sandbox.dir("a"),
         crate::world::Side::Hub => stage.world.sandbox.hub(),
     };
-    let events = events(&log, &root.0);
+    let events = events(&stage.notes(), &root.0);
     let start = events
         .iter()
         .position(|e| matches!(e, Make(path) if path.starts_with(".rsyn/txn/")));
@@ -297,11 +295,8 @@ fn a_first_sync_leaves_nothing_that_a_power_cut_takes_away() {
     ] {
         let scenario = named(name);
         let stage = Stage::new(&scenario);
-        stage.reset();
-        let log = stage.world.log(scenario.side);
-        stage.strike(&strace::notes(&log)).exits(0);
         let mut disk = Disk::default();
-        let all = events(&log, &stage.world.sandbox.dir(root).0);
+        let all = events(&stage.notes(), &stage.world.sandbox.dir(root).0);
         all.iter().for_each(|event| disk.step(event));
         let needless =
             |path: &String| [".rsyn/trash", ".rsyn/partial", ".rsyn/lock"].contains(&path.as_str());
@@ -325,18 +320,23 @@ const COMMITS: [&str; 5] = [
     "pull: 300 files",
 ];
 
+/// What each of [`COMMITS`] does: seen once, for all laws.
+static TRANSACTIONS: LazyLock<BTreeMap<&str, Vec<Event>>> = LazyLock::new(|| {
+    let transaction = |name| (name, transaction_of(name));
+    COMMITS.into_iter().map(transaction).collect()
+});
+
 #[test]
 fn a_commit_waits_for_the_disk_where_a_power_cut_needs_it() {
     strace_or_skip!();
-    for name in COMMITS {
-        let events = transaction_of(name);
+    for (name, events) in &*TRANSACTIONS {
         let syncs = events
             .iter()
             .filter(|e| matches!(e, Sync(_) | SyncAll))
             .count();
         let moves = events.iter().filter(|e| changes_tree(e)).count();
         assert!(syncs >= 8 && moves >= 10, "{name}: {events:#?}");
-        let broken = Disk::broken(&events);
+        let broken = Disk::broken(events);
         assert!(broken.is_empty(), "{name}:\n{}", broken.join("\n"));
     }
 }
@@ -344,15 +344,14 @@ fn a_commit_waits_for_the_disk_where_a_power_cut_needs_it() {
 #[test]
 fn the_laws_miss_no_sync_that_is_dropped_and_no_steps_that_are_swapped() {
     strace_or_skip!();
-    for name in COMMITS {
-        let events = transaction_of(name);
+    for (name, events) in &*TRANSACTIONS {
         let decided = events
             .iter()
             .position(|e| matches!(e, Rename { to, .. } if to.ends_with("/COMMITTED")));
         let (mut missed, mut tried) = (Vec::new(), 0);
-        for at in (0..decided.unwrap() + 2).filter(|at| does_something(&events, *at)) {
+        for at in (0..decided.unwrap() + 2).filter(|at| does_something(events, *at)) {
             tried += 1;
-            if Disk::broken(&without(&events, at)).is_empty() {
+            if Disk::broken(&without(events, at)).is_empty() {
                 missed.push(&events[at]);
             }
         }

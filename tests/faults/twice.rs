@@ -52,7 +52,7 @@ fn a_recovery_killed_at_any_call_and_its_recovery_too_is_recovered_all_the_same(
         let scenario = named(name);
         let stage = Stage::new(&scenario);
         let firsts = first_kills(&stage);
-        let step = (stride() * firsts.len() / 80).max(1);
+        let step = (stride() * firsts.len() / 160).max(1);
         for (n, first) in sample(&firsts, step, 3).into_iter().enumerate() {
             let calls = calls_of_recovery(&stage, &first);
             for (m, second) in sample(&calls, stride().min(calls.len()), n * 11)
@@ -61,7 +61,7 @@ fn a_recovery_killed_at_any_call_and_its_recovery_too_is_recovered_all_the_same(
             {
                 kill_first(&stage, &first);
                 let mut blows = format!("{first}, then {second}");
-                let mut hits = usize::from(kill_recovery(&stage, &second));
+                let missed = (!kill_recovery(&stage, &second)).then_some(&second);
                 let sum = if (n + m) % 2 == 0 {
                     &mut pairs
                 } else {
@@ -71,15 +71,10 @@ fn a_recovery_killed_at_any_call_and_its_recovery_too_is_recovered_all_the_same(
                     kill_recovery(&stage, third);
                     &mut triples
                 };
-                hits = hits.min(1);
                 let bad = judge(&stage)
                     .err()
                     .map(|words| format!("  {name}, {blows}: {words}"));
-                sum.add(Sum {
-                    points: 1,
-                    hits,
-                    bad: bad.into_iter().collect(),
-                });
+                sum.add(Sum::one(missed, bad));
             }
         }
     }
