@@ -110,6 +110,7 @@ pub(super) fn setup(context: &Context, args: &SetupArgs) -> Ended {
         talk: &terminal,
         interrupted: &context.interrupted,
         clock: clock_ms,
+        hub_here: crate::transport::local,
     };
     let checks = check(
         &world,

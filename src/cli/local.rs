@@ -27,6 +27,7 @@ pub(super) fn world<'a>(
         talk: terminal,
         interrupted: &context.interrupted,
         clock: clock_ms,
+        hub_here: crate::transport::local,
     }
 }
 

@@ -95,6 +95,7 @@ fn world<'a>(context: &'a Context, project: &'a Project, talk: &'a dyn Talk) -> 
         talk,
         interrupted: &context.interrupted,
         clock: clock_ms,
+        hub_here: crate::transport::local,
     }
 }
 

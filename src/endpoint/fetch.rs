@@ -248,7 +248,6 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::config::Remote;
     use crate::disk::Root;
     use crate::endpoint::admission::server_hello;
     use crate::endpoint::connection::SendOptions;
@@ -259,7 +258,7 @@ mod tests {
     use crate::protocol::codec::Encoder;
     use crate::protocol::frame;
     use crate::protocol::handshake::{ClientHello, MAGIC, ProtocolRange, Purpose, encode_hello};
-    use crate::transport::{Transport, with_command};
+    use crate::transport::Transport;
 
     fn client_hello() -> ClientHello {
         ClientHello {
@@ -326,14 +325,7 @@ mod tests {
         let root = Arc::new(Root::open(temp.path()).unwrap());
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         theirs.write_all(&words_of_a_hub()).unwrap();
-        let Remote::Ssh { host, .. } = "hub:x".parse().unwrap() else {
-            panic!("no host");
-        };
-        let transport = Transport {
-            reader: Box::new(ours.try_clone().unwrap()),
-            writer: Box::new(ours),
-            ..with_command(&["true".to_owned()], &host, "").unwrap()
-        };
+        let transport = Transport::without_process(ours.try_clone().unwrap(), ours);
         let options = OpenOptions {
             send: SendOptions {
                 level: None,

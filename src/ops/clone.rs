@@ -105,6 +105,7 @@ fn pull_all(
         talk,
         interrupted,
         clock,
+        hub_here: crate::transport::local,
     };
     let request = Request {
         reach: reach.clone(),

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::project::{Environment, Settings};
+use super::look::World;
+use super::project::Settings;
 use super::{Failure, FailureKind};
 use crate::config::{Remote, words};
 use crate::endpoint::PeerError;
@@ -150,9 +150,10 @@ impl Hub {
         self.words.is_some()
     }
 
-    fn transport(&self, environment: &Environment) -> Result<Transport, transport::StartError> {
+    fn transport(&self, world: &World<'_>) -> Result<Transport, transport::StartError> {
+        let environment = world.environment;
         match (&self.remote, &self.words) {
-            (Remote::Path(_), _) => transport::local(&environment.program),
+            (Remote::Path(_), _) => (world.hub_here)(&environment.program),
             (Remote::Ssh { host, .. }, Some(words)) => {
                 transport::with_command(words, host, &self.remote_command)
             }
@@ -172,13 +173,8 @@ impl Hub {
     ///
     /// # Errors
     /// The transport cannot be started.
-    pub fn open(
-        &self,
-        environment: &Environment,
-        greeting: &Greeting<'_>,
-        interrupted: &Arc<AtomicBool>,
-    ) -> Result<Opening, Failure> {
-        let started = self.transport(environment);
+    pub fn open(&self, world: &World<'_>, greeting: &Greeting<'_>) -> Result<Opening, Failure> {
+        let started = self.transport(world);
         let transport = started.map_err(|e| {
             Failure::new(
                 FailureKind::Unreachable,
@@ -191,7 +187,7 @@ impl Hub {
             Compress::On => true,
             Compress::Off => false,
         };
-        let path = match self.local_path(&environment.directory) {
+        let path = match self.local_path(&world.environment.directory) {
             Some(path) => std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec(),
             None => self.path().to_vec(),
         };
@@ -221,7 +217,7 @@ impl Hub {
         let options = OpenOptions {
             send,
             timeout: self.timeout,
-            interrupted: Arc::clone(interrupted),
+            interrupted: Arc::clone(world.interrupted),
         };
         Ok(opening::open(transport, &hello, greeting.rules, options)?)
     }

@@ -1,6 +1,7 @@
 //! Looks at both sides at the same time and plans: what the hub holds, what is here, what both last agreed on.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,6 +23,7 @@ use crate::scan::{Progress, Scan};
 use crate::state::base::Remotes;
 use crate::state::{Base, RootId};
 use crate::transaction;
+use crate::transport::{StartError, Transport};
 
 /// All that a verb needs.
 pub struct World<'a> {
@@ -35,7 +37,12 @@ pub struct World<'a> {
     pub interrupted: &'a Arc<AtomicBool>,
     /// The clock, in milliseconds since 1970.
     pub clock: fn() -> i64,
+    /// Starts a hub on this machine, by the path of the program.
+    pub hub_here: HubHere,
 }
+
+/// See [`World::hub_here`].
+pub type HubHere = fn(&Path) -> Result<Transport, StartError>;
 
 impl World<'_> {
     /// Asks whether a plan may be carried out.
@@ -135,7 +142,7 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
         checksum: request.checksum,
         seen: base.as_ref().and_then(Base::seen),
     };
-    let opening = hub.open(world.environment, &greeting, world.interrupted)?;
+    let opening = hub.open(world, &greeting)?;
     let scan = scan(world, &local, &rules, request.checksum)?;
     let client = hub.greet(opening)?;
     let remembered = base

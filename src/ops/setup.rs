@@ -315,7 +315,7 @@ fn greet(
         checksum: false,
         seen: None,
     };
-    hub.greet(hub.open(world.environment, &greeting, world.interrupted)?)
+    hub.greet(hub.open(world, &greeting)?)
 }
 
 fn check_hello(

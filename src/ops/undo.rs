@@ -188,7 +188,7 @@ fn connect(world: &World<'_>, reach: &Reach) -> Result<(Hub, Client), Failure> {
         checksum: false,
         seen: None,
     };
-    let opening = hub.open(world.environment, &greeting, world.interrupted)?;
+    let opening = hub.open(world, &greeting)?;
     let client = hub.greet(opening)?;
     Ok((hub, client))
 }

@@ -107,9 +107,29 @@ pub struct Transport {
     pub is_network: bool,
 }
 
+impl Transport {
+    /// Leads to a hub that answers in this very process.
+    #[must_use]
+    pub fn without_process(
+        reader: impl Read + Send + 'static,
+        writer: impl Write + Send + 'static,
+    ) -> Self {
+        let stderr = Stderr::default();
+        stderr.ended.store(true, Ordering::Release);
+        Self {
+            reader: Box::new(reader),
+            writer: Box::new(writer),
+            stderr,
+            process: Process { child: None },
+            is_network: false,
+        }
+    }
+}
+
 /// The process at this end. Killed when dropped, if it did not end by itself.
 pub struct Process {
-    child: Child,
+    /// None where the hub answers in this very process.
+    child: Option<Child>,
 }
 
 impl Process {
@@ -117,8 +137,11 @@ impl Process {
     pub fn wait(&mut self, limit: Duration) -> Option<Option<i32>> {
         let step = Duration::from_millis(2);
         let mut waited = Duration::ZERO;
+        let Some(child) = &mut self.child else {
+            return Some(None);
+        };
         loop {
-            match self.child.try_wait() {
+            match child.try_wait() {
                 Ok(Some(status)) => return Some(status.code()),
                 Ok(None) if waited < limit => std::thread::sleep(step),
                 _ => return None,
@@ -134,10 +157,12 @@ const GRACE: Duration = Duration::from_secs(3);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.wait(GRACE).is_none() {
+        if self.wait(GRACE).is_none()
+            && let Some(child) = &mut self.child
+        {
             // Nothing is left to do about a process that cannot be killed.
-            drop(self.child.kill());
-            drop(self.child.wait());
+            drop(child.kill());
+            drop(child.wait());
         }
     }
 }
@@ -164,7 +189,7 @@ fn start(mut command: std::process::Command, is_network: bool) -> Result<Transpo
         reader: stdout.map_or_else(|| Box::new(std::io::empty()) as _, |s| Box::new(s) as _),
         writer: stdin.map_or_else(|| Box::new(std::io::sink()) as _, |s| Box::new(s) as _),
         stderr,
-        process: Process { child },
+        process: Process { child: Some(child) },
         is_network,
     })
 }
