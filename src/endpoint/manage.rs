@@ -13,6 +13,7 @@ use crate::model::Tree;
 use crate::protocol::handshake::ClientHello;
 use crate::protocol::limits;
 use crate::protocol::message::{Control, Op, RefusalKind, SnapshotLine};
+use crate::report::printable;
 use crate::state::State;
 use crate::transaction::{self, Label};
 
@@ -84,6 +85,19 @@ pub(super) fn plan_rollback(
 ) -> Result<(String, Vec<Op>), ServeError> {
     let (local, _) = there(place)?;
     let undo = super::undo::Undo::plan(local, id).map_err(ServeError::Refused)?;
+    let changed = undo.changed_since(local).map_err(LocalError::from)?;
+    if let [first, others @ ..] = changed.as_slice() {
+        let first = printable::path(first);
+        let more = match others.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        return Err(ServeError::refused(
+            RefusalKind::Busy,
+            format!("these paths changed since that sync: {first}{more}"),
+            "sync or move them away first",
+        ));
+    }
     Ok((undo.id().to_string(), undo.ops()))
 }
 
