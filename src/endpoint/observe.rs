@@ -63,7 +63,7 @@ pub(super) fn observe(
     now_secs: i64,
 ) -> Result<Hub, ServeError> {
     let Some(state) = &local.state else {
-        return recall(local, rules, scan, now_secs);
+        return recall(local, rules, scan, now_secs, false);
     };
     local.keep_index(scan);
     let machine = "hub".to_owned();
@@ -75,7 +75,7 @@ pub(super) fn observe(
     };
     // Somebody commits just now: what changed is told all the same, and noted next time.
     let Ok(_lock) = local.lock(&holder) else {
-        return recall(local, rules, scan, now_secs);
+        return recall(local, rules, scan, now_secs, false);
     };
     let mut hub = Hub::load(state).map_err(LocalError::from)?;
     let expired = hub.expire(now_secs, TOMBSTONE_SECS);
@@ -108,18 +108,25 @@ pub(super) fn scan_at_rest(local: &Local, options: &ScanOptions<'_>) -> Result<S
     }
 }
 
-/// As [`observe`], without writing anything.
+/// As [`observe`], without writing anything: what a hub that could note it would say, or with the last generation
+/// that was noted.
 pub(super) fn recall(
     local: &Local,
     rules: Digest,
     scan: &Scan,
     now_secs: i64,
+    could_note: bool,
 ) -> Result<Hub, ServeError> {
     let mut hub = match &local.state {
         Some(state) => Hub::load(state).map_err(LocalError::from)?,
         None => Hub::default(),
     };
     hub.expire(now_secs, TOMBSTONE_SECS);
-    hub.observe(rules, &scan.tree, now_secs);
+    match could_note {
+        true => {
+            hub.observe(rules, &scan.tree, now_secs);
+        }
+        false => hub.observe_unsaved(rules, &scan.tree, now_secs),
+    }
     Ok(hub)
 }

@@ -343,9 +343,14 @@ impl<'a> Session<'a> {
         };
         self.scan = observe::scan_at_rest(local, &options)?;
         let rules = self.rules.digest();
+        let now_secs = self.now_secs();
         let hub = match self.writes() {
-            true => observe::observe(local, rules, &self.scan, self.now_secs())?,
-            false => observe::recall(local, rules, &self.scan, self.now_secs())?,
+            true => observe::observe(local, rules, &self.scan, now_secs)?,
+            false => {
+                let writable = local.root.top().check_writable().is_ok();
+                let could_note = writable && !self.policy.read_only;
+                observe::recall(local, rules, &self.scan, now_secs, could_note)?
+            }
         };
         self.tell(&hub)
     }
@@ -353,7 +358,7 @@ impl<'a> Session<'a> {
     fn tell(&self, hub: &Hub) -> Result<(), ServeError> {
         let tree = &self.scan.tree;
         let now = Seen {
-            generation: hub.generation(),
+            generation: hub.generation_shared(self.hello.seen),
             view: tree.view_digest(),
             tombstones: tombstones_digest(hub.tombstones()),
         };

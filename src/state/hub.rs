@@ -31,6 +31,14 @@ struct View {
     history: Vec<(u64, Digest, Vec<RelPath>)>,
 }
 
+impl View {
+    /// Whether its history goes back to its begin: all that is there came in some remembered generation.
+    fn is_whole(&self) -> bool {
+        let came: BTreeSet<_> = self.history.iter().flat_map(|h| &h.2).collect();
+        self.history.len() < MAX_HISTORY && self.entries.iter().all(|e| came.contains(&e.path))
+    }
+}
+
 /// What a root knows as a hub.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Hub {
@@ -138,6 +146,14 @@ impl Hub {
         true
     }
 
+    /// As [`Self::observe`] for a hub that cannot be saved afterwards: its generation stays, for the number of one that
+    /// never was on disk would be one that no hub has had.
+    pub fn observe_unsaved(&mut self, rules: Digest, now: &Tree, now_secs: i64) {
+        let generation = self.generation;
+        self.observe(rules, now, now_secs);
+        self.generation = generation;
+    }
+
     fn bury(&mut self, path: &RelPath, old: &Node, now_secs: i64) {
         let tombstone = Tombstone {
             kind: old.kind(),
@@ -157,7 +173,7 @@ impl Hub {
             .collect();
         let at = self.views.iter().position(|v| v.rules == rules);
         let mut history = at.map(|i| self.views.remove(i).history).unwrap_or_default();
-        self.generation += 1;
+        self.generation += stride(self.generation, &now);
         history.push((self.generation, now.view_digest(), changed));
         while history.len() > MAX_HISTORY || paths_in(&history) > MAX_HISTORY_PATHS {
             history.remove(0);
@@ -185,6 +201,34 @@ impl Hub {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// The newest generation that this hub and a machine that saw `seen` have in common: the one of now, unless this
+    /// hub went back in time and then on another way, so that it never had the generation that was seen. Where it may
+    /// have forgotten that one, the machine is believed.
+    #[must_use]
+    pub fn generation_shared(&self, seen: Option<Seen>) -> u64 {
+        let numbers = || {
+            self.views
+                .iter()
+                .flat_map(|v| v.history.iter().map(|h| h.0))
+        };
+        let seen = seen.map_or(0, |seen| seen.generation);
+        if seen == 0
+            || seen >= self.generation
+            || numbers().any(|number| number == seen)
+            || self.may_have_forgotten(seen)
+        {
+            return self.generation;
+        }
+        numbers().filter(|number| *number < seen).max().unwrap_or(0)
+    }
+
+    /// Whether a generation with this number may have been here before what is remembered.
+    fn may_have_forgotten(&self, generation: u64) -> bool {
+        let reaches_back = |view: &View| view.history.first().is_some_and(|h| h.0 <= generation);
+        let remembers = |view: &View| reaches_back(view) || view.is_whole();
+        self.views.len() == MAX_VIEWS || !self.views.iter().all(remembers)
     }
 
     /// Grows with each write of this state, so with each commit.
@@ -238,6 +282,13 @@ impl Hub {
                 .collect(),
         )
     }
+}
+
+/// From a generation to the next: told by the tree, so that two ways to go on do not meet in one number.
+fn stride(generation: u64, now: &Tree) -> u64 {
+    let (number, view) = (generation.to_le_bytes(), now.view_digest());
+    let Digest([a, b, ..]) = Digest::of(&[&number[..], &view.0].concat());
+    1 + u64::from(u16::from_le_bytes([a, b]))
 }
 
 fn paths_in(history: &[(u64, Digest, Vec<RelPath>)]) -> usize {
@@ -352,7 +403,7 @@ mod tests {
             hub.changes_since(
                 RULES,
                 Seen {
-                    generation: 99,
+                    generation: u64::MAX,
                     ..then
                 },
                 &unrecorded
@@ -375,6 +426,43 @@ mod tests {
         let mut other = Hub::default();
         other.observe(RULES, &tree(&["x"]), 1);
         assert_eq!(other.changes_since(RULES, then, &tree(&["x"])), None);
+    }
+
+    #[test]
+    fn a_hub_that_went_back_in_time_is_known_by_it_though_it_went_on_since() {
+        let mut hub = Hub::default();
+        hub.observe(RULES, &tree(&["a"]), 1);
+        let (mut backup, shared) = (hub.clone(), hub.generation());
+        hub.observe(RULES, &tree(&["a", "b"]), 2);
+        let then = Some(seen(&hub, &tree(&["a", "b"])));
+        assert_eq!(hub.generation_shared(then), hub.generation());
+        hub.observe(Digest([2; 32]), &tree(&["a"]), 3);
+        hub.observe(RULES, &tree(&["b"]), 4);
+        assert_eq!(hub.generation_shared(then), hub.generation());
+
+        for name in ["c", "d", "e", "f", "g"] {
+            backup.observe(RULES, &tree(&["a", name]), 2);
+        }
+        backup.observe(Digest([3; 32]), &tree(&["a"]), 3);
+        let told = backup.generation_shared(then);
+        assert!(backup.generation() > then.unwrap().generation);
+        assert!((shared..then.unwrap().generation).contains(&told));
+        assert_eq!(backup.generation_shared(None), backup.generation());
+        assert_eq!(
+            backup.generation_shared(Some(seen(&backup, &tree(&[])))),
+            backup.generation()
+        );
+    }
+
+    #[test]
+    fn where_the_history_does_not_reach_back_a_machine_is_believed() {
+        let mut hub = Hub::default();
+        hub.observe(RULES, &tree(&["a"]), 1);
+        let then = seen(&hub, &tree(&["a"]));
+        for n in 0..MAX_HISTORY {
+            hub.observe(RULES, &tree(&[["b", "c"][n % 2]]), 2);
+        }
+        assert_eq!(hub.generation_shared(Some(then)), hub.generation());
     }
 
     #[test]
