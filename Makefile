@@ -43,7 +43,7 @@ install: ## build and put rsyn into ~/.cargo/bin
 
 # -- long sweeps: what takes too long for `make test`. Each has its own target, and a line in
 # -- docs/contributing.md.
-.PHONY: oracle histories large faults mutants
+.PHONY: oracle histories sim large faults mutants
 
 oracle: ## a hundred times as many random filter rules against the installed rsync
 	RSYN_ORACLE_CASES=$${RSYN_ORACLE_CASES:-100000} $(CARGO) test --locked --release --test oracle
@@ -51,6 +51,11 @@ oracle: ## a hundred times as many random filter rules against the installed rsy
 histories: ## many random histories of machines and a hub: of the planner alone, and of the program itself
 	RSYN_HISTORIES=$${RSYN_HISTORIES:-100000} $(CARGO) test --locked --release --test properties
 	RSYN_REAL_HISTORIES=$${RSYN_REAL_HISTORIES:-2000} $(CARGO) test --locked --release --test histories -- --nocapture
+
+SEEDS ?= 20000
+
+sim: ## SEEDS simulated worlds of machines, a hub, crashes, cuts and losses, with the engine in one process
+	RSYN_SIM_SEEDS=$(SEEDS) $(CARGO) test --locked --release --lib simulated_worlds -- --nocapture
 
 large: ## 100,000 files, a file beyond 4 GiB with holes, files that move while they are read; with memory
 	RSYN_LARGE_ENTRIES=$${RSYN_LARGE_ENTRIES:-100000} RSYN_LARGE_MIB=$${RSYN_LARGE_MIB:-5120} \

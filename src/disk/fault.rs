@@ -16,12 +16,24 @@ pub(crate) fn before(_verb: &'static str, _path: impl FnOnce() -> Vec<u8>) -> io
 #[cfg(test)]
 pub(crate) fn before(verb: &'static str, path: impl FnOnce() -> Vec<u8>) -> io::Result<()> {
     // Taken out while it runs, so that a hook may use the disk itself.
-    let Some(mut hook) = HOOK.with_borrow_mut(Option::take) else {
-        return Ok(());
-    };
-    let verdict = hook(verb, &path());
-    HOOK.with_borrow_mut(|slot| *slot = Some(hook));
-    verdict
+    let mut taken = Taken(HOOK.with_borrow_mut(Option::take));
+    match &mut taken.0 {
+        Some(hook) => hook(verb, &path()),
+        None => Ok(()),
+    }
+}
+
+/// A hook that goes back to its place, also when it unwinds, as one does that plays a killed process.
+#[cfg(test)]
+struct Taken(Option<Hook>);
+
+#[cfg(test)]
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if let Some(hook) = self.0.take() {
+            HOOK.with_borrow_mut(|slot| *slot = Some(hook));
+        }
+    }
 }
 
 /// Called with the verb and path of each mutating call of this thread; an error stops the call.
@@ -36,10 +48,15 @@ thread_local! {
 /// Runs `body` with `hook` before each mutating call.
 #[cfg(test)]
 pub(crate) fn with_hook<T>(hook: Hook, body: impl FnOnce() -> T) -> T {
+    struct Armed;
+    impl Drop for Armed {
+        fn drop(&mut self) {
+            HOOK.with_borrow_mut(|slot| *slot = None);
+        }
+    }
     HOOK.with_borrow_mut(|slot| *slot = Some(hook));
-    let result = body();
-    HOOK.with_borrow_mut(|slot| *slot = None);
-    result
+    let _armed = Armed;
+    body()
 }
 
 /// Runs `body` and lets the power fail at mutating call number `at` (from 0): it and all later ones

@@ -18,6 +18,9 @@ pub mod talk;
 pub mod undo;
 pub mod verify;
 
+#[cfg(test)]
+mod tests;
+
 pub use failure::{Failure, FailureKind};
 pub use project::Project;
 pub use talk::Talk;

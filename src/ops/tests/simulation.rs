@@ -1,0 +1,693 @@
+//! One world from one number: machines, a hub, their users, and all that befalls them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::faults::{Fault, strike};
+use super::law::{self, Counts, Evidence, Step};
+use super::random::Random;
+use super::session::{self, Cut, Omens};
+use super::tree::{self, Tree, digest};
+use super::upheaval::Part;
+use super::user::{self, Memory};
+use crate::model::{Digest, RelPath};
+use crate::ops::connect::Reach;
+use crate::ops::look::World;
+use crate::ops::project::{Environment, Project};
+use crate::ops::sync::{self, Request};
+use crate::ops::talk::{Meter, Preview, Step as Progress, Talk};
+use crate::ops::undo::{self, Where};
+use crate::ops::{Failure, FailureKind, local, status};
+use crate::plan::{Choice, Direction, Kept, Plan, Policy, Verb};
+
+/// What happened, to see that the generator is no idler.
+#[derive(Debug, Default)]
+pub(super) struct Figures(Counts);
+
+impl Figures {
+    fn count(&mut self, what: &'static str, many: usize) {
+        *self.0.entry(what).or_default() += many;
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        for (what, many) in &other.0 {
+            self.count(what, *many);
+        }
+    }
+
+    pub(super) fn is_lively(&self) -> bool {
+        let needed = [
+            "runs",
+            "edits",
+            "changes",
+            "deletions",
+            "conflicts",
+            "kills here",
+            "kills on the hub",
+            "refusals",
+            "cuts",
+            "recoveries",
+            "upheavals",
+            "guarded",
+            "rollbacks",
+        ];
+        needed.iter().all(|what| self.0.contains_key(what))
+    }
+}
+
+/// A root: of a machine, or the hub.
+struct Root {
+    name: &'static str,
+    path: PathBuf,
+    /// Contents that its snapshots must have.
+    displaced: BTreeSet<Digest>,
+    /// An older copy and what was displaced then.
+    backup: Option<(PathBuf, BTreeSet<Digest>)>,
+}
+
+impl Root {
+    fn tree(&self) -> Tree {
+        tree::read(&self.path)
+    }
+}
+
+/// What a user has the engine do.
+enum Task {
+    Sync(Box<Request>),
+    Rollback(Where),
+}
+
+/// What it did, or would do.
+struct Report {
+    plans: Vec<Plan>,
+    refusal: Option<Failure>,
+}
+
+/// What shall befall a run.
+#[derive(Debug, Clone, Copy, Default)]
+struct Fate {
+    here: Option<Fault>,
+    session: Omens,
+}
+
+/// Nobody sits at the terminal, and everything is confirmed.
+struct Silent;
+
+impl Talk for Silent {
+    fn step(&self, _: Progress, _: &Arc<Meter>) {}
+    fn warn(&self, _: &str) {}
+    fn confirm(&self, _: &Preview<'_>) -> bool {
+        true
+    }
+    fn decide(&self, _: &Kept, _: &str) -> Option<Choice> {
+        None
+    }
+}
+
+pub(super) struct Simulation {
+    random: Random,
+    /// The machines, then the hub.
+    roots: Vec<Root>,
+    memory: Memory,
+    evidence: Evidence,
+    now_ms: i64,
+    log: Vec<String>,
+    pub(super) figures: Figures,
+    dir: tempfile::TempDir,
+}
+
+/// Later than any stamp that the kernel sets, so that stats vouch for contents.
+const START_MS: i64 = 2_000_000_000_000;
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+const STEPS: usize = 8;
+/// A machine may push what it could not before, once another has cleared the way or brought other exclude rules.
+const ROUNDS: usize = 8;
+/// Snapshots beyond so many may be pruned.
+const SNAPSHOTS: usize = 10;
+const EXCLUDE_FILE: &[u8] = b".rsync-exclude";
+
+impl Simulation {
+    pub(super) fn new(seed: u64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut random = Random(seed);
+        let machines = ["a", "b", "c"].into_iter().take(2 + random.below(2));
+        let root = |name| Root {
+            name,
+            path: dir.path().join(name),
+            displaced: BTreeSet::new(),
+            backup: None,
+        };
+        let roots: Vec<_> = machines.chain(["hub"]).map(root).collect();
+        for machine in &roots[..roots.len() - 1] {
+            fs::create_dir(&machine.path).unwrap();
+        }
+        let mut world = Self {
+            random,
+            roots,
+            memory: Memory::default(),
+            evidence: Evidence::default(),
+            now_ms: START_MS,
+            log: vec![],
+            figures: Figures::default(),
+            dir,
+        };
+        world.set_clock(START_MS);
+        user::begin(&world.roots[0].path, START_MS);
+        world
+    }
+
+    pub(super) fn story(&self) -> String {
+        self.log.join("\n")
+    }
+
+    fn say(&mut self, line: String) {
+        self.log.push(line);
+    }
+
+    fn hub(&self) -> usize {
+        self.roots.len() - 1
+    }
+
+    /// Edits and a first push, random steps, and rest.
+    pub(super) fn run(&mut self) {
+        for _ in 0..5 {
+            self.edit();
+        }
+        let first = Task::Sync(Box::new(Request::of(vec![Direction::Push])));
+        self.attempt(0, &first, Fate::default()).ok();
+        for _ in 0..STEPS {
+            let waited_ms = 1_000 + self.any(HOUR_MS);
+            self.set_clock(self.now_ms + waited_ms);
+            for _ in 0..self.random.below(4) {
+                self.edit();
+            }
+            self.step();
+        }
+        self.settle();
+        self.nothing_displaced_is_gone();
+    }
+
+    fn any(&mut self, limit: i64) -> i64 {
+        i64::try_from(self.random.below(usize::try_from(limit).unwrap())).unwrap()
+    }
+
+    fn set_clock(&mut self, now_ms: i64) {
+        self.now_ms = now_ms;
+        session::set_clock(now_ms);
+    }
+
+    fn step(&mut self) {
+        match self.random.below(16) {
+            0 => self.jump(),
+            1 => self.back_up(),
+            2 | 3 => self.upheaval(),
+            4 => {
+                let who = self.random.below(self.hub());
+                let at = *self.random.of(&[Where::Here, Where::Hub]);
+                let fate = self.fate();
+                self.attempt(who, &Task::Rollback(at), fate).ok();
+            }
+            _ => {
+                let who = self.random.below(self.hub());
+                let request = self.request();
+                let fate = self.fate();
+                self.attempt(who, &Task::Sync(Box::new(request)), fate).ok();
+            }
+        }
+    }
+
+    fn jump(&mut self) {
+        let by_ms = match self.random.below(5) {
+            0 => self.any(200 * DAY_MS),
+            1 => -self.any(200 * DAY_MS),
+            // Before anything was written.
+            2 => 1_000_000_000_000 - self.now_ms,
+            3 => START_MS - self.now_ms,
+            _ => -self.any(HOUR_MS),
+        };
+        self.figures.count("jumps of the clock", 1);
+        self.set_clock(self.now_ms + by_ms);
+        self.say(format!("the clock jumps by {} s", by_ms / 1000));
+    }
+
+    fn edit(&mut self) {
+        // The hub has a tree of its own once somebody pushed.
+        let places = self.hub() + usize::from(self.roots[self.hub()].path.is_dir());
+        let at = self.random.below(places);
+        let before = self.roots[at].tree();
+        let path = self.roots[at].path.clone();
+        let done = user::edit(&path, &mut self.memory, &mut self.random, self.now_ms);
+        let Some(words) = done else { return };
+        self.figures.count("edits", 1);
+        self.say(format!("{}: {words}", self.roots[at].name));
+        let after = self.roots[at].tree();
+        self.evidence.note(&before, &after);
+        self.forget(at, &before, &after);
+    }
+
+    /// What others than the engine took away is not for snapshots to have.
+    fn forget(&mut self, at: usize, before: &Tree, after: &Tree) {
+        let of = |tree: &Tree| -> BTreeSet<_> {
+            tree.values().filter_map(tree::Seen::content).collect()
+        };
+        for content in of(before).difference(&of(after)) {
+            self.roots[at].displaced.remove(content);
+        }
+    }
+
+    fn back_up(&mut self) {
+        let at = self.random.below(self.roots.len());
+        let to = self
+            .dir
+            .path()
+            .join(format!("backup of {}", self.roots[at].name));
+        let root = &mut self.roots[at];
+        if !root.path.is_dir() {
+            return;
+        }
+        tree::remove(&to);
+        tree::copy(&root.path, &to);
+        root.backup = Some((to, root.displaced.clone()));
+        let words = format!("{} is backed up", root.name);
+        self.say(words);
+    }
+
+    fn upheaval(&mut self) {
+        let at = self.random.below(self.roots.len());
+        let part = Part::random(&mut self.random);
+        let restored = self.random.one_in(2);
+        let is_hub = at == self.hub();
+        let before = self.roots[at].tree();
+        let root = &mut self.roots[at];
+        let verb = match root.backup.clone().filter(|_| restored) {
+            Some((backup, displaced)) => {
+                part.bring_back(&backup, &root.path);
+                if part.has_snapshots() {
+                    root.displaced = displaced;
+                }
+                "brought back from a backup"
+            }
+            None => {
+                part.lose(&root.path);
+                if part.has_snapshots() {
+                    root.displaced.clear();
+                }
+                // A machine stays a machine.
+                if !is_hub {
+                    fs::create_dir_all(&root.path).unwrap();
+                }
+                "lost"
+            }
+        };
+        self.figures.count("upheavals", 1);
+        self.say(format!("{}: {part:?} {verb}", self.roots[at].name));
+        let after = self.roots[at].tree();
+        self.forget(at, &before, &after);
+    }
+
+    fn request(&mut self) -> Request {
+        let random = &mut self.random;
+        let (pull, push) = (Direction::Pull, Direction::Push);
+        let directions = random
+            .of(&[vec![pull], vec![push], vec![pull, push]])
+            .clone();
+        let policies = [
+            None,
+            None,
+            Some(Policy::Local),
+            Some(Policy::Remote),
+            Some(Policy::Newer),
+            Some(Policy::Both),
+            Some(Policy::Block),
+        ];
+        let only = random
+            .one_in(8)
+            .then(|| RelPath::new(b"d".as_slice()).unwrap());
+        Request {
+            on_conflict: *random.of(&policies),
+            no_delete: random.one_in(8),
+            only: only.into_iter().collect(),
+            force: random.one_in(12),
+            checksum: random.one_in(8),
+            whole_file: random.one_in(8),
+            ..Request::of(directions)
+        }
+    }
+
+    fn fate(&mut self) -> Fate {
+        let random = &mut self.random;
+        let mut fate = Fate::default();
+        match random.below(10) {
+            0 | 1 => fate.here = Some(Fault::random(random)),
+            2 | 3 => fate.session.hub = Some(Fault::random(random)),
+            4 | 5 => {
+                let limit = *random.of(&[200, 800, 3_000]);
+                fate.session.cut = Some(Cut {
+                    to_hub: random.one_in(2),
+                    after_bytes: random.below(limit),
+                });
+            }
+            _ => {}
+        }
+        fate
+    }
+
+    fn with_world<T>(&self, at: usize, body: impl FnOnce(&World<'_>) -> T) -> Result<T, Failure> {
+        let root = &self.roots[at];
+        let hub = self.roots[self.hub()].path.display().to_string();
+        let variables = [("RSYN_REMOTE", hub), ("RSYN_MACHINE", root.name.to_owned())];
+        let environment = Environment {
+            variables: BTreeMap::from(variables.map(|(key, value)| (key.to_owned(), value))),
+            directory: root.path.clone(),
+            ..Environment::default()
+        };
+        let project = Project::at(root.path.clone(), &environment)?;
+        let world = World {
+            project: &project,
+            environment: &environment,
+            talk: &Silent,
+            interrupted: &Arc::new(AtomicBool::new(false)),
+            clock: session::clock,
+            hub_here: session::start,
+        };
+        Ok(body(&world))
+    }
+
+    fn engine(&self, who: usize, task: &Task, dry_run: bool) -> Result<Report, Failure> {
+        self.with_world(who, |world| match task {
+            Task::Sync(request) => {
+                let request = Request {
+                    dry_run,
+                    ..(**request).clone()
+                };
+                let report = sync::run(world, &request)?;
+                Ok(Report {
+                    plans: report.legs.into_iter().map(|leg| leg.plan).collect(),
+                    refusal: report.refusal,
+                })
+            }
+            Task::Rollback(at) => {
+                let report = undo::rollback(world, *at, &Reach::default(), None, dry_run)?;
+                Ok(Report {
+                    plans: vec![report.plan],
+                    refusal: None,
+                })
+            }
+        })?
+    }
+
+    fn trees(&self, who: usize) -> [Tree; 2] {
+        [self.roots[who].tree(), self.roots[self.hub()].tree()]
+    }
+
+    /// Has the engine do a task, first dry, and judges what came of it. Gives how it ended.
+    fn attempt(
+        &mut self,
+        who: usize,
+        task: &Task,
+        fate: Fate,
+    ) -> Result<Report, Option<FailureKind>> {
+        self.say(format!(
+            "{}: {}, {fate:?}",
+            self.roots[who].name,
+            words(task)
+        ));
+        let before = self.trees(who);
+        let rehearsal = self.engine(who, task, true);
+        session::wait();
+        assert!(before == self.trees(who), "a dry run changed a tree");
+
+        session::arm(fate.session);
+        let struck = strike(fate.here, || self.engine(who, task, false));
+        let ended = session::wait();
+        let befell = struck.fired || ended.struck || ended.cut;
+        self.figures.count("runs", 1);
+        let killed = struck.result.is_none();
+        self.figures.count("kills here", usize::from(killed));
+        self.figures
+            .count("kills on the hub", usize::from(ended.killed));
+        self.figures.count("cuts", usize::from(ended.cut));
+        let refused = (struck.fired && !killed) || (ended.struck && !ended.killed);
+        self.figures.count("refusals", usize::from(refused));
+        if befell {
+            self.recover(who);
+            self.recover(self.hub());
+        }
+        let after = self.trees(who);
+        let ended = match struck.result {
+            None => Err(None),
+            Some(Err(failure)) => {
+                self.say(format!(
+                    "    {:?}: {}",
+                    failure.kind,
+                    self.nameless(&failure.message)
+                ));
+                Err(Some(failure.kind))
+            }
+            Some(Ok(report)) => Ok(report),
+        };
+        self.judge(who, task, [&before, &after], &rehearsal, &ended);
+        if !befell {
+            self.is_as_rehearsed(task, &rehearsal, &ended);
+        }
+        let told = format!(
+            "    {}, {} | {}",
+            ended
+                .as_ref()
+                .map_or_else(|e| format!("{e:?}"), |_| "done".to_owned()),
+            digest(&after[0]),
+            digest(&after[1])
+        );
+        self.say(told);
+        if let Ok(report) = &ended {
+            self.count(report);
+            let rules = |tree: &Tree| tree.get(EXCLUDE_FILE).cloned();
+            let same_rules = rules(&before[0]) == rules(&after[0]);
+            if let (Task::Sync(request), true) = (task, same_rules) {
+                self.is_at_rest(who, request, report, &after);
+            }
+        }
+        ended
+    }
+
+    /// A message without what is new in each run.
+    fn nameless(&self, message: &str) -> String {
+        let message = message.replace(&self.dir.path().display().to_string(), "");
+        let random = |word: &&str| word.len() == 16 && word.bytes().all(|b| b.is_ascii_hexdigit());
+        let words = message.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
+        let plain = |word: &str| {
+            let name = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+            if random(&name) {
+                word.replace(name, "#")
+            } else {
+                word.to_owned()
+            }
+        };
+        words.map(plain).collect()
+    }
+
+    /// Settles what was interrupted, perhaps interrupted itself.
+    fn recover(&mut self, at: usize) {
+        if !self.roots[at].path.is_dir() {
+            return;
+        }
+        if self.random.one_in(4) {
+            let fault = Fault::random(&mut self.random);
+            drop(strike(Some(fault), || self.with_world(at, local::recover)));
+        }
+        let words = self.with_world(at, local::recover).and_then(|r| r);
+        match words {
+            Ok(None) => {}
+            Ok(Some(words)) => {
+                self.figures.count("recoveries", 1);
+                let calm = |part: &str| part.starts_with("an interrupted sync was");
+                assert!(words.split("; ").all(calm), "{words}");
+            }
+            Err(failure) => panic!("{} does not recover: {failure:?}", self.roots[at].name),
+        }
+        let again = self.with_world(at, local::recover).and_then(|r| r);
+        assert!(matches!(again, Ok(None)), "a second recovery: {again:?}");
+    }
+
+    fn judge(
+        &mut self,
+        who: usize,
+        task: &Task,
+        [before, after]: [&[Tree; 2]; 2],
+        rehearsal: &Result<Report, Failure>,
+        ended: &Result<Report, Option<FailureKind>>,
+    ) {
+        let mut planned = before.clone();
+        for plan in rehearsal.iter().flat_map(|r| &r.plans) {
+            let side = usize::from(plan.direction == Direction::Push);
+            planned[side] = tree::after(&planned[side], plan);
+        }
+        let by_the_user = match task {
+            Task::Rollback(_) => true,
+            Task::Sync(request) => request.force,
+        };
+        for (side, at) in [who, self.hub()].into_iter().enumerate() {
+            let path = self.roots[at].path.clone();
+            let step = Step {
+                root: &path,
+                before: &before[side],
+                after: &after[side],
+                planned: &planned[side],
+            };
+            let name = self.roots[at].name;
+            let hold = |law: Result<(), String>| law.unwrap_or_else(|e| panic!("{name}: {e}"));
+            hold(step.is_whole());
+            if ended.is_ok() {
+                hold(step.is_planned());
+            }
+            hold(step.loses_nothing());
+            if by_the_user {
+                self.evidence.note(step.before, step.after);
+            }
+            hold(step.has_evidence(&self.evidence));
+            // What lost to another version is gone by right, wherever else it stands.
+            self.evidence.note(step.before, step.after);
+            hold(law::is_clean(&path, step.after));
+            self.roots[at].displaced.extend(step.displaced());
+        }
+    }
+
+    fn is_as_rehearsed(
+        &mut self,
+        task: &Task,
+        rehearsal: &Result<Report, Failure>,
+        ended: &Result<Report, Option<FailureKind>>,
+    ) {
+        let refusal = match rehearsal {
+            Ok(report) => report.refusal.as_ref(),
+            Err(failure) => Some(failure),
+        };
+        let (said, came) = (
+            refusal.map(|f| f.kind),
+            ended.as_ref().err().copied().flatten(),
+        );
+        // A directory that holds newer things and has to make room is met in the commit alone.
+        let is_late = matches!(task, Task::Rollback(_)) && came == Some(FailureKind::Busy);
+        assert!(
+            said == came || is_late,
+            "the dry run said {said:?}, then came {came:?}"
+        );
+        let guarded = came == Some(FailureKind::Guard);
+        self.figures.count("guarded", usize::from(guarded));
+    }
+
+    fn count(&mut self, report: &Report) {
+        for plan in &report.plans {
+            self.figures.count("changes", plan.actions.len());
+            self.figures.count("deletions", plan.count(Verb::Delete));
+            self.figures.count("conflicts", plan.conflicts());
+        }
+    }
+
+    /// The same again does nothing, and a whole sync leaves both sides the same.
+    fn is_at_rest(&mut self, who: usize, request: &Request, report: &Report, after: &[Tree; 2]) {
+        let again = Task::Sync(Box::new(request.clone()));
+        let again = self.engine(who, &again, true).expect("a second look");
+        session::wait();
+        let left: Vec<_> = again.plans.iter().flat_map(|p| &p.actions).collect();
+        assert!(left.is_empty(), "a second run has work: {left:?}");
+        let is_whole =
+            request.directions.len() == 2 && request.only.is_empty() && !request.no_delete;
+        if is_whole {
+            let kept: Vec<_> = report.plans.iter().flat_map(|p| p.kept.clone()).collect();
+            law::agree(&after[0], &after[1], &kept).unwrap_or_else(|e| panic!("{e}"));
+        }
+    }
+
+    /// Without edits and faults, syncs bring all together; a guard is lifted by hand.
+    fn settle(&mut self) {
+        let mut quiet = 0;
+        for who in (0..self.hub()).cycle().take(ROUNDS * self.hub()) {
+            if quiet == self.hub() {
+                break;
+            }
+            quiet = match self.sync_by_hand(who) {
+                true => quiet + 1,
+                false => 0,
+            };
+        }
+        self.is_settled();
+    }
+
+    /// A plain sync, by force if a guard holds; says whether there was nothing to do.
+    fn sync_by_hand(&mut self, who: usize) -> bool {
+        for force in [false, true] {
+            let request = Request {
+                force,
+                ..Request::of(vec![Direction::Pull, Direction::Push])
+            };
+            let task = Task::Sync(Box::new(request));
+            match self.attempt(who, &task, Fate::default()) {
+                Ok(report) => return report.plans.iter().all(|p| p.actions.is_empty()),
+                Err(Some(FailureKind::Guard)) if !force => {}
+                Err(kind) => panic!("no sync: {kind:?}"),
+            }
+        }
+        false
+    }
+
+    /// All agree, and status says so.
+    fn is_settled(&self) {
+        for who in 0..self.hub() {
+            let reach = Reach::default();
+            let status = self.with_world(who, |world| status::status(world, &reach, false));
+            session::wait();
+            let status = status.and_then(|s| s).expect("status at rest");
+            assert!(!status.recovery_pending);
+            let (pull, push) = status.plans.expect("the hub was asked");
+            assert!(
+                pull.actions.is_empty() && push.actions.is_empty(),
+                "no rest"
+            );
+            let kept: Vec<_> = [pull.kept, push.kept].concat();
+            let [here, there] = self.trees(who);
+            law::agree(&here, &there, &kept).unwrap_or_else(|e| panic!("{e}"));
+        }
+    }
+
+    fn nothing_displaced_is_gone(&self) {
+        for root in &self.roots {
+            let snap = root.path.join(".rsyn/snap");
+            if tree::names(&snap).len() >= SNAPSHOTS {
+                continue;
+            }
+            let mut all = tree::contents(&snap);
+            all.extend(root.tree().values().filter_map(tree::Seen::content));
+            let gone = root.displaced.difference(&all).next();
+            assert!(
+                gone.is_none(),
+                "{}: {gone:?} is gone from its snapshots",
+                root.name
+            );
+        }
+    }
+}
+
+fn words(task: &Task) -> String {
+    match task {
+        Task::Rollback(at) => format!("rollback {at:?}"),
+        Task::Sync(request) => {
+            let Request {
+                on_conflict,
+                no_delete,
+                only,
+                force,
+                checksum,
+                ..
+            } = &**request;
+            format!(
+                "{} {on_conflict:?} no_delete {no_delete} only {only:?} force {force} checksum {checksum}",
+                request.verb()
+            )
+        }
+    }
+}
