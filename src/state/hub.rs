@@ -434,19 +434,19 @@ mod tests {
         hub.observe(RULES, &tree(&["a"]), 1);
         let (mut backup, shared) = (hub.clone(), hub.generation());
         hub.observe(RULES, &tree(&["a", "b"]), 2);
-        let then = Some(seen(&hub, &tree(&["a", "b"])));
-        assert_eq!(hub.generation_shared(then), hub.generation());
+        let then = seen(&hub, &tree(&["a", "b"]));
+        assert_eq!(hub.generation_shared(Some(then)), hub.generation());
         hub.observe(Digest([2; 32]), &tree(&["a"]), 3);
         hub.observe(RULES, &tree(&["b"]), 4);
-        assert_eq!(hub.generation_shared(then), hub.generation());
+        assert_eq!(hub.generation_shared(Some(then)), hub.generation());
 
         for name in ["c", "d", "e", "f", "g"] {
             backup.observe(RULES, &tree(&["a", name]), 2);
         }
         backup.observe(Digest([3; 32]), &tree(&["a"]), 3);
-        let told = backup.generation_shared(then);
-        assert!(backup.generation() > then.unwrap().generation);
-        assert!((shared..then.unwrap().generation).contains(&told));
+        let told = backup.generation_shared(Some(then));
+        assert!(backup.generation() > then.generation);
+        assert!((shared..then.generation).contains(&told));
         assert_eq!(backup.generation_shared(None), backup.generation());
         assert_eq!(
             backup.generation_shared(Some(seen(&backup, &tree(&[])))),
