@@ -32,6 +32,10 @@ impl Figures {
         *self.0.entry(what).or_default() += many;
     }
 
+    fn has(&self, what: &str) -> bool {
+        self.0.get(what).is_some_and(|many| *many > 0)
+    }
+
     pub(super) fn add(&mut self, other: &Self) {
         for (what, many) in &other.0 {
             self.count(what, *many);
@@ -54,7 +58,7 @@ impl Figures {
             "guarded",
             "rollbacks",
         ];
-        needed.iter().all(|what| self.0.contains_key(what))
+        needed.iter().all(|what| self.has(what))
     }
 }
 
@@ -465,6 +469,8 @@ impl Simulation {
         self.say(told);
         if let Ok(report) = &ended {
             self.count(report);
+            let is_rollback = matches!(task, Task::Rollback(_));
+            self.figures.count("rollbacks", is_rollback.into());
             let rules = |tree: &Tree| tree.get(EXCLUDE_FILE).cloned();
             let same_rules = rules(&before[0]) == rules(&after[0]);
             if let (Task::Sync(request), true) = (task, same_rules) {
@@ -528,7 +534,8 @@ impl Simulation {
         }
         let by_the_user = match task {
             Task::Rollback(_) => true,
-            Task::Sync(request) => request.force,
+            // Where nothing was lost or brought back, force is no reason to delete.
+            Task::Sync(request) => request.force && self.figures.has("upheavals"),
         };
         for (side, at) in [who, self.hub()].into_iter().enumerate() {
             let path = self.roots[at].path.clone();

@@ -150,7 +150,7 @@ impl User<'_> {
         let mut content = format!("content {made}\n").into_bytes();
         // Beyond 64 KiB deltas travel.
         if at.as_os_str().as_bytes().ends_with(b"big") {
-            content.extend((0..70_000_u32).map(|n| (n % 251 + n / 7_000) as u8));
+            content.extend((0..18_000_u32).flat_map(|n| (n % 9_973).to_le_bytes()));
         }
         content
     }
