@@ -190,12 +190,13 @@ pub fn mixed() -> (Rows, Rows) {
     (old, new)
 }
 
-/// So many files that one sync of the file system is cheaper than one of each.
+/// So many files, each in a directory of its own, that one sync of the file system is cheaper than one of each.
 pub fn many() -> (Rows, Rows) {
     let mut new = stays();
     for n in 0..300 {
-        let name: &'static str = Box::leak(format!("many/{n}").into_boxed_str());
-        new.insert(name, file(&format!("content {n}"), 0o644));
+        let [dir, name] = [format!("many/{n}"), format!("many/{n}/file")];
+        new.insert(dir.leak(), Obj::Dir(0o755));
+        new.insert(name.leak(), file(&format!("content {n}"), 0o644));
     }
     new.insert("many", Obj::Dir(0o755));
     (stays(), new)

@@ -355,8 +355,9 @@ fn the_laws_miss_no_sync_that_is_dropped_and_no_steps_that_are_swapped() {
                 missed.push(&events[at]);
             }
         }
+        // Seven where one sync of the file system stands for those of many objects.
         assert!(
-            tried >= 8 && missed.is_empty(),
+            tried >= 7 && missed.is_empty(),
             "{name}: nobody misses {missed:#?} of {tried}"
         );
         for (what, is_it) in MARKS {
