@@ -28,6 +28,7 @@ const UNDO: &str = "src/transaction/undo.rs";
 const PLACE: &str = "src/transaction/place.rs";
 const CHECK: &str = "src/transaction/check.rs";
 const ORDER: &str = "src/transaction/order.rs";
+const JOURNAL: &str = "src/transaction/journal.rs";
 const DURABLE: &str = "src/disk/durable.rs";
 const LOCK: &str = "src/disk/lock.rs";
 const BASE: &str = "src/state/base.rs";
@@ -295,6 +296,14 @@ const MUTANTS: &[Mutant] = &[
                 "fn end_undone_of(home: &Dir) -> Result<(), DiskError> {\n    home.remove_file(PREPARED)\n}\n\nfn undo_prepared(",
             ),
         ],
+    ),
+    mutant(
+        "a journal that knows its disk by number",
+        &[(
+            JOURNAL,
+            "?.on_device(home.dev()))",
+            "?.on_device(home.dev() ^ 1))",
+        )],
     ),
     // A look is skipped.
     mutant(
