@@ -11,7 +11,7 @@ use crate::encoder::{DATA, Message, SIGNATURE_DATA, chunks, control, data, hello
 use crate::evil::{self, Case};
 use crate::support::{Machine, noise};
 use crate::watch::watch;
-use crate::world::{BIG, World, file, path, server_hello, tree_of, view};
+use crate::world::{BIG, GENERATION, World, file, path, server_hello, tree_of, view};
 use crate::{MOST_KIB, sample};
 
 /// What a hub says first, with this Hello.
@@ -118,7 +118,7 @@ fn push_session(world: &World) -> Vec<Message> {
             [
                 id(&world.hub_id()),
                 id("0123456789abcdef"),
-                Number(10),
+                Number(GENERATION + 1),
                 Raw(vec![1; 32]),
                 Raw(vec![2; 32]),
                 Number(1),

@@ -16,6 +16,9 @@ use crate::support::{Dir, Machine, Sandbox, Touch, noise};
 /// Length of the file that travels as a delta.
 pub const BIG: usize = 300_000;
 
+/// A generation that comes after all that the real hub of these tests had.
+pub const GENERATION: u64 = 1 << 40;
+
 /// See the head of this file.
 pub struct World {
     pub sandbox: Sandbox,
@@ -278,7 +281,7 @@ pub fn view(tree: &Tree) -> Vec<Message> {
         control(
             7,
             [
-                Number(9),
+                Number(GENERATION),
                 Raw(tree.view_digest().0.to_vec()),
                 Raw(tombstones_digest(&tombstones).0.to_vec()),
                 Number(1),
