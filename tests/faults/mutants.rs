@@ -330,13 +330,21 @@ const MUTANTS: &[Mutant] = &[
             "            _ => Ok(true),",
         )],
     ),
+    // Each look alone stands for the other: without the first one, the second puts the directory back.
     mutant(
         "a directory with strangers is moved",
-        &[(
-            APPLY,
-            "        if !parent.open_dir(leaf)?.is_empty()? {\n            return self.keep(index, before, parent, leaf);\n        }\n",
-            "",
-        )],
+        &[
+            (
+                APPLY,
+                "        if !parent.open_dir(leaf)?.is_empty()? {\n            return self.keep(index, before, parent, leaf);\n        }\n",
+                "",
+            ),
+            (
+                APPLY,
+                "        if !old.open_dir(aside)?.is_empty()? {",
+                "        if false {",
+            ),
+        ],
     ),
     mutant(
         "staged content is not verified",
