@@ -75,7 +75,7 @@ impl Record {
     /// The record of a run that could not write one.
     #[must_use]
     pub fn killed(holder: &Holder) -> Self {
-        let words = "it was killed or the machine stopped; the next run settled what it had begun";
+        let words = "it was killed or the machine stopped; the next run settles what it had begun";
         Self {
             when: rfc3339(holder.since.saturating_mul(1000)),
             verb: holder.verb.clone(),
