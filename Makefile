@@ -7,10 +7,10 @@ SHELL := /bin/sh
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt clippy doc bench install
+.PHONY: help demo test check fmt clippy doc bench bench-quick bench-wan install
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## build, then show two machines and a hub at work, in a temporary directory
 	@tests/scripts/prepare sshd >/dev/null
@@ -34,9 +34,15 @@ clippy: ## lints; a warning is an error
 doc: ## build the documentation of the library; a warning is an error
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
 
-bench: ## compare with rsync on this machine (takes a while)
+bench: ## compare with rsync on this machine, push and pull (takes a while)
 	@tests/scripts/prepare sshd rsync >/dev/null
 	$(CARGO) bench --locked --bench sync
+
+bench-quick: ## every row of it at a small scale: does it work, not how fast is it
+	@RSYN_BENCH_QUICK=1 $(MAKE) --no-print-directory bench
+
+bench-wan: ## the same table over a slow link: 40 ms there and back, 50 Mbit/s
+	@RSYN_BENCH_WAN=1 $(MAKE) --no-print-directory bench
 
 install: ## build and put rsyn into ~/.cargo/bin
 	$(CARGO) install --path . --locked

@@ -1,64 +1,96 @@
-//! Runs one command and measures it: wall time, bytes through the loopback device, peak memory of both ends.
+//! Runs one command and measures it: wall time, bytes on the wire, memory and processor time of both ends.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::phases::{Phases, Receiver};
+use super::processes::{Processes, Role};
+use super::proxy::Proxy;
 use super::server::Server;
 
-/// How often the peak memory is read: it only grows, so the last reading before the end is the peak of all
-/// but this time.
+/// How often the processes are looked at.
 const POLL: Duration = Duration::from_millis(5);
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Run {
     pub seconds: f64,
     pub wire_bytes: u64,
     pub client_kib: u64,
-    pub server_kib: u64,
+    pub hub_kib: u64,
+    pub client_cpu: f64,
+    pub ssh_cpu: f64,
+    pub sshd_cpu: f64,
+    pub hub_cpu: f64,
+    /// Seconds in which none of the processes worked, and in which one was in a call that syncs; by samples.
+    pub idle: f64,
+    pub syncing: f64,
+    pub phases: Phases,
 }
 
-pub fn measure(mut command: Command, home: &Path, server: &Server) -> Run {
-    let before = loopback_bytes();
-    let hubs_before = server.hubs().len();
-    command
-        .env("HOME", home)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    let start = Instant::now();
-    let mut child = command
-        .spawn()
-        .expect("rsync and rsyn are needed: apt-get install rsync");
-    let (mut client_kib, mut server_kib) = (0, 0);
-    let status = loop {
-        client_kib = client_kib.max(peak_kib(child.id()));
-        if let Some(hub) = server.hubs().get(hubs_before) {
-            server_kib = server_kib.max(peak_kib(*hub));
+/// What stands around a run.
+pub struct Watch<'a> {
+    pub home: &'a Path,
+    pub server: &'a Server,
+    /// The slow link, if there is one: it counts the bytes then.
+    pub proxy: Option<&'a Proxy>,
+    /// Whether to look at each thread, too.
+    pub closely: bool,
+}
+
+impl Watch<'_> {
+    /// `receiver` is the tree that changes.
+    pub fn measure(&self, mut command: Command, receiver: &Path) -> Run {
+        let mut processes = Processes::before(self.server.pid());
+        let mut receiver = Receiver::new(receiver);
+        let bytes = self.wire_bytes();
+        for place in ["XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "XDG_STATE_HOME"] {
+            command.env_remove(place);
         }
-        match child.try_wait().unwrap() {
-            Some(status) => break status,
-            None => std::thread::sleep(POLL),
+        command
+            .env("HOME", self.home)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        let start = Instant::now();
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
+        let status = loop {
+            processes.sample(self.closely);
+            if self.closely {
+                receiver.look();
+            }
+            match child.try_wait().unwrap() {
+                Some(status) => break status,
+                None => std::thread::sleep(POLL),
+            }
+        };
+        let end = Instant::now();
+        assert!(status.success(), "{command:?}: {status}");
+        let seconds = (end - start).as_secs_f64();
+        let (idle, syncing) = processes.shares();
+        Run {
+            seconds,
+            wire_bytes: self.wire_bytes() - bytes,
+            client_kib: processes.peak_kib(Role::Client),
+            hub_kib: processes.peak_kib(Role::Hub),
+            client_cpu: processes.cpu_secs(Role::Client),
+            ssh_cpu: processes.cpu_secs(Role::Ssh),
+            sshd_cpu: processes.cpu_secs(Role::Sshd),
+            hub_cpu: processes.cpu_secs(Role::Hub),
+            idle: idle * seconds,
+            syncing: syncing * seconds,
+            phases: receiver.phases(start, processes.hub_began(), end),
         }
-    };
-    let seconds = start.elapsed().as_secs_f64();
-    assert!(status.success(), "{command:?}: {status}");
-    Run {
-        seconds,
-        wire_bytes: loopback_bytes() - before,
-        client_kib,
-        server_kib,
+    }
+
+    /// Content alone where the proxy counts; with all headers where the loopback device does.
+    fn wire_bytes(&self) -> u64 {
+        self.proxy.map_or_else(loopback_bytes, Proxy::bytes)
     }
 }
 
-/// `VmHWM` of a process; 0 once it is gone.
-fn peak_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    line.and_then(|l| l.trim().trim_end_matches(" kB").parse().ok())
-        .unwrap_or(0)
-}
-
-/// Bytes that went through the loopback device, with all headers.
+/// Bytes that went through the loopback device.
 fn loopback_bytes() -> u64 {
     let text = std::fs::read_to_string("/proc/net/dev").unwrap_or_default();
     let line = text.lines().find_map(|l| l.trim().strip_prefix("lo:"));
