@@ -24,6 +24,7 @@ mod bench;
 mod breakdown;
 mod data;
 mod figures;
+mod kept;
 mod machine;
 mod phases;
 mod processes;
@@ -49,5 +50,6 @@ fn main() {
     let bench = Bench::new(settings);
     for direction in &bench.settings.directions {
         table::print(&bench, *direction);
+        kept::print(&bench, *direction);
     }
 }

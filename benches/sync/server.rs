@@ -110,6 +110,12 @@ impl Server {
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
+
+    /// How many connections were let in so far.
+    pub fn logins(&self) -> usize {
+        let log = std::fs::read_to_string(self.dir.join("log")).unwrap();
+        log.matches("Accepted publickey").count()
+    }
 }
 
 fn make_key(file: &Path) {

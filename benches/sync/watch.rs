@@ -18,6 +18,8 @@ pub struct Run {
     pub wire_bytes: u64,
     pub client_kib: u64,
     pub hub_kib: u64,
+    /// How many connections sshd let in.
+    pub logins: usize,
     pub client_cpu: f64,
     pub ssh_cpu: f64,
     pub sshd_cpu: f64,
@@ -41,6 +43,7 @@ pub struct Watch<'a> {
 impl Watch<'_> {
     /// `receiver` is the tree that changes.
     pub fn measure(&self, mut command: Command, receiver: &Path) -> Run {
+        let logins = self.server.logins();
         let mut processes = Processes::before(self.server.pid());
         let mut receiver = Receiver::new(receiver);
         let bytes = self.wire_bytes();
@@ -74,6 +77,7 @@ impl Watch<'_> {
             wire_bytes: self.wire_bytes() - bytes,
             client_kib: processes.peak_kib(Role::Client),
             hub_kib: processes.peak_kib(Role::Hub),
+            logins: self.server.logins() - logins,
             client_cpu: processes.cpu_secs(Role::Client),
             ssh_cpu: processes.cpu_secs(Role::Ssh),
             sshd_cpu: processes.cpu_secs(Role::Sshd),
