@@ -25,6 +25,7 @@ mod breakdown;
 mod data;
 mod figures;
 mod kept;
+mod limits;
 mod machine;
 mod phases;
 mod processes;
@@ -37,10 +38,12 @@ mod tools;
 mod watch;
 mod workloads;
 
+use std::process::ExitCode;
+
 use bench::Bench;
 use settings::Settings;
 
-fn main() {
+fn main() -> ExitCode {
     let settings = Settings::from_environment();
     processes::adopt_orphans();
     machine::print(&settings);
@@ -48,8 +51,23 @@ fn main() {
         println!("{}\n", proxy_check::check(line));
     }
     let bench = Bench::new(settings);
-    for direction in &bench.settings.directions {
-        table::print(&bench, *direction);
-        kept::print(&bench, *direction);
+    let held = tables(&bench);
+    drop(bench);
+    if held {
+        ExitCode::SUCCESS
+    } else {
+        eprintln!("a rate was not held");
+        ExitCode::FAILURE
     }
+}
+
+/// Everything in each direction; whether every rate was held.
+fn tables(bench: &Bench) -> bool {
+    let mut held = true;
+    for direction in &bench.settings.directions {
+        table::print(bench, *direction);
+        kept::print(bench, *direction);
+        held &= limits::print(bench, *direction);
+    }
+    held
 }
