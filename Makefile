@@ -7,7 +7,7 @@ SHELL := /bin/sh
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt clippy doc bench bench-quick bench-wan install
+.PHONY: help demo test check fmt clippy doc bench bench-quick bench-wan bench-growth install
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ bench-quick: ## every row of it at a small scale: does it work, not how fast is 
 
 bench-wan: ## the same table over a slow link: 40 ms there and back, 50 Mbit/s
 	@RSYN_BENCH_WAN=1 $(MAKE) --no-print-directory bench
+
+bench-growth: ## time and memory against the number and the size of files, with plots into docs/
+	@RSYN_BENCH_FORM=growth $(MAKE) --no-print-directory bench
 
 install: ## build and put rsyn into ~/.cargo/bin
 	$(CARGO) install --path . --locked

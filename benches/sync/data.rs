@@ -89,6 +89,15 @@ pub fn edit_one_percent(src: &Path, files: usize, round: usize) {
     }
 }
 
+/// Appends a line to every hundredth of the small files.
+pub fn edit_small_files(src: &Path, files: usize, round: usize) {
+    for i in (round % files..files).step_by(100) {
+        let path = src.join(format!("d{}", i / 100)).join(format!("f{i}"));
+        let mut file = File::options().append(true).open(path).unwrap();
+        writeln!(file, "// edit {round}").unwrap();
+    }
+}
+
 /// An incompressible file.
 pub fn random_file(path: &Path, bytes: u64, seed: u64) {
     let mut noise = Noise::new(seed);

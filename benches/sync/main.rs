@@ -24,6 +24,7 @@ mod bench;
 mod breakdown;
 mod data;
 mod figures;
+mod growth;
 mod kept;
 mod limits;
 mod machine;
@@ -33,6 +34,7 @@ mod proxy;
 mod proxy_check;
 mod server;
 mod settings;
+mod svg;
 mod table;
 mod tools;
 mod watch;
@@ -41,7 +43,7 @@ mod workloads;
 use std::process::ExitCode;
 
 use bench::Bench;
-use settings::Settings;
+use settings::{Form, Settings};
 
 fn main() -> ExitCode {
     let settings = Settings::from_environment();
@@ -51,7 +53,13 @@ fn main() -> ExitCode {
         println!("{}\n", proxy_check::check(line));
     }
     let bench = Bench::new(settings);
-    let held = tables(&bench);
+    let held = match bench.settings.form {
+        Form::Growth => {
+            growth::print(&bench);
+            true
+        }
+        Form::Table => tables(&bench),
+    };
     drop(bench);
     if held {
         ExitCode::SUCCESS

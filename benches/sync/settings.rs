@@ -21,7 +21,15 @@ impl Direction {
     }
 }
 
+/// What comes out: a table of workloads, or curves over growing trees and files.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Table,
+    Growth,
+}
+
 pub struct Settings {
+    pub form: Form,
     pub directions: Vec<Direction>,
     /// `None`: loopback as it is.
     pub line: Option<Line>,
@@ -35,12 +43,27 @@ pub struct Settings {
     /// The rsync to compare with, on both sides.
     pub rsync: PathBuf,
     pub breakdown: bool,
+    /// Whether growth goes up to a million files.
+    pub million: bool,
+    /// Where growth writes its plots.
+    pub plots: PathBuf,
 }
 
 impl Settings {
     pub fn from_environment() -> Self {
         let quick = is_set("RSYN_BENCH_QUICK");
+        let form = match text("RSYN_BENCH_FORM", "table").as_str() {
+            "table" => Form::Table,
+            "growth" => Form::Growth,
+            other => panic!("RSYN_BENCH_FORM is table or growth, not {other}"),
+        };
+        let scale = match form {
+            Form::Growth => 1.0,
+            Form::Table if quick => 0.03,
+            Form::Table => 0.5,
+        };
         Self {
+            form,
             directions: match text("RSYN_BENCH_DIRECTION", "both").as_str() {
                 "push" => vec![Direction::Push],
                 "pull" => vec![Direction::Pull],
@@ -48,12 +71,17 @@ impl Settings {
                 other => panic!("RSYN_BENCH_DIRECTION is push, pull or both, not {other}"),
             },
             line: is_set("RSYN_BENCH_WAN").then(line),
-            scale: number("RSYN_BENCH_SCALE", if quick { 0.03 } else { 0.5 }),
+            scale: number("RSYN_BENCH_SCALE", scale),
             rounds: number("RSYN_BENCH_ROUNDS", if quick { 1.0 } else { 3.0 }).max(1.0) as usize,
             only: text("RSYN_BENCH_ONLY", ""),
             base: PathBuf::from(text("RSYN_BENCH_DIR", default_base())),
             rsync: in_path("rsync").expect("rsync is needed: apt-get install rsync"),
             breakdown: is_set("RSYN_BENCH_BREAKDOWN"),
+            million: is_set("RSYN_BENCH_MILLION"),
+            plots: PathBuf::from(text(
+                "RSYN_BENCH_PLOTS",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/docs"),
+            )),
         }
     }
 
