@@ -25,6 +25,7 @@ mod breakdown;
 mod data;
 mod figures;
 mod growth;
+mod interrupt;
 mod kept;
 mod limits;
 mod machine;
@@ -48,6 +49,7 @@ use settings::{Form, Settings};
 fn main() -> ExitCode {
     let settings = Settings::from_environment();
     processes::adopt_orphans();
+    interrupt::note_signals();
     machine::print(&settings);
     if let Some(line) = settings.line {
         println!("{}\n", proxy_check::check(line));

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::interrupt;
 use super::phases::{Phases, Receiver};
 use super::processes::{Processes, Role};
 use super::proxy::Proxy;
@@ -59,6 +60,7 @@ impl Watch<'_> {
             .spawn()
             .unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
         let status = loop {
+            interrupt::check();
             processes.sample(self.closely);
             if self.closely {
                 receiver.look();
