@@ -34,6 +34,7 @@ pub struct Processes {
     seen: Vec<Process>,
     hub_began: Option<Instant>,
     samples: usize,
+    close_samples: usize,
     idle_samples: usize,
     sync_samples: usize,
 }
@@ -50,6 +51,8 @@ const SYNCS: [&str; 3] = ["74", "75", "306"];
 #[cfg(not(target_arch = "x86_64"))]
 const SYNCS: [&str; 3] = ["82", "83", "267"];
 const TICKS_PER_SEC: f64 = 100.0;
+/// Once the hub runs, new processes are rare, and each look for them is work beside what is measured.
+const SAMPLES_PER_SEARCH: usize = 8;
 
 impl Processes {
     /// Notes what runs already: the server, kept connections.
@@ -59,22 +62,29 @@ impl Processes {
             seen: vec![],
             hub_began: None,
             samples: 0,
+            close_samples: 0,
             idle_samples: 0,
             sync_samples: 0,
         };
         processes.look_for_new();
-        processes.read();
+        processes.read_stats();
         for process in &mut processes.seen {
             process.cpu_secs_before = process.cpu_secs;
-            process.peak_kib = 0;
         }
         processes
     }
 
     /// One look at all of them; `closely`: at the states of their threads, too.
     pub fn sample(&mut self, closely: bool) {
-        self.look_for_new();
-        self.read();
+        let search = self.hub_began.is_none() || self.samples.is_multiple_of(SAMPLES_PER_SEARCH);
+        if search {
+            self.look_for_new();
+        }
+        if search || closely {
+            self.read_stats();
+        }
+        self.read_peaks();
+        self.samples += 1;
         let hub_runs = self.seen.iter().any(|p| p.role == Role::Hub);
         if hub_runs && self.hub_began.is_none() {
             self.hub_began = Some(Instant::now());
@@ -86,7 +96,7 @@ impl Processes {
                 works |= thread.runs;
                 syncs |= thread.syncs;
             }
-            self.samples += 1;
+            self.close_samples += 1;
             self.idle_samples += usize::from(!works);
             self.sync_samples += usize::from(syncs);
         }
@@ -114,7 +124,7 @@ impl Processes {
         }
     }
 
-    fn read(&mut self) {
+    fn read_stats(&mut self) {
         for process in &mut self.seen {
             let Some(stat) = stat(process.pid) else {
                 continue;
@@ -126,7 +136,14 @@ impl Processes {
                 process.name = stat.name;
             }
             process.cpu_secs = stat.cpu_secs;
-            process.peak_kib = process.peak_kib.max(peak_kib(process.pid));
+        }
+    }
+
+    fn read_peaks(&mut self) {
+        for process in &mut self.seen {
+            if matches!(process.role, Role::Client | Role::Hub) {
+                process.peak_kib = process.peak_kib.max(peak_kib(process.pid));
+            }
         }
     }
 
@@ -150,7 +167,7 @@ impl Processes {
 
     /// Shares of the close looks: nobody worked; somebody waited for the disk to sync.
     pub fn shares(&self) -> (f64, f64) {
-        let share = |samples: usize| samples as f64 / self.samples.max(1) as f64;
+        let share = |samples: usize| samples as f64 / self.close_samples.max(1) as f64;
         (share(self.idle_samples), share(self.sync_samples))
     }
 }
