@@ -55,9 +55,13 @@ fn row(bench: &Bench, direction: Direction, name: &str, files: usize, sources: b
     for round in 0..2 + bench.settings.rounds {
         for turn in 0..contenders {
             let one = (turn + round) % contenders;
-            // The two contenders of one program share no destination: the first would change the second's.
-            let run = go(bench, direction, &source, one, &master);
-            // Two rounds make ready: the first copies, the second finds settled time stamps.
+            let route = if round == 0 {
+                Route::Direct
+            } else {
+                Route::Measured
+            };
+            let run = go(bench, direction, &source, one, &master, route);
+            // Two rounds make ready: the first copies, the second finds settled time stamps and makes what is kept.
             if round >= 2 {
                 check_logins(one, &run);
                 runs[one].push(run);
@@ -97,15 +101,27 @@ fn go(
     source: &std::path::Path,
     one: usize,
     master: &Master,
+    route: Route,
 ) -> Run {
     let (name, tool) = CONTENDERS[one];
     let trip = Trip {
         direction,
         source,
         destination: &bench.destination(name),
-        route: Route::Measured,
-        options: if one == 3 { &["--persist"] } else { &[] },
-        ssh_options: if one == 1 { &master.options } else { "" },
+        route,
+        options: &[],
+        ssh_options: "",
+    };
+    let trip = match (route, one) {
+        (Route::Measured, 1) => Trip {
+            ssh_options: &master.options,
+            ..trip
+        },
+        (Route::Measured, 3) => Trip {
+            options: &["--persist"],
+            ..trip
+        },
+        _ => trip,
     };
     bench.run(tool, &trip)
 }
