@@ -65,7 +65,6 @@ pub(super) fn observe(
     let Some(state) = &local.state else {
         return recall(local, rules, scan, now_secs, false);
     };
-    local.keep_index(scan);
     let machine = "hub".to_owned();
     let holder = Holder {
         pid: std::process::id(),
@@ -87,19 +86,16 @@ pub(super) fn observe(
 
 /// Scans a root while nobody commits to it: a tree in the middle of a commit is neither the old nor the new.
 pub(super) fn scan_at_rest(local: &Local, options: &ScanOptions<'_>) -> Result<Scan, LocalError> {
-    let commits = || -> Result<u64, LocalError> {
-        Ok(local
-            .state
-            .as_ref()
-            .map(Hub::load)
-            .transpose()?
-            .map_or(0, |hub| hub.commits()))
-    };
+    let mark = || local.state.as_ref().map(Hub::mark).transpose();
     let mut attempts = 0;
     loop {
-        let before = commits()?;
+        let before = mark()?;
         let scan = local.scan(options)?;
-        let at_rest = local.pending()?.is_none() && commits()? == before;
+        let is_unwritten = match (&before, &mark()?) {
+            (Some(before), Some(after)) => before.is_same(after),
+            _ => true,
+        };
+        let at_rest = is_unwritten && local.pending()?.is_none();
         if at_rest || attempts == LOCK_ATTEMPTS {
             return Ok(scan);
         }

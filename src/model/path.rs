@@ -6,6 +6,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -24,8 +25,9 @@ pub const MAX_DEPTH: usize = 512;
 ///
 /// The order is by component, so a directory comes right before everything below it:
 /// `a`, `a/b`, `a/b/c`, `a.txt` (a plain byte order would put `a.txt` between `a` and `a/b`).
+/// Several trees name the same paths, so a clone shares its bytes.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct RelPath(Box<[u8]>);
+pub struct RelPath(Arc<[u8]>);
 
 /// Why bytes are not a [`RelPath`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -52,7 +54,7 @@ impl RelPath {
     ///
     /// # Errors
     /// [`PathError`] for the first rule of this module that the bytes break.
-    pub fn new(bytes: impl Into<Box<[u8]>>) -> Result<Self, PathError> {
+    pub fn new(bytes: impl Into<Arc<[u8]>>) -> Result<Self, PathError> {
         let bytes = bytes.into();
         if bytes.len() > MAX_PATH_BYTES {
             return Err(PathError::TooLong);
@@ -74,11 +76,12 @@ impl RelPath {
     /// [`PathError`] if `name` is no single valid component or the whole gets too long.
     pub fn join(&self, name: &[u8]) -> Result<Self, PathError> {
         check_component(name)?;
-        let mut bytes = Vec::with_capacity(self.0.len() + 1 + name.len());
-        bytes.extend_from_slice(&self.0);
-        bytes.push(b'/');
-        bytes.extend_from_slice(name);
-        Self::new(bytes)
+        let length = self.0.len() + 1 + name.len();
+        if length > MAX_PATH_BYTES || self.depth() == MAX_DEPTH {
+            return Err(PathError::TooLong);
+        }
+        let parts = self.0.iter().chain(b"/").chain(name);
+        Ok(Self(parts.copied().collect()))
     }
 
     /// The raw bytes, `/`-separated, without a leading or trailing slash.
@@ -103,6 +106,13 @@ impl RelPath {
     pub fn parent(&self) -> Option<Self> {
         let cut = self.0.iter().rposition(|&b| b == b'/')?;
         Some(Self(self.0[..cut].into()))
+    }
+
+    /// The bytes of the directory that holds this entry; empty at the top of the root.
+    #[must_use]
+    pub fn parent_bytes(&self) -> &[u8] {
+        let cut = self.0.iter().rposition(|&b| b == b'/');
+        &self.0[..cut.unwrap_or(0)]
     }
 
     /// Every directory above this entry, from the top down.

@@ -1,13 +1,38 @@
 //! [`Tree`]: the entries of one side, sorted, each path once.
 
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize, Serializer};
+
 use super::entry::{Entry, Node};
 use super::hash::Digest;
 use super::path::RelPath;
 
 /// Entries in the order of [`RelPath`], each path once. The root itself is not an entry.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+///
+/// A clone shares the entries: what both sides agreed on, and the hub as it was seen then, are mostly one tree.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Vec<Entry>")]
 pub struct Tree {
-    entries: Vec<Entry>,
+    entries: Arc<Vec<Entry>>,
+}
+
+/// Entries that are in no strictly ascending order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the entries of a tree are not in order")]
+pub struct OutOfOrder;
+
+impl TryFrom<Vec<Entry>> for Tree {
+    type Error = OutOfOrder;
+    fn try_from(entries: Vec<Entry>) -> Result<Self, OutOfOrder> {
+        Self::from_sorted(entries).ok_or(OutOfOrder)
+    }
+}
+
+impl Serialize for Tree {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.entries.as_slice().serialize(serializer)
+    }
 }
 
 impl Tree {
@@ -18,14 +43,20 @@ impl Tree {
         entries.reverse();
         entries.dedup_by(|a, b| a.path == b.path);
         entries.reverse();
-        Self { entries }
+        Self::of(entries)
+    }
+
+    fn of(entries: Vec<Entry>) -> Self {
+        Self {
+            entries: Arc::new(entries),
+        }
     }
 
     /// Takes entries that are in strictly ascending order already; `None` if they are not.
     #[must_use]
     pub fn from_sorted(entries: Vec<Entry>) -> Option<Self> {
         let ascending = entries.windows(2).all(|pair| pair[0].path < pair[1].path);
-        ascending.then_some(Self { entries })
+        ascending.then(|| Self::of(entries))
     }
 
     /// The entries in order.
@@ -37,7 +68,7 @@ impl Tree {
     /// The entries in order, by value.
     #[must_use]
     pub fn into_entries(self) -> Vec<Entry> {
-        self.entries
+        Arc::unwrap_or_clone(self.entries)
     }
 
     /// What stands at `path`.
@@ -71,6 +102,9 @@ impl Tree {
     #[must_use]
     pub fn with_changes(&self, changes: impl IntoIterator<Item = (RelPath, Option<Node>)>) -> Self {
         let mut changes: Vec<_> = changes.into_iter().collect();
+        if changes.is_empty() {
+            return self.clone();
+        }
         changes.sort_by(|a, b| a.0.cmp(&b.0));
         let mut entries = Vec::with_capacity(self.entries.len() + changes.len());
         let mut old = self.entries.iter().peekable();
@@ -88,7 +122,7 @@ impl Tree {
             }
         }
         entries.extend(old.cloned());
-        Self { entries }
+        Self::of(entries)
     }
 
     /// One digest for the whole tree, equal on every machine that holds the same versions: paths, kinds,
@@ -108,7 +142,7 @@ impl Tree {
     fn digest_with(&self, all: bool) -> Digest {
         let mut hasher = blake3::Hasher::new_derive_key("rsyn 2026 tree digest v1");
         let mut record = Vec::with_capacity(160);
-        for Entry { path, node } in &self.entries {
+        for Entry { path, node } in self.entries.iter() {
             record.clear();
             match node {
                 Node::File { digest, mode, .. } => {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::layout::{self, Generations};
 use super::sealed::Sealed;
 use super::{Result, RootId, State};
-use crate::model::{Digest, Entry, Node, RelPath, Tombstones, Tree};
+use crate::model::{Digest, Node, RelPath, Tombstones, Tree};
 use crate::plan::BaseChange;
 use crate::protocol::handshake::Seen;
 
@@ -25,7 +25,7 @@ pub struct Base {
     /// Digest of the exclude rules that were in force.
     rules: Digest,
     seen: Option<Seen>,
-    agreed: Vec<Entry>,
+    agreed: Tree,
     /// How the hub differed from `agreed`.
     remote: Vec<BaseChange>,
     tombstones: Tombstones,
@@ -118,7 +118,6 @@ impl Base {
         }
         let sequence = old.as_ref().map_or(0, |b| b.sequence) + 1;
         let before = old.map(|b| b.agreed).unwrap_or_default();
-        let before = Tree::from_sorted(before).unwrap_or_default();
         let next = Self {
             sequence,
             hub: update.hub,
@@ -126,7 +125,7 @@ impl Base {
             synced_at: update.synced_at,
             rules: update.rules,
             seen: update.seen,
-            agreed: before.with_changes(update.changes).into_entries(),
+            agreed: before.with_changes(update.changes),
             remote: update.remote,
             tombstones: update.tombstones,
         };
@@ -136,7 +135,7 @@ impl Base {
     /// What both sides agreed on.
     #[must_use]
     pub fn agreed(&self) -> Tree {
-        Tree::from_sorted(self.agreed.clone()).unwrap_or_default()
+        self.agreed.clone()
     }
 
     /// The hub as it was seen.
@@ -238,6 +237,7 @@ pub fn after(tree: &Tree, changes: &[(RelPath, Option<Node>)]) -> Tree {
 mod tests {
     use super::*;
     use crate::disk::Root;
+    use crate::model::Entry;
     use crate::model::Mode;
 
     fn tree(names: &[&str]) -> Tree {

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::base::difference;
-use super::layout::{self, Generations};
+use super::layout::{self, Generations, Mark};
 use super::sealed::Sealed;
 use super::{Result, State};
 use crate::disk::durable;
-use crate::model::{Digest, Entry, Node, RelPath, Tombstone, Tombstones, Tree};
+use crate::model::{Digest, Node, RelPath, Tombstone, Tombstones, Tree};
 use crate::protocol::handshake::Seen;
 
 const STEM: &str = "hub";
@@ -26,7 +26,7 @@ const MAX_HISTORY_PATHS: usize = 200_000;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct View {
     rules: Digest,
-    entries: Vec<Entry>,
+    tree: Tree,
     /// Generations, oldest first, each with its view digest and the paths that changed when it began.
     history: Vec<(u64, Digest, Vec<RelPath>)>,
 }
@@ -35,7 +35,8 @@ impl View {
     /// Whether its history goes back to its begin: all that is there came in some remembered generation.
     fn is_whole(&self) -> bool {
         let came: BTreeSet<_> = self.history.iter().flat_map(|h| &h.2).collect();
-        self.history.len() < MAX_HISTORY && self.entries.iter().all(|e| came.contains(&e.path))
+        self.history.len() < MAX_HISTORY
+            && self.tree.entries().iter().all(|e| came.contains(&e.path))
     }
 }
 
@@ -182,7 +183,7 @@ impl Hub {
             0,
             View {
                 rules,
-                entries: now.into_entries(),
+                tree: now,
                 history,
             },
         );
@@ -193,8 +194,7 @@ impl Hub {
     #[must_use]
     pub fn view(&self, rules: Digest) -> Tree {
         let view = self.views.iter().find(|v| v.rules == rules);
-        view.and_then(|v| Tree::from_sorted(v.entries.clone()))
-            .unwrap_or_default()
+        view.map(|v| v.tree.clone()).unwrap_or_default()
     }
 
     /// The generation now.
@@ -231,10 +231,12 @@ impl Hub {
         self.views.len() == MAX_VIEWS || !self.views.iter().all(remembers)
     }
 
-    /// Grows with each write of this state, so with each commit.
-    #[must_use]
-    pub fn commits(&self) -> u64 {
-        self.sequence
+    /// What lies there now: another mark than before means that a push was committed in between.
+    ///
+    /// # Errors
+    /// A file cannot be opened.
+    pub fn mark(state: &State) -> Result<Mark> {
+        Mark::of(state.dir(), STEM)
     }
 
     /// What was deleted.
@@ -328,7 +330,7 @@ pub fn note_machine(state: &State, machine: Machine) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Kind, Mode, Skip};
+    use crate::model::{Entry, Kind, Mode, Skip};
 
     const RULES: Digest = Digest([1; 32]);
 

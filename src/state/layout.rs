@@ -16,14 +16,15 @@
 //! ```
 
 use std::fmt;
+use std::fs::File;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::sealed::{self, Sealed};
+use super::sealed::{self, Checked, Sealed};
 use super::{Result, StateError};
-use crate::disk::{Dir, Root, durable};
+use crate::disk::{Dir, Root, Stat, durable};
 
 /// Name of the state directory.
 pub const STATE_DIR: &[u8] = crate::model::path::STATE_DIR;
@@ -221,10 +222,23 @@ pub fn save<T: Sealed>(dir: &Dir, file: &str, value: &T) -> Result<()> {
     )?)
 }
 
-/// A sealed value that is kept in two generations: a writer never touches the newest valid one.
+/// A sealed value that is kept in two generations: a writer never touches the newest valid one. It begins with its
+/// sequence number, which grows by one with each write.
 pub trait Generations: Sealed {
-    /// Grows by one with each write.
+    /// The number of this generation.
     fn sequence(&self) -> u64;
+}
+
+fn files(stem: &str) -> [String; 2] {
+    [format!("{stem}.a"), format!("{stem}.b")]
+}
+
+/// The sequence number of a generation that is whole; `None` if the file is missing.
+fn sequence_of<T: Generations>(dir: &Dir, file: &str) -> Result<Option<u64>> {
+    match durable::read(dir, file.as_bytes(), MAX_FILE_BYTES)? {
+        None => Ok(None),
+        Some(bytes) => Checked::<T>::new(&bytes, file)?.first_number().map(Some),
+    }
 }
 
 /// The newest generation that is not damaged, and whether a damaged one was passed over.
@@ -233,22 +247,25 @@ pub trait Generations: Sealed {
 /// A file cannot be read, or a later version of rsyn wrote it.
 pub fn load_newest<T: Generations>(dir: &Dir, stem: &str) -> Result<(Option<T>, bool)> {
     let mut damaged = false;
-    let mut newest: Option<T> = None;
-    for file in [format!("{stem}.a"), format!("{stem}.b")] {
-        match load::<T>(dir, &file) {
-            Ok(Some(value))
-                if newest
-                    .as_ref()
-                    .is_none_or(|n| n.sequence() < value.sequence()) =>
-            {
-                newest = Some(value);
-            }
-            Ok(_) => {}
+    let mut whole = Vec::new();
+    for file in files(stem) {
+        match sequence_of::<T>(dir, &file) {
+            Ok(Some(sequence)) => whole.push((sequence, file)),
+            Ok(None) => {}
             Err(StateError::Damaged { .. }) => damaged = true,
             Err(e) => return Err(e),
         }
     }
-    Ok((newest, damaged))
+    // Only the one that counts is decoded.
+    whole.sort_by_key(|(sequence, _)| std::cmp::Reverse(*sequence));
+    for (_, file) in whole {
+        match load::<T>(dir, &file) {
+            Ok(value) => return Ok((value, damaged)),
+            Err(StateError::Damaged { .. }) => damaged = true,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok((None, damaged))
 }
 
 /// Writes the next generation over the older or damaged one.
@@ -256,17 +273,38 @@ pub fn load_newest<T: Generations>(dir: &Dir, stem: &str) -> Result<(Option<T>, 
 /// # Errors
 /// It cannot be written; the newest generation is as it was.
 pub fn save_next<T: Generations>(dir: &Dir, stem: &str, value: &T) -> Result<()> {
-    let sequence_of = |file: &str| {
-        load::<T>(dir, file)
-            .ok()
-            .flatten()
-            .map_or(0, |v| v.sequence())
-    };
-    let (a, b) = (format!("{stem}.a"), format!("{stem}.b"));
-    let file = if sequence_of(&a) <= sequence_of(&b) {
-        a
-    } else {
-        b
-    };
+    let [a, b] = files(stem);
+    let sequence = |file: &str| sequence_of::<T>(dir, file).ok().flatten().unwrap_or(0);
+    let file = if sequence(&a) <= sequence(&b) { a } else { b };
     save(dir, &file, value)
+}
+
+/// The two generations as they lie there now. Opened, so that no later file gets the number of their inodes.
+pub struct Mark([Option<(File, Stat)>; 2]);
+
+impl Mark {
+    /// Takes a mark of the generations under `stem`.
+    ///
+    /// # Errors
+    /// A file cannot be opened.
+    pub fn of(dir: &Dir, stem: &str) -> Result<Self> {
+        let [a, b] = files(stem);
+        let opened = |file: &str| match dir.open_file(file.as_bytes()) {
+            Ok(opened) => Ok(Some(opened)),
+            Err(e) if e.is_missing() => Ok(None),
+            Err(e) => Err(e),
+        };
+        Ok(Self([opened(&a)?, opened(&b)?]))
+    }
+
+    /// Whether nothing was written between the two marks.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let inodes = |mark: &Self| {
+            mark.0
+                .each_ref()
+                .map(|f| f.as_ref().map(|(_, stat)| stat.ino))
+        };
+        inodes(self) == inodes(other)
+    }
 }

@@ -1,5 +1,8 @@
 //! The form of every state file: magic, kind, version, postcard, and a BLAKE3 of all that. `[sealed]`
 
+use std::cmp::Ordering;
+use std::marker::PhantomData;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -42,34 +45,79 @@ pub fn seal<T: Sealed>(value: &T, file: &str) -> Result<Vec<u8>, StateError> {
 /// [`StateError::Damaged`] if a single bit differs from what was written, [`StateError::Newer`] if a later
 /// version wrote it.
 pub fn open<T: Sealed>(bytes: &[u8], file: &str) -> Result<T, StateError> {
-    let damaged = || StateError::Damaged {
+    Checked::new(bytes, file)?.value()
+}
+
+/// A state file that is whole and of the right kind and version. Its value waits to be decoded.
+pub struct Checked<'a, T> {
+    value: &'a [u8],
+    file: &'a str,
+    kind: PhantomData<T>,
+}
+
+impl<'a, T: Sealed> Checked<'a, T> {
+    /// Compares the digest and looks at the header.
+    ///
+    /// # Errors
+    /// As [`open`].
+    pub fn new(bytes: &'a [u8], file: &'a str) -> Result<Self, StateError> {
+        let damaged = || damaged(file);
+        let (content, digest) = bytes
+            .split_last_chunk::<DIGEST_BYTES>()
+            .ok_or_else(damaged)?;
+        if blake3::hash(content).as_bytes() != digest {
+            return Err(damaged());
+        }
+        let (header, value) = content
+            .split_first_chunk::<HEADER_BYTES>()
+            .ok_or_else(damaged)?;
+        let (magic, rest) = header.split_at(MAGIC.len());
+        let (kind, version) = rest.split_at(4);
+        if magic != MAGIC || kind != T::KIND {
+            return Err(damaged());
+        }
+        let found = version.iter().rev().fold(0, |n, b| n << 8 | u32::from(*b));
+        match found.cmp(&T::VERSION) {
+            Ordering::Less => Err(damaged()),
+            Ordering::Equal => Ok(Self {
+                value,
+                file,
+                kind: PhantomData,
+            }),
+            Ordering::Greater => Err(StateError::Newer {
+                file: file.to_owned(),
+                found,
+                known: T::VERSION,
+            }),
+        }
+    }
+
+    /// The number that the value begins with.
+    ///
+    /// # Errors
+    /// [`StateError::Damaged`] if it begins with none.
+    pub fn first_number(&self) -> Result<u64, StateError> {
+        let number = postcard::take_from_bytes(self.value);
+        number
+            .map(|(number, _)| number)
+            .map_err(|_| damaged(self.file))
+    }
+
+    /// The whole value.
+    ///
+    /// # Errors
+    /// [`StateError::Damaged`] if it is none.
+    pub fn value(&self) -> Result<T, StateError> {
+        match postcard::take_from_bytes(self.value) {
+            Ok((value, [])) => Ok(value),
+            _ => Err(damaged(self.file)),
+        }
+    }
+}
+
+fn damaged(file: &str) -> StateError {
+    StateError::Damaged {
         file: file.to_owned(),
-    };
-    let (content, digest) = bytes
-        .split_last_chunk::<DIGEST_BYTES>()
-        .ok_or_else(damaged)?;
-    if blake3::hash(content).as_bytes() != digest {
-        return Err(damaged());
-    }
-    let (header, value) = content
-        .split_first_chunk::<HEADER_BYTES>()
-        .ok_or_else(damaged)?;
-    let (magic, rest) = header.split_at(MAGIC.len());
-    let (kind, version) = rest.split_at(4);
-    if magic != MAGIC || kind != T::KIND {
-        return Err(damaged());
-    }
-    let found = version.iter().rev().fold(0, |n, b| n << 8 | u32::from(*b));
-    if found > T::VERSION {
-        return Err(StateError::Newer {
-            file: file.to_owned(),
-            found,
-            known: T::VERSION,
-        });
-    }
-    match postcard::take_from_bytes(value) {
-        Ok((value, [])) if found == T::VERSION => Ok(value),
-        _ => Err(damaged()),
     }
 }
 
