@@ -168,14 +168,11 @@ impl Local {
     /// Keeps what a scan learned for the next one. Losing it costs time only. Where a file was altered behind
     /// its stat the old one stays: it is the witness.
     pub fn keep_index(&self, scan: &Scan) {
-        if scan.altered().next().is_some() {
+        if scan.is_indexed() || scan.altered().next().is_some() {
             return;
         }
         if let Some(state) = &self.state {
-            let new = scan.index();
-            if !Index::load(state).is_ok_and(|old| old.same(&new)) {
-                drop(new.save(state));
-            }
+            drop(scan.index().save(state));
         }
     }
 

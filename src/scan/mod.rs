@@ -61,6 +61,7 @@ pub struct Scan {
     pub problems: Vec<Problem>,
     dev: u64,
     now_secs: i64,
+    is_indexed: bool,
 }
 
 /// Why a scan has no result.
@@ -134,6 +135,7 @@ impl Scan {
         Self {
             tree,
             stamps,
+            is_indexed: false,
             ..self
         }
     }
@@ -151,9 +153,15 @@ impl Scan {
                     Node::File { digest, .. } => *digest,
                     _ => return None,
                 };
-                Some((entry.path.clone(), (*stamp)?, digest))
+                Some((&entry.path, (*stamp)?, digest))
             });
         Index::new(self.dev, files, self.now_secs)
+    }
+
+    /// Whether the index that the scan used says all that [`Self::index`] would say, and nothing else.
+    #[must_use]
+    pub fn is_indexed(&self) -> bool {
+        self.is_indexed
     }
 
     /// The files whose content is not what the index says, though their stat is.

@@ -15,7 +15,7 @@ fn scan_with(known: &[u8], trust: bool) -> Scan {
     let path = RelPath::new(&b"f"[..]).unwrap();
     let stat = root.stat(&path).unwrap().unwrap();
     let later = stat.ctime.secs + 100;
-    let line = (path, Stamp::of(&stat), Digest::of(known));
+    let line = (&path, Stamp::of(&stat), Digest::of(known));
     let index = Index::new(root.dev(), [line], later);
     let request = Request {
         excludes: &|_, _| false,

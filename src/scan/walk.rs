@@ -1,17 +1,18 @@
 //! The walk: two threads take directories from a common stack; each directory is listed, sorted and judged
 //! by one of them. The tree is then put together depth first, which is the order of its paths.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::content::hash_file;
 use super::{Request, Scan, ScanError};
-use crate::disk::{Dir, DiskError, FileKind, Root, Stat};
+use crate::disk::{self, Dir, DiskError, FileKind, Root, Stat};
 use crate::model::path::{PathError, STATE_DIR};
 use crate::model::{Digest, Entry, Mode, Node, RelPath, Skip, Tree};
 use crate::protocol::limits::TREE_ENTRIES;
 use crate::protocol::message::Problem;
 use crate::state::Stamp;
+use crate::state::index::{Line, Lines};
 
 /// More threads gain nothing: the kernel's directory locks are the limit.
 const THREADS: usize = 2;
@@ -51,6 +52,15 @@ struct Walk<'a> {
     dev: u64,
     shared: Mutex<Shared>,
     changed: Condvar,
+    /// Files that are in the index as they are.
+    indexed: AtomicU64,
+}
+
+/// A name in a listed directory.
+#[derive(Clone, Copy)]
+struct Name<'a> {
+    parent: Option<&'a RelPath>,
+    listed: &'a disk::Listed,
 }
 
 pub(super) fn walk(root: &Root, request: &Request<'_>) -> Result<Scan, ScanError> {
@@ -69,6 +79,7 @@ pub(super) fn walk(root: &Root, request: &Request<'_>) -> Result<Scan, ScanError
         dev: root.dev(),
         shared: Mutex::new(shared),
         changed: Condvar::new(),
+        indexed: AtomicU64::new(0),
     };
     std::thread::scope(|scope| {
         for _ in 1..THREADS {
@@ -82,7 +93,15 @@ pub(super) fn walk(root: &Root, request: &Request<'_>) -> Result<Scan, ScanError
         .unwrap_or_else(PoisonError::into_inner);
     match shared.failure {
         Some(failure) => Err(failure),
-        None => assemble(shared.listed, shared.problems, walk.dev, request.now_secs),
+        None => {
+            let mut scan = assemble(shared.listed, shared.problems)?;
+            (scan.dev, scan.now_secs) = (walk.dev, request.now_secs);
+            let is_settled = |stamp: &&Stamp| stamp.is_settled(request.now_secs);
+            let settled = scan.stamps.iter().flatten().filter(is_settled).count() as u64;
+            let (indexed, known) = (walk.indexed.into_inner(), request.index.files());
+            scan.is_indexed = indexed == known && indexed == settled;
+            Ok(scan)
+        }
     }
 }
 
@@ -142,17 +161,16 @@ impl Walk<'_> {
         };
         names.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let mut found = Vec::with_capacity(names.len());
+        let mut known = self.request.index.lines(task.path.as_ref());
         for listed in names {
             if self.request.interrupted.load(Ordering::Relaxed) {
                 return Err(ScanError::Interrupted);
             }
-            found.extend(self.judge(
-                &dir,
-                task.path.as_ref(),
-                &listed.name,
-                listed.kind,
-                buffer,
-            )?);
+            let name = Name {
+                parent: task.path.as_ref(),
+                listed: &listed,
+            };
+            found.extend(self.judge(&dir, name, &mut known, buffer)?);
         }
         self.queue(&dir, &mut found)?;
         Ok(Ok(found))
@@ -190,11 +208,12 @@ impl Walk<'_> {
     fn judge(
         &self,
         dir: &Dir,
-        parent: Option<&RelPath>,
-        name: &[u8],
-        kind: Option<FileKind>,
+        name: Name<'_>,
+        known: &mut Lines<'_>,
         buffer: &mut Vec<u8>,
     ) -> Result<Option<Found>, ScanError> {
+        let Name { parent, listed } = name;
+        let (name, kind) = (&*listed.name, listed.kind);
         let path = match parent {
             None => RelPath::new(name),
             Some(parent) => parent.join(name),
@@ -215,7 +234,7 @@ impl Walk<'_> {
         };
         let node = match kind {
             Some(kind) if (self.request.excludes)(&path, kind == FileKind::Dir) => Ok(excluded()),
-            _ => self.node(dir, &path, kind.is_none(), buffer),
+            _ => self.node(dir, &path, kind.is_none(), known, buffer),
         };
         match node {
             Ok(Some((node, stamp))) => {
@@ -249,6 +268,7 @@ impl Walk<'_> {
         dir: &Dir,
         path: &RelPath,
         unjudged: bool,
+        known: &mut Lines<'_>,
         buffer: &mut Vec<u8>,
     ) -> Result<Option<(Node, Option<Stamp>)>, DiskError> {
         let name = path.name();
@@ -268,7 +288,7 @@ impl Walk<'_> {
                 mtime: stat.mtime,
             },
             FileKind::Special => Node::Skipped(Skip::Special),
-            FileKind::File => return self.file(dir, path, &stat, buffer),
+            FileKind::File => return self.file(dir, path, &stat, known.find(name), buffer),
         };
         if let Node::Skipped(skip) = node {
             self.report(Problem {
@@ -285,10 +305,11 @@ impl Walk<'_> {
         dir: &Dir,
         path: &RelPath,
         stat: &Stat,
+        known: Option<Line<'_>>,
         buffer: &mut Vec<u8>,
     ) -> Result<Option<(Node, Option<Stamp>)>, DiskError> {
-        let index = self.request.index;
-        let believed = index.digest(path, stat).filter(|_| self.request.trust);
+        let vouched = |stat: &Stat| known.and_then(|line| line.digest_for(stat));
+        let believed = vouched(stat).filter(|_| self.request.trust);
         let (stat, digest) = match believed {
             Some(digest) => (*stat, digest),
             None if !self.request.contents => (*stat, Digest([0; 32])),
@@ -307,10 +328,7 @@ impl Walk<'_> {
                 }
             },
         };
-        if index
-            .digest(path, &stat)
-            .is_some_and(|known| known != digest)
-        {
+        if vouched(&stat).is_some_and(|known| known != digest) {
             self.report(Problem {
                 path: path.as_bytes().to_vec(),
                 skip: Skip::Altered,
@@ -323,7 +341,11 @@ impl Walk<'_> {
             mode: Mode::from(stat.mode),
             mtime: stat.mtime,
         };
-        Ok(Some((node, Some(Stamp::of(&stat)))))
+        let stamp = Stamp::of(&stat);
+        if known.is_some_and(|line| line.stamp == stamp && line.digest == digest) {
+            self.indexed.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(Some((node, Some(stamp))))
     }
 
     fn report(&self, problem: Problem) {
@@ -365,8 +387,6 @@ fn problem(path: &[u8], error: &DiskError) -> Problem {
 fn assemble(
     mut listed: Vec<Option<Listed>>,
     mut problems: Vec<Problem>,
-    dev: u64,
-    now_secs: i64,
 ) -> Result<Scan, ScanError> {
     let count = listed.iter().flatten().flatten().map(Vec::len).sum();
     let (mut entries, mut stamps) = (Vec::with_capacity(count), Vec::with_capacity(count));
@@ -400,8 +420,7 @@ fn assemble(
         tree,
         stamps,
         problems,
-        dev,
-        now_secs,
+        ..Scan::default()
     })
 }
 

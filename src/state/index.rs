@@ -5,6 +5,9 @@
 //! hashed: a write within the clock tick of the hash could leave every stamp as it was (git calls such files
 //! "racily clean"). The kernel alone sets ctime, so that its age decides; mtime may be anything.
 
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::sealed::Sealed;
@@ -84,23 +87,78 @@ impl Stamp {
     }
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Line {
-    path: RelPath,
-    stamp: Stamp,
-    digest: Digest,
+/// A settled file.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Line<'a> {
+    #[serde(borrow, with = "serde_bytes")]
+    name: &'a [u8],
+    /// Its stat when its content was hashed.
+    pub stamp: Stamp,
+    /// Of that content.
+    pub digest: Digest,
 }
 
-/// Settled files of a root, sorted by path.
+impl Line<'_> {
+    /// The digest, if the stat is still `stat`.
+    #[must_use]
+    pub fn digest_for(&self, stat: &Stat) -> Option<Digest> {
+        self.stamp
+            .vouches_for(&Stamp::of(stat))
+            .then_some(self.digest)
+    }
+}
+
+/// The settled files of one directory.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Folder {
+    /// `None` for the root.
+    path: Option<RelPath>,
+    /// Its [`Line`]s in the order of their names, as they lie in the file: most are looked at once.
+    #[serde(with = "serde_bytes")]
+    lines: Vec<u8>,
+}
+
+/// Settled files of a root, by directory.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Index {
     dev: u64,
-    lines: Vec<Line>,
+    files: u64,
+    /// In the order of their paths, the root first.
+    folders: Vec<Folder>,
 }
 
 impl Sealed for Index {
     const KIND: [u8; 4] = *b"indx";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
+}
+
+/// Goes through the files of one directory, in the order of their names.
+#[derive(Debug, Clone, Default)]
+pub struct Lines<'a> {
+    rest: &'a [u8],
+    next: Option<Line<'a>>,
+}
+
+impl<'a> Lines<'a> {
+    /// What is known of the file `name`. Names are asked for in ascending order; nothing is known of one that is not.
+    pub fn find(&mut self, name: &[u8]) -> Option<Line<'a>> {
+        loop {
+            let line = self.peek()?;
+            match line.name.cmp(name) {
+                Ordering::Greater => return None,
+                Ordering::Equal => return self.next.take(),
+                Ordering::Less => self.next = None,
+            }
+        }
+    }
+
+    fn peek(&mut self) -> Option<Line<'a>> {
+        if self.next.is_none() {
+            let (line, rest) = postcard::take_from_bytes(self.rest).ok()?;
+            (self.next, self.rest) = (Some(line), rest);
+        }
+        self.next
+    }
 }
 
 impl Index {
@@ -128,51 +186,69 @@ impl Index {
 
     /// Makes an index of `files` in path order, leaving out those that were not settled at `now_secs`.
     #[must_use]
-    pub fn new(
+    pub fn new<'a>(
         dev: u64,
-        files: impl IntoIterator<Item = (RelPath, Stamp, Digest)>,
+        files: impl IntoIterator<Item = (&'a RelPath, Stamp, Digest)>,
         now_secs: i64,
     ) -> Self {
-        let settled = files
-            .into_iter()
-            .filter(|(_, stamp, _)| stamp.is_settled(now_secs));
-        let lines = settled
-            .map(|(path, stamp, digest)| Line {
-                path,
+        let mut folders: BTreeMap<&[u8], Vec<u8>> = BTreeMap::new();
+        let mut count = 0;
+        for (path, stamp, digest) in files {
+            if !stamp.is_settled(now_secs) {
+                continue;
+            }
+            let name = path.name();
+            let line = Line {
+                name,
                 stamp,
                 digest,
+            };
+            let lines = folders.entry(path.parent_bytes()).or_default();
+            // A line of a few bytes and numbers can always be encoded.
+            if let Ok(longer) = postcard::to_extend(&line, std::mem::take(lines)) {
+                *lines = longer;
+            }
+            count += 1;
+        }
+        let mut folders: Vec<_> = folders
+            .into_iter()
+            .map(|(path, lines)| Folder {
+                path: RelPath::new(path).ok(),
+                lines,
             })
             .collect();
-        Self { dev, lines }
+        folders.sort_by(|a, b| a.path.cmp(&b.path));
+        Self {
+            dev,
+            files: count,
+            folders,
+        }
+    }
+
+    /// The files in the directory `path`; `None` is the root.
+    #[must_use]
+    pub fn lines(&self, path: Option<&RelPath>) -> Lines<'_> {
+        let at = self
+            .folders
+            .binary_search_by(|f| f.path.as_ref().cmp(&path));
+        let folder = at.ok().and_then(|at| self.folders.get(at));
+        Lines {
+            rest: folder.map_or(&[], |f| &f.lines),
+            next: None,
+        }
     }
 
     /// The digest of the file at `path`, if its stat is still `stat`.
     #[must_use]
     pub fn digest(&self, path: &RelPath, stat: &Stat) -> Option<Digest> {
-        let at = self.lines.binary_search_by(|l| l.path.cmp(path)).ok()?;
-        let line = self.lines.get(at)?;
-        line.stamp
-            .vouches_for(&Stamp::of(stat))
-            .then_some(line.digest)
+        let line = self.lines(path.parent().as_ref()).find(path.name())?;
+        line.digest_for(stat)
     }
 
     /// Number of files.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.lines.len()
-    }
-
-    /// Whether it knows no file.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
-    }
-
-    /// Whether two indexes say the same.
-    #[must_use]
-    pub fn same(&self, other: &Self) -> bool {
-        let same = |(a, b): (&Line, &Line)| a.stamp == b.stamp && a.path == b.path;
-        self.len() == other.len() && self.lines.iter().zip(&other.lines).all(same)
+    pub fn files(&self) -> u64 {
+        self.files
     }
 }
 
@@ -201,7 +277,7 @@ mod tests {
         let index = |now| {
             Index::new(
                 1,
-                [(path.clone(), Stamp::of(&stat(7, 100)), Digest::of(b"x"))],
+                [(&path, Stamp::of(&stat(7, 100)), Digest::of(b"x"))],
                 now,
             )
         };
@@ -224,5 +300,29 @@ mod tests {
             None,
             "another ctime"
         );
+    }
+
+    #[test]
+    fn files_are_found_in_their_own_directory_and_in_the_order_of_their_names() {
+        let names = ["a", "b/a", "b/c/a", "b/d", "b.x/a", "c"];
+        let paths = names.map(|n| RelPath::new(n.as_bytes()).unwrap());
+        let files = paths.iter().zip(1..);
+        let files = files.map(|(p, n)| (p, Stamp::of(&stat(n, 100)), Digest::of(p.as_bytes())));
+        let index = Index::new(1, files, 200);
+        assert_eq!(index.files(), 6);
+        for (path, inode) in paths.iter().zip(1..) {
+            assert_eq!(
+                index.digest(path, &stat(inode, 100)),
+                Some(Digest::of(path.as_bytes())),
+                "{path:?}"
+            );
+        }
+        let b = RelPath::new(*b"b").unwrap();
+        let mut lines = index.lines(Some(&b));
+        assert!(lines.find(b"0").is_none());
+        assert!(lines.find(b"a").is_some());
+        assert!(lines.find(b"c").is_none(), "a directory");
+        assert!(lines.find(b"d").is_some());
+        assert!(lines.find(b"e").is_none());
     }
 }
