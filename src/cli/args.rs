@@ -84,6 +84,9 @@ pub struct ReachArgs {
     /// End the run when the hub is silent for SECS seconds
     #[arg(long, value_name = "SECS", overrides_with = "timeout")]
     pub timeout: Option<u64>,
+    /// Keep the connection open for a minute, so that the next run need not make one
+    #[arg(long, overrides_with = "persist")]
+    pub persist: bool,
 }
 
 /// When to compress.

@@ -126,6 +126,7 @@ pub(super) fn reach(
         ssh_config: ssh_config.map(|file| context.environment.directory.join(file)),
         port: args.port.or(general.port),
         timeout: timeout.map(Duration::from_secs),
+        persist: args.persist || general.persist,
         ..Reach::default()
     })
 }

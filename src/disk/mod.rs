@@ -6,6 +6,7 @@
 //! directory swapped by another program cannot redirect it.
 //! Left to others: what the files mean, plans, filters, the layout of `.rsyn/`.
 
+pub mod digest;
 mod dir;
 pub mod durable;
 mod error;
@@ -15,6 +16,7 @@ mod list;
 pub mod lock;
 mod mode;
 mod nameless;
+pub mod private_dir;
 mod real_path;
 mod root;
 pub mod space;

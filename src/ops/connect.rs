@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::look::World;
+use super::look::{HubHere, World};
 use super::project::Settings;
 use super::{Failure, FailureKind};
-use crate::config::{Remote, words};
+use crate::config::{Host, Remote, words};
 use crate::endpoint::PeerError;
 use crate::endpoint::client::Client;
 use crate::endpoint::connection::SendOptions;
@@ -44,6 +44,8 @@ pub struct Reach {
     pub port: Option<u16>,
     /// How long the hub may be silent.
     pub timeout: Option<Duration>,
+    /// Whether the connection stays open for the next run.
+    pub persist: bool,
     /// Whether content is compressed.
     pub compress: Compress,
     /// Most bytes per second; 0 is no limit.
@@ -63,6 +65,7 @@ pub struct Hub {
     ssh_config: Option<PathBuf>,
     remote_command: String,
     timeout: Duration,
+    persist: bool,
     compress: Compress,
     bytes_per_second: u64,
 }
@@ -106,6 +109,7 @@ impl Hub {
                 .or_else(|| value(settings.ssh_config.as_ref()).map(PathBuf::from)),
             remote_command: value(settings.remote_command.as_ref()).unwrap_or_else(default_command),
             timeout: reach.timeout.unwrap_or(TIMEOUT),
+            persist: reach.persist,
             compress: reach.compress,
             bytes_per_second: reach.bytes_per_second,
         })
@@ -150,38 +154,43 @@ impl Hub {
         self.words.is_some()
     }
 
-    fn transport(&self, world: &World<'_>) -> Result<Transport, transport::StartError> {
+    /// Begins to reach the hub with what does not wait for anything: ssh is asked for its settings.
+    #[must_use]
+    pub fn dial(&self, world: &World<'_>) -> Dialing {
         let environment = world.environment;
         match (&self.remote, &self.words) {
-            (Remote::Path(_), _) => (world.hub_here)(&environment.program),
-            (Remote::Ssh { host, .. }, Some(words)) => {
-                transport::with_command(words, host, &self.remote_command)
-            }
+            (Remote::Path(_), _) => Dialing::Here {
+                start: world.hub_here,
+                program: environment.program.clone(),
+            },
+            (Remote::Ssh { host, .. }, Some(words)) => Dialing::Command {
+                words: words.clone(),
+                host: host.clone(),
+                remote_command: self.remote_command.clone(),
+            },
             (Remote::Ssh { host, .. }, None) => {
                 let options = SshOptions {
                     config_file: self.ssh_config.clone(),
                     interactive: environment.interactive,
                     connect_timeout: Some(self.timeout),
+                    persist: self.persist,
                     remote_command: self.remote_command.clone(),
                 };
-                transport::with_ssh(host, &options)
+                Dialing::Ssh(Box::new(transport::prepare(host, options)))
             }
         }
     }
 
-    /// Starts a session; the hub's answer is awaited later, see [`Hub::greet`].
+    /// Starts a session over `transport`; the hub's answer is awaited later, see [`Hub::greet`].
     ///
     /// # Errors
-    /// The transport cannot be started.
-    pub fn open(&self, world: &World<'_>, greeting: &Greeting<'_>) -> Result<Opening, Failure> {
-        let started = self.transport(world);
-        let transport = started.map_err(|e| {
-            Failure::new(
-                FailureKind::Unreachable,
-                e.to_string(),
-                "install an OpenSSH client, or mend -e",
-            )
-        })?;
+    /// The hub's path is too long.
+    pub fn open(
+        &self,
+        world: &World<'_>,
+        transport: Transport,
+        greeting: &Greeting<'_>,
+    ) -> Result<Opening, Failure> {
         let compress = match self.compress {
             Compress::Auto => transport.is_network,
             Compress::On => true,
@@ -271,6 +280,50 @@ impl Hub {
             Some(_) => unreachable(with_words(what), hint),
             None => unreachable(format!("{what} {host}: {}", failed.error), hint),
         }
+    }
+}
+
+/// A hub that is about to be reached.
+pub enum Dialing {
+    /// By ssh.
+    Ssh(Box<transport::Prepared>),
+    /// By a command in place of ssh.
+    Command {
+        /// The command.
+        words: Vec<String>,
+        /// The hub's host.
+        host: Host,
+        /// What runs there.
+        remote_command: String,
+    },
+    /// On this machine.
+    Here {
+        /// Starts it.
+        start: HubHere,
+        /// By the path of this program.
+        program: PathBuf,
+    },
+}
+
+impl Dialing {
+    /// Starts the process that leads to the hub. It connects while this one goes on.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn connect(self) -> Result<Transport, Failure> {
+        let started = match self {
+            Self::Ssh(prepared) => prepared.start(),
+            Self::Command {
+                words,
+                host,
+                remote_command,
+            } => transport::with_command(&words, &host, &remote_command),
+            Self::Here { start, program } => start(&program),
+        };
+        started.map_err(|e| {
+            let hint = "install an OpenSSH client, or mend -e or --persist";
+            Failure::new(FailureKind::Unreachable, e.to_string(), hint)
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use crate::endpoint::client::Client;
 use crate::endpoint::local::{Local, ScanOptions, recovery_words};
 use crate::endpoint::view::HubView;
 use crate::filter::Rules;
-use crate::model::{Entry, Node, RelPath, Tombstone, Tombstones, Tree};
+use crate::model::{RelPath, Tombstone, Tombstones, Tree};
 use crate::plan::{Choice, Direction, Input, Kept, Options, Plan, Policy, moves, reconcile};
 use crate::protocol::handshake::{Purpose, Seen};
 use crate::protocol::message::Problem;
@@ -113,6 +113,7 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
     // Before the state is made: wrong usage leaves nothing behind.
     let hub = Hub::find(&world.project.settings, &request.reach)?;
     refuse_same_root(world, &hub)?;
+    let dialing = hub.dial(world);
     let mut warnings = Vec::new();
     let lock = if request.dry_run {
         None
@@ -125,6 +126,8 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
     }
     let rules = world.project.rules(&request.rules)?;
     warnings.extend(rules.warnings().iter().map(ToString::to_string));
+    // ssh connects while this side reads what it remembers, and scans.
+    let transport = dialing.connect()?;
     let known = known_hub(&local, &hub)?;
     let base = known.base;
     let meter = Arc::new(Meter::default());
@@ -142,7 +145,7 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
         checksum: request.checksum,
         seen: base.as_ref().and_then(Base::seen),
     };
-    let opening = hub.open(world, &greeting)?;
+    let opening = hub.open(world, transport, &greeting)?;
     let scan = scan(world, &local, &rules, request.checksum)?;
     let client = hub.greet(opening)?;
     let remembered = base
@@ -187,16 +190,19 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
 /// The hub scans by this machine's rules. One that tells of an excluded path all the same is not to be trusted.
 fn refuse_what_is_excluded(view: &HubView, rules: &Rules) -> Result<(), Failure> {
     // What is excluded takes all below it along: an entry is in if its directory is, and the rules let it in.
-    let is_below_one = |path: &RelPath| {
-        let parent = path.parent();
-        parent.is_none_or(|parent| view.tree.get(&parent).is_some_and(Node::is_dir))
-    };
-    let is_out = |e: &&Entry| {
-        let included = || rules.verdict(e.path.as_bytes(), e.node.is_dir()).included;
-        let is_in = is_below_one(&e.path) && included();
-        !e.node.is_skipped() && !is_in
-    };
-    match view.tree.entries().iter().find(is_out) {
+    let mut inside: Vec<&RelPath> = Vec::new();
+    let out = view.tree.entries().iter().find(|&entry| {
+        while inside.pop_if(|dir| !entry.path.is_below(dir)).is_some() {}
+        let parent = inside.last().map_or(&[][..], |dir| dir.as_bytes());
+        let is_dir = entry.node.is_dir();
+        let included = || rules.verdict(entry.path.as_bytes(), is_dir).included;
+        let is_in = entry.path.parent_bytes() == parent && included();
+        if is_dir && is_in {
+            inside.push(&entry.path);
+        }
+        !entry.node.is_skipped() && !is_in
+    });
+    match out {
         None => Ok(()),
         Some(entry) => {
             let message = format!("the hub offers {:?}, which the rules exclude", entry.path);
@@ -541,7 +547,7 @@ fn problem_words(problem: &Problem, side: &str) -> String {
 mod tests {
     use super::*;
     use crate::filter::{Origin, Sign};
-    use crate::model::{Mode, Skip};
+    use crate::model::{Entry, Mode, Node, Skip};
 
     fn view(entries: &[(&str, &Node)]) -> HubView {
         let entry = |(path, node): &(&str, &Node)| Entry {

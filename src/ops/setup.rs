@@ -315,7 +315,7 @@ fn greet(
         checksum: false,
         seen: None,
     };
-    hub.greet(hub.open(world, &greeting)?)
+    hub.greet(hub.open(world, hub.dial(world).connect()?, &greeting)?)
 }
 
 fn check_hello(

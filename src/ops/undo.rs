@@ -188,7 +188,7 @@ fn connect(world: &World<'_>, reach: &Reach) -> Result<(Hub, Client), Failure> {
         checksum: false,
         seen: None,
     };
-    let opening = hub.open(world, &greeting)?;
+    let opening = hub.open(world, hub.dial(world).connect()?, &greeting)?;
     let client = hub.greet(opening)?;
     Ok((hub, client))
 }

@@ -2,9 +2,11 @@
 #![expect(clippy::disallowed_methods, reason = "this room starts processes")]
 
 mod child;
+mod kept_connection;
 pub mod mux;
 pub mod remote_command;
 mod ssh;
+mod ssh_settings;
 
 use std::io::{Read, Write};
 use std::process::Child;
@@ -13,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use child::local;
-pub use ssh::{SshOptions, with_command, with_ssh};
+pub use ssh::{Prepared, SshOptions, prepare, with_command};
 
 /// How many lines of stderr are kept.
 const STDERR_LINES: usize = 40;

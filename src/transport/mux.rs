@@ -2,7 +2,7 @@
 //! so that host keys and prompts stay the user's own; the crate `openssh` runs the commands over it.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use openssh::{Session, Stdio as RemoteStdio};
@@ -61,21 +61,11 @@ impl Mux {
     pub fn connect(host: &Host, options: &SshOptions) -> Result<Self, String> {
         let directory = control_directory()?;
         let socket = directory.0.join("s");
-        let mut command = Command::new("ssh");
+        let mut command = options.command(host);
         command
             .arg("-S")
             .arg(&socket)
             .args(["-M", "-N", "-f", "-o", "ControlPersist=60"]);
-        command.args(["-o", "RemoteCommand=none", "-o", "ClearAllForwardings=yes"]);
-        if !options.interactive {
-            command.args(["-o", "BatchMode=yes"]);
-        }
-        if let Some(file) = &options.config_file {
-            command.arg("-F").arg(file);
-        }
-        if let Some(port) = host.port {
-            command.arg("-p").arg(port.to_string());
-        }
         command
             .arg("--")
             .arg(host.destination())

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use super::{StartError, Transport, start};
+use super::ssh_settings::Question;
+use super::{StartError, Transport, kept_connection, start};
 use crate::config::Host;
 
 /// How ssh is called.
@@ -16,48 +17,93 @@ pub struct SshOptions {
     pub interactive: bool,
     /// Limit for connecting.
     pub connect_timeout: Option<Duration>,
+    /// Whether the connection stays open for a while, for the next run.
+    pub persist: bool,
     /// What runs on the hub; see [`super::remote_command::SERVE`].
     pub remote_command: String,
 }
 
-/// Starts `ssh … -- HOST COMMAND`.
-///
-/// Options of ours are those without which no session works, whatever the user's configuration says; host
-/// keys, ciphers, jumps, agents and control sockets stay the user's.
-///
-/// # Errors
-/// `ssh` cannot be started.
-pub fn with_ssh(host: &Host, options: &SshOptions) -> Result<Transport, StartError> {
-    let mut command = Command::new("ssh");
-    command.arg("-T");
-    for option in [
-        "RemoteCommand=none",
-        "ClearAllForwardings=yes",
-        "ForwardX11=no",
-        "LogLevel=ERROR",
-    ] {
-        command.args(["-o", option]);
-    }
-    if !options.interactive {
-        command.args(["-o", "BatchMode=yes"]);
-    }
-    if let Some(limit) = options.connect_timeout {
+impl SshOptions {
+    /// `ssh` with the options of ours that every connection has: those without which no session works, whatever the
+    /// user's configuration says. Host keys, jumps and agents stay the user's.
+    pub(super) fn command(&self, host: &Host) -> Command {
+        let mut command = Command::new("ssh");
+        for option in ["RemoteCommand=none", "ClearAllForwardings=yes"] {
+            command.args(["-o", option]);
+        }
+        if !self.interactive {
+            command.args(["-o", "BatchMode=yes"]);
+        }
+        if let Some(file) = &self.config_file {
+            command.arg("-F").arg(file);
+        }
+        if let Some(port) = host.port {
+            command.arg("-p").arg(port.to_string());
+        }
         command
-            .arg("-o")
-            .arg(format!("ConnectTimeout={}", limit.as_secs().max(1)));
     }
-    if let Some(file) = &options.config_file {
-        command.arg("-F").arg(file);
+}
+
+/// A connection that is about to be made: ssh is being asked what the user's configuration says.
+pub struct Prepared {
+    host: Host,
+    options: SshOptions,
+    question: Question,
+}
+
+/// Asks ssh what the user's configuration says of `host`, and does not wait for the answer.
+#[must_use]
+pub fn prepare(host: &Host, options: SshOptions) -> Prepared {
+    Prepared {
+        question: Question::ask(host, &options),
+        host: host.clone(),
+        options,
     }
-    if let Some(port) = host.port {
-        command.arg("-p").arg(port.to_string());
+}
+
+impl Prepared {
+    /// Starts `ssh … -- HOST COMMAND`.
+    ///
+    /// # Errors
+    /// `ssh` cannot be started, or the directory of kept connections cannot be used.
+    pub fn start(self) -> Result<Transport, StartError> {
+        let Self {
+            host,
+            options,
+            question,
+        } = self;
+        let settings = question.answer();
+        let mut command = options.command(&host);
+        command.arg("-T");
+        for option in ["ForwardX11=no", "LogLevel=ERROR"] {
+            command.args(["-o", option]);
+        }
+        if let Some(limit) = options.connect_timeout {
+            command
+                .arg("-o")
+                .arg(format!("ConnectTimeout={}", limit.as_secs().max(1)));
+        }
+        if let Some(ciphers) = settings.better_ciphers() {
+            command.arg("-o").arg(format!("Ciphers={ciphers}"));
+        }
+        if options.persist && !settings.has_own_connection() {
+            let socket = kept_connection::socket().map_err(|source| StartError {
+                program: "ssh with a kept connection".to_owned(),
+                source,
+            })?;
+            command.args(["-o", "ControlMaster=auto"]);
+            command
+                .arg("-o")
+                .arg(format!("ControlPersist={}", kept_connection::SECONDS));
+            command.arg("-S").arg(socket);
+        }
+        // After `--` ssh takes no option, whatever the host looks like.
+        command
+            .arg("--")
+            .arg(host.destination())
+            .arg(&options.remote_command);
+        start(command, true)
     }
-    // After `--` ssh takes no option, whatever the host looks like.
-    command
-        .arg("--")
-        .arg(host.destination())
-        .arg(&options.remote_command);
-    start(command, true)
 }
 
 /// Starts `WORDS [-p PORT] -- HOST COMMAND`: the user's command in place of ssh.

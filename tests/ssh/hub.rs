@@ -61,6 +61,12 @@ impl Hub {
         panic!("sshd does not start: {log}");
     }
 
+    /// Ends the sshd that takes connections; those that there are go on.
+    pub fn stop_listening(&mut self) {
+        drop(self.sshd.kill());
+        drop(self.sshd.wait());
+    }
+
     /// The home of the login on the hub.
     pub fn home(&self) -> Dir {
         self.world.dir("hub-home")

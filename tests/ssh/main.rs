@@ -19,6 +19,7 @@ mod support;
 #[macro_use]
 mod hub;
 
+mod connection;
 mod forced;
 mod install;
 mod interrupted;
