@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 
-use crate::disk::{Dir, DiskError, Result, read_some};
+use crate::disk::{Dir, DiskError, Result, digest, read_some};
 use crate::model::{Digest, Node};
 
 /// How much is read at once.
@@ -16,8 +16,11 @@ pub(super) fn has_content(dir: &Dir, name: &[u8], node: &Node) -> Result<bool> {
     match node {
         Node::File { digest, size, .. } => {
             let (file, stat) = dir.open_file(name)?;
-            Ok(stat.size == *size
-                && hash(&file).map_err(|e| dir.error("read", name, e))? == *digest)
+            let found = match stat.size == *size {
+                true => hash_whole(&file, *size).map_err(|e| dir.error("read", name, e))?,
+                false => None,
+            };
+            Ok(found == Some(*digest))
         }
         Node::Symlink { target, .. } => Ok(*dir.read_link(name)? == **target),
         Node::Dir { .. } => Ok(dir.open_dir(name)?.is_empty()?),
@@ -35,6 +38,14 @@ pub(super) fn still_has_content(dir: &Dir, name: &[u8], node: &Node) -> Result<b
 
 fn is_another_object(e: &DiskError) -> bool {
     e.is_no_directory() || e.kind() == io::ErrorKind::InvalidInput
+}
+
+/// Digest of a file of `size` bytes; `None` if it is shorter by now.
+fn hash_whole(file: &File, size: u64) -> io::Result<Option<Digest>> {
+    match size >= digest::LARGE_BYTES {
+        true => digest::digest(file, size, &|_| true),
+        false => hash(file).map(Some),
+    }
 }
 
 /// Digest of the whole rest of a file.

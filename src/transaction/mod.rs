@@ -17,6 +17,7 @@ mod finish;
 mod journal;
 mod order;
 mod partial;
+mod passing;
 mod place;
 mod recover;
 mod restore;

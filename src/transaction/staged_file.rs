@@ -1,5 +1,5 @@
-//! [`StagedFile`]: the writer of one staged file. Hashes what it writes and leaves holes where the
-//! content is zero.
+//! [`StagedFile`]: the writer of one staged file. Has hashed what it writes and leaves holes where the content is
+//! zero.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,6 +12,7 @@ use crate::model::{Digest, Mode, Mtime, Node};
 use super::content::CHUNK_BYTES;
 use super::error::StageError;
 use super::journal::{Staged, new_name};
+use super::passing::Passing;
 use super::stage::{Inner, Object};
 
 /// A zero run of this many bytes, aligned, becomes a hole. So does a part of one at the end of a write:
@@ -29,24 +30,12 @@ pub struct StagedFile {
     slot: u32,
     digest: Digest,
     size: u64,
-    hasher: Box<blake3::Hasher>,
+    passing: Passing,
     gathered: Vec<u8>,
     /// Where in the file `gathered` begins.
     position: u64,
     /// Whether the end of the file is a hole that no write has made yet.
     ends_in_hole: bool,
-    watcher: Option<Watcher>,
-}
-
-type Watch = dyn FnMut(&[u8]) + Send;
-
-/// Sees the content of a file pass, in order.
-struct Watcher(Box<Watch>);
-
-impl std::fmt::Debug for Watcher {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Watcher")
-    }
 }
 
 impl StagedFile {
@@ -63,18 +52,11 @@ impl StagedFile {
             slot,
             digest,
             size,
-            hasher: Box::default(),
+            passing: Passing::default(),
             gathered: Vec::new(),
             position: 0,
             ends_in_hole: false,
-            watcher: None,
         }
-    }
-
-    /// Has `watcher` see all that is written from now on, in order. What it saw is the content if the file
-    /// verifies and was empty before.
-    pub fn watch(&mut self, watcher: impl FnMut(&[u8]) + Send + 'static) {
-        self.watcher = Some(Watcher(Box::new(watcher)));
     }
 
     /// Removes the file: what it has got is of no use.
@@ -99,7 +81,9 @@ impl StagedFile {
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), StageError> {
         self.check_room(bytes.len() as u64)?;
         if self.gathered.is_empty() && bytes.len() >= DIRECT_BYTES {
-            return self.write_out(bytes);
+            self.write_out(bytes)?;
+            self.passing.pass_borrowed(bytes);
+            return Ok(());
         }
         for piece in bytes.chunks(CHUNK_BYTES) {
             self.gathered.extend_from_slice(piece);
@@ -142,13 +126,13 @@ impl StagedFile {
     /// [`StageError::Integrity`] if the content is not what the plan says; it is removed then.
     pub fn finish(mut self, mode: Mode, mtime: Mtime) -> Result<(), StageError> {
         self.flush_gathered()?;
-        let got = Digest::from(self.hasher.finalize());
-        if got != self.digest || self.position != self.size {
+        let got = self.passing.finish();
+        if got != Some(self.digest) || self.position != self.size {
             self.inner.new.remove_file(&self.name())?;
             return Err(StageError::Integrity {
                 slot: self.slot,
                 expected: self.digest,
-                got,
+                got: got.unwrap_or(Digest([0; 32])),
             });
         }
         self.end_hole()?;
@@ -179,7 +163,7 @@ impl StagedFile {
             match self.file.file().read_at(&mut chunk, self.position) {
                 Ok(0) => return Ok(()),
                 Ok(len) => {
-                    self.hasher.update(&chunk[..len]);
+                    self.passing.pass_borrowed(&chunk[..len]);
                     self.position += len as u64;
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -199,23 +183,18 @@ impl StagedFile {
     }
 
     fn flush_gathered(&mut self) -> Result<(), StageError> {
-        let mut gathered = std::mem::take(&mut self.gathered);
-        let written = if gathered.is_empty() {
-            Ok(())
-        } else {
-            self.write_out(&gathered)
-        };
-        gathered.clear();
-        self.gathered = gathered;
-        written
+        let gathered = std::mem::take(&mut self.gathered);
+        if gathered.is_empty() {
+            return Ok(());
+        }
+        self.write_out(&gathered)?;
+        let left = self.size.saturating_sub(self.position);
+        self.gathered = self.passing.pass(gathered, left);
+        Ok(())
     }
 
-    /// Hashes and writes, leaving out blocks of zeros.
+    /// Writes, leaving out blocks of zeros.
     fn write_out(&mut self, bytes: &[u8]) -> Result<(), StageError> {
-        self.hasher.update(bytes);
-        if let Some(Watcher(watch)) = &mut self.watcher {
-            watch(bytes);
-        }
         let (mut start, mut at) = (0, 0);
         while at < bytes.len() {
             let to_boundary = BLOCK_BYTES - (block_offset(self.position) + at) % BLOCK_BYTES;
