@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use super::PeerError;
 use super::connection::{SendOptions, Traffic};
 use super::pace::Pace;
+use super::worth::{Sent, Worth};
 use crate::protocol::codec::{self, CHUNK_HEADER_BYTES, CHUNK_INPUT_BYTES, Decoder, Encoder};
 use crate::protocol::message::{Control, Message};
 use crate::protocol::{ProtocolError, frame, handshake, limits};
@@ -99,11 +100,10 @@ pub(super) fn write_messages(
         }
         for input in messages.chunks(CHUNK_INPUT_BYTES) {
             chunk.clear();
-            let compress = worth.next(input.len());
-            encoder.chunk(input, compress, &mut chunk)?;
-            if compress {
-                worth.learn(input.len(), chunk.len());
-            }
+            let start = Instant::now();
+            let compressed = encoder.compresses() && worth.next(input.len());
+            encoder.chunk(input, compressed, &mut chunk)?;
+            let ready = Instant::now();
             for piece in chunk.chunks(pace.piece_bytes()) {
                 std::thread::sleep(pace.wait(piece.len(), Instant::now()));
                 to.write_all(piece).map_err(|e| broken(&e))?;
@@ -116,46 +116,17 @@ pub(super) fn write_messages(
                         .fetch_add(piece.len() as u64, Ordering::Relaxed);
                 }
             }
+            worth.learn(Sent {
+                compressed,
+                input_bytes: input.len(),
+                sent_bytes: chunk.len(),
+                compressing: ready - start,
+                sending: ready.elapsed(),
+            });
         }
         messages.clear();
         messages.shrink_to(2 * CHUNK_INPUT_BYTES);
         to.flush().map_err(|e| broken(&e))?;
-    }
-}
-
-/// Decides whether compression is worth the time: after a chunk that did not shrink, the next ones go plain,
-/// twice as many each time, up to [`Worth::MOST_PLAIN_BYTES`].
-#[derive(Default)]
-struct Worth {
-    plain_left: usize,
-    plain_next: usize,
-}
-
-impl Worth {
-    const MOST_PLAIN_BYTES: usize = 16 * 1024 * 1024;
-    /// Smaller chunks say little about what follows.
-    const TELLING_BYTES: usize = 16 * 1024;
-
-    fn next(&mut self, len: usize) -> bool {
-        let plain = self.plain_left > 0 && len >= Self::TELLING_BYTES;
-        if plain {
-            self.plain_left = self.plain_left.saturating_sub(len);
-        }
-        !plain
-    }
-
-    fn learn(&mut self, input: usize, output: usize) {
-        if input < Self::TELLING_BYTES {
-            return;
-        }
-        // Less than 5 % gained.
-        if output * 20 > input * 19 {
-            self.plain_next =
-                (self.plain_next * 2).clamp(CHUNK_INPUT_BYTES, Self::MOST_PLAIN_BYTES);
-            self.plain_left = self.plain_next;
-        } else {
-            self.plain_next = 0;
-        }
     }
 }
 

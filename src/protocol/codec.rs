@@ -37,6 +37,12 @@ impl Encoder {
         }
     }
 
+    /// Whether it compresses at all.
+    #[must_use]
+    pub fn compresses(&self) -> bool {
+        self.on
+    }
+
     /// Appends one chunk that carries `input` (at most [`CHUNK_INPUT_BYTES`]) to `out`. `compressible` says
     /// whether it is worth the time.
     ///
