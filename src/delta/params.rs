@@ -107,7 +107,8 @@ impl Params {
     }
 
     /// Bytes of a signature per block.
-    pub(super) fn record_bytes(&self) -> usize {
+    #[must_use]
+    pub fn record_bytes(&self) -> usize {
         WEAK_BYTES + usize::from(self.strong_bytes)
     }
 

@@ -1,6 +1,6 @@
 //! A pull: asks the hub for what a plan needs and stages what comes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -9,17 +9,18 @@ use super::client::Client;
 use super::connection::{Interrupted, Outbox, unexpected};
 use super::local::{Local, stage_plain};
 use super::operations::{needs_slot, wants_delta};
-use super::receive::{self, Awaited, Destination, ReceiveError, Receiver};
+use super::receive::{self, Awaited, Basis, Destination, ReceiveError, Receiver};
 use super::transfer::{Counters, TransferError, TransferOptions};
 use super::view;
 use crate::model::{Digest, Node, RelPath};
 use crate::plan::{Action, Plan, Source};
+use crate::protocol::limits;
 use crate::protocol::message::{Control, Message, Want};
 use crate::transaction::{StageError, Staging};
 
 impl Client {
     /// Fetches all content that `plan` needs from the hub into `staging`; the slot of an action is its place
-    /// in the plan.
+    /// in the plan. `kept` are contents whose signatures the hub has.
     ///
     /// # Errors
     /// [`TransferError`]; the tree was not touched.
@@ -28,6 +29,7 @@ impl Client {
         plan: &Plan,
         local: &Local,
         staging: &Staging,
+        kept: &HashSet<Digest>,
         options: TransferOptions,
         counters: &Counters,
     ) -> Result<(), TransferError> {
@@ -38,9 +40,11 @@ impl Client {
         let Fetch {
             awaited,
             mut wants,
+            mut bases,
             doubles,
             ..
         } = fetch;
+        bases.retain(|_, digest| kept.contains(digest));
         let to = Destination {
             root: &local.root,
             staging,
@@ -52,12 +56,15 @@ impl Client {
             want.skip_bytes = receiver.resume(&to, want.id)?;
             // A hub without that feature begins a delta at the start.
             want.delta = want.delta && (want.skip_bytes == 0 || self.sends_ahead());
+            if !want.delta {
+                bases.remove(&want.id);
+            }
         }
         let stop = Interrupted::default();
         let outbox = self.outbox.until(Arc::clone(&stop));
         std::thread::scope(|scope| {
             // Asking and signing on one thread, receiving on another: neither direction waits for the other.
-            let asking = scope.spawn(|| ask(&outbox, &wants, local));
+            let asking = scope.spawn(|| ask(&outbox, &wants, &bases, local));
             let received = self.receive_all(&mut receiver, &to, &wants);
             // What is not received any more is not asked for: a hub that waits to send takes nothing.
             stop.store(received.is_err(), Ordering::Relaxed);
@@ -152,12 +159,22 @@ impl Client {
     }
 }
 
-/// Asks for `wants`, and sends the signatures of what is here of them.
-fn ask(outbox: &Outbox, wants: &[Want], local: &Local) -> Result<(), PeerError> {
+/// Asks for `wants`, and sends the signatures of what is here of them, but for those `bases` whose the hub has kept.
+fn ask(
+    outbox: &Outbox,
+    wants: &[Want],
+    bases: &HashMap<u32, Digest>,
+    local: &Local,
+) -> Result<(), PeerError> {
+    let known: Vec<_> = bases.iter().map(|(id, digest)| (*id, *digest)).collect();
+    for batch in known.chunks(limits::LIST_ITEMS) {
+        outbox.send(Control::Bases(batch.to_vec()))?;
+    }
     view::batches(wants.iter().cloned(), |batch| {
         outbox.send(Control::Want(batch))
     })?;
-    for want in wants.iter().filter(|w| w.delta) {
+    let signed = |want: &&Want| want.delta && !bases.contains_key(&want.id);
+    for want in wants.iter().filter(signed) {
         if !receive::send_signature(&local.root, outbox, want.id, &want.path)? {
             let whole = Want {
                 delta: false,
@@ -184,6 +201,8 @@ fn name_damage(error: TransferError, plan: &Plan) -> TransferError {
 struct Fetch {
     awaited: HashMap<u32, Awaited>,
     wants: Vec<Want>,
+    /// What is here of the items that are wanted as deltas.
+    bases: HashMap<u32, Digest>,
     /// The first item that asks for a content.
     first: HashMap<Digest, u32>,
     /// Contents that are needed more than once: from slot, to slot.
@@ -228,9 +247,11 @@ impl Fetch {
             self.first.insert(digest, id);
         }
         let delta = *theirs == action.path && wants_delta(action.old.as_ref(), new, options);
-        let basis = delta.then(|| action.path.clone());
+        let basis = Basis::new(&action.path, action.old.as_ref());
+        let basis_digest = basis.digest.filter(|_| delta);
         self.awaited
-            .extend(Awaited::of(new, basis).map(|a| (id, a)));
+            .extend(Awaited::of(new, Some(basis).filter(|_| delta)).map(|a| (id, a)));
+        self.bases.extend(basis_digest.map(|digest| (id, digest)));
         self.wants.push(Want {
             id,
             path: theirs.clone(),
@@ -345,6 +366,7 @@ mod tests {
             &large_plan(),
             &local,
             &staging,
+            &HashSet::new(),
             options,
             &Counters::default(),
         );

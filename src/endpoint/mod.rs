@@ -30,6 +30,7 @@ pub mod supply;
 pub mod transfer;
 pub mod undo;
 pub mod view;
+mod worth;
 
 use std::time::Duration;
 

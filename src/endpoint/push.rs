@@ -197,7 +197,7 @@ impl Sending<'_> {
             skip_bytes,
         };
         let new = action.new.as_ref();
-        let mut keeper = new.and_then(|new| self.keeper(new));
+        let mut keeper = new.and_then(|new| self.keeper(action.old.as_ref(), new));
         if !supplier.send(&item, basis, keeper.as_mut().map(|(_, keeper)| keeper))? {
             return Err(TransferError::changed(vec![action.path.clone()]));
         }
@@ -208,12 +208,11 @@ impl Sending<'_> {
         Ok(())
     }
 
-    /// Keeps the signature of a large file for the next push, unless it is kept already.
-    fn keeper(&self, new: &Node) -> Option<((Digest, &State), Keeper)> {
-        let (Node::File { size, digest, .. }, Some(state)) = (new, &self.local.state) else {
-            return None;
-        };
-        Some(((*digest, state), Keeper::of(*size)?))
+    /// Keeps the signature of a large file for the next push.
+    fn keeper(&self, old: Option<&Node>, new: &Node) -> Option<((Digest, &State), Keeper)> {
+        let state = self.local.state.as_ref()?;
+        let keeper = Keeper::of(new, old.and_then(Node::digest), state)?;
+        Some(((new.digest()?, state), keeper))
     }
 
     /// The signature of what stands at the path of `op` on the hub. Lost meanwhile, everything is literal.

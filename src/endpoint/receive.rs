@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use super::PeerError;
 use super::connection::unexpected;
@@ -32,16 +31,36 @@ pub struct Awaited {
     pub mode: Mode,
     /// Its modification time.
     pub mtime: Mtime,
-    /// What a delta refers to: the file here.
-    pub basis: Option<RelPath>,
+    /// What a delta refers to.
+    pub basis: Option<Basis>,
     /// Whether it may come once more, whole: a basis that moved or remains of an earlier attempt can spoil it.
     pub once_more: bool,
+}
+
+/// The file here that a delta refers to.
+#[derive(Debug, Clone)]
+pub struct Basis {
+    /// Where it is.
+    pub path: RelPath,
+    /// Of its content, as the plan has it.
+    pub digest: Option<Digest>,
+}
+
+impl Basis {
+    /// The file at `path`, of which the plan says that it is `old`.
+    #[must_use]
+    pub fn new(path: &RelPath, old: Option<&Node>) -> Self {
+        Self {
+            path: path.clone(),
+            digest: old.and_then(Node::digest),
+        }
+    }
 }
 
 impl Awaited {
     /// What is awaited for `node`; `None` if it is no file.
     #[must_use]
-    pub fn of(node: &Node, basis: Option<RelPath>) -> Option<Self> {
+    pub fn of(node: &Node, basis: Option<Basis>) -> Option<Self> {
         match node {
             Node::File {
                 size,
@@ -57,6 +76,18 @@ impl Awaited {
                 basis,
             }),
             _ => None,
+        }
+    }
+}
+
+impl Awaited {
+    /// What it will be.
+    fn node(&self) -> Node {
+        Node::File {
+            size: self.size,
+            digest: self.digest,
+            mode: self.mode,
+            mtime: self.mtime,
         }
     }
 }
@@ -116,13 +147,10 @@ struct Current {
     id: u32,
     file: StagedFile,
     basis: Option<(File, u64)>,
-    keeper: Option<Watching>,
+    keeper: Option<Keeper>,
     /// The basis is not the one that the sender means: what comes is passed over, and asked for again.
     spoiled: bool,
 }
-
-/// A keeper that watches a file being staged.
-type Watching = Arc<Mutex<Keeper>>;
 
 impl Receiver {
     /// A receiver for the files in `awaited`, by number.
@@ -208,8 +236,8 @@ impl Receiver {
                 self.close(id, file).map(drop)
             }
             Message::Control(Control::Start { id }) if self.current.is_none() => {
-                let mut file = self.open(to, id)?;
-                let keeper = to.signatures.and_then(|_| self.watch(id, &mut file));
+                let file = self.open(to, id)?;
+                let keeper = self.keeper(to, id, &file);
                 self.current = Some(Current {
                     id,
                     file,
@@ -223,7 +251,12 @@ impl Receiver {
                 let current = self.current.as_mut().ok_or_else(|| misplaced("data"))?;
                 match current.spoiled {
                     true => Ok(()),
-                    false => append(to, &mut current.file, &bytes),
+                    false => {
+                        if let Some(keeper) = &mut current.keeper {
+                            keeper.pass(&bytes);
+                        }
+                        append(to, &mut current.file, &bytes)
+                    }
                 }
             }
             Message::Control(Control::Copy { offset, len }) => {
@@ -262,16 +295,11 @@ impl Receiver {
         }
     }
 
-    /// Has the signature of a large file made while it is staged from its start.
-    fn watch(&self, id: u32, file: &mut StagedFile) -> Option<Watching> {
+    /// Makes the signature of a large file that is staged from its start.
+    fn keeper(&self, to: &Destination<'_>, id: u32, file: &StagedFile) -> Option<Keeper> {
         let want = self.awaited.get(&id).filter(|_| file.position() == 0)?;
-        let keeper = Arc::new(Mutex::new(Keeper::of(want.size)?));
-        let watching = Arc::clone(&keeper);
-        file.watch(move |bytes| {
-            let mut keeper = watching.lock().unwrap_or_else(PoisonError::into_inner);
-            keeper.pass(bytes);
-        });
-        Some(keeper)
+        let basis = want.basis.as_ref().and_then(|basis| basis.digest);
+        Keeper::of(&want.node(), basis, to.signatures?)
     }
 
     fn end(&mut self, to: &Destination<'_>, current: Current) -> Result<(), ReceiveError> {
@@ -283,13 +311,8 @@ impl Receiver {
             return Ok(());
         }
         let verified = self.close(current.id, current.file)?;
-        // The file is finished, so nothing else holds its watcher.
-        if let (Some(digest), Some(keeper), Some(state)) = (
-            verified,
-            current.keeper.and_then(Arc::into_inner),
-            to.signatures,
-        ) {
-            let keeper = keeper.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(digest), Some(keeper), Some(state)) = (verified, current.keeper, to.signatures)
+        {
             keeper.keep(state, digest);
         }
         Ok(())
@@ -334,14 +357,15 @@ fn append(to: &Destination<'_>, file: &mut StagedFile, bytes: &[u8]) -> Result<(
 fn copy(
     to: &Destination<'_>,
     current: &mut Current,
-    path: Option<&RelPath>,
+    basis: Option<&Basis>,
     offset: u64,
     len: u64,
 ) -> Result<(), ReceiveError> {
     let (basis, size) = match &mut current.basis {
         Some(basis) => basis,
         none => {
-            let (file, stat) = to.root.open_file(path.ok_or_else(|| misplaced("copy"))?)?;
+            let known = basis.ok_or_else(|| misplaced("copy"))?;
+            let (file, stat) = to.root.open_file(&known.path)?;
             none.insert((file, stat.size))
         }
     };
@@ -351,6 +375,9 @@ fn copy(
         return Ok(());
     }
     current.file.copy_from(basis, offset, len)?;
+    if let Some(keeper) = &mut current.keeper {
+        keeper.copied_from(offset, len, basis);
+    }
     to.counters.matched_bytes.fetch_add(len, Ordering::Relaxed);
     to.counters.staged_bytes.fetch_add(len, Ordering::Relaxed);
     Ok(())

@@ -7,7 +7,7 @@ use super::PeerError;
 use super::connection::Outbox;
 use super::local::{Local, LocalError, stage_plain};
 use super::operations::{digest_of, needs_slot, verb};
-use super::receive::{self, Awaited, Destination, ReceiveError, Received, Receiver};
+use super::receive::{self, Awaited, Basis, Destination, ReceiveError, Received, Receiver};
 use super::refusal::{ServeError, malformed};
 use crate::model::{Digest, Node, RelPath};
 use crate::protocol::bounded::Budget;
@@ -81,11 +81,12 @@ impl Receiving {
             match &op.source {
                 OpSource::Whole => self.await_file(id, new, None),
                 OpSource::Delta => {
-                    self.await_file(id, new, Some(op.path.clone()));
+                    self.await_file(id, new, Some(Basis::new(&op.path, op.old.as_ref())));
                     sign.push((id, op.path.clone()));
                 }
                 OpSource::Sent { skip_bytes, form } => {
-                    let basis = (*form != Form::Whole).then(|| op.path.clone());
+                    let basis = || Basis::new(&op.path, op.old.as_ref());
+                    let basis = (*form != Form::Whole).then(basis);
                     self.await_file(id, new, basis);
                     let to = destination(local, &staging, counters);
                     let resumed = self.receiver.resume_at(&to, id, *skip_bytes);
@@ -192,7 +193,7 @@ impl Receiving {
         )
     }
 
-    fn await_file(&mut self, id: u32, node: &Node, basis: Option<RelPath>) {
+    fn await_file(&mut self, id: u32, node: &Node, basis: Option<Basis>) {
         if let Some(file) = Awaited::of(node, basis) {
             self.receiver.await_file(id, file);
         }
@@ -204,7 +205,7 @@ impl Receiving {
     }
 }
 
-/// Where received content goes. A hub keeps no signatures: a pull brings its own.
+/// Where received content goes.
 fn destination<'a>(
     local: &'a Local,
     staging: &'a Staging,
@@ -214,7 +215,7 @@ fn destination<'a>(
         root: &local.root,
         staging,
         counters,
-        signatures: None,
+        signatures: local.state.as_ref(),
     }
 }
 

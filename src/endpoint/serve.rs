@@ -3,7 +3,7 @@
 //! It stages without a lock and takes the lock only for the commit, so that a slow or dead client never
 //! holds it. Whatever the client asks, `--restrict` and `--read-only` hold.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::PeerError;
 use super::admission::{prepare, server_hello, writes};
 use super::connection::{self, Inbox, Outbox, SendOptions, Terms, Traffic, unexpected};
+use super::kept::{self, Keeper};
 use super::local::{LocalError, ScanOptions};
 use super::place::{self, Place};
 use super::receive::Received;
@@ -29,8 +30,8 @@ use crate::protocol::handshake::{self, ClientHello, Purpose, Seen};
 use crate::protocol::limits;
 use crate::protocol::message::{Control, Message, Problem, RefusalKind, Want};
 use crate::scan::{Progress, Scan};
-use crate::state::Hub;
 use crate::state::hub::{Machine, tombstones_digest};
+use crate::state::{Hub, signatures};
 
 /// zstd level of what the hub sends.
 const LEVEL: i32 = 1;
@@ -128,6 +129,8 @@ struct Session<'a> {
     rules: Rules,
     scan: Scan,
     wants: HashMap<u32, Want>,
+    /// What the client has of items that it will ask for, and whose signature it does not send.
+    bases: HashMap<u32, Digest>,
     signature: Option<(u32, Partial)>,
     receiving: Option<Receiving>,
     received: Received,
@@ -153,6 +156,7 @@ impl<'a> Session<'a> {
             rules: Rules::new(),
             scan: Scan::default(),
             wants: HashMap::new(),
+            bases: HashMap::new(),
             signature: None,
             receiving: None,
             received: Received::default(),
@@ -231,6 +235,7 @@ impl<'a> Session<'a> {
                     self.look()
                 }
                 Control::Want(wants) => self.supply_all(wants),
+                Control::Bases(bases) => self.note_bases(bases),
                 Control::Signature {
                     id,
                     basis_bytes,
@@ -330,6 +335,7 @@ impl<'a> Session<'a> {
                 seen: None,
                 changes: None,
                 remains: vec![],
+                kept: vec![],
             };
             return Ok(view::send(self.outbox, telling)?);
         };
@@ -352,7 +358,12 @@ impl<'a> Session<'a> {
                 observe::recall(local, rules, &self.scan, now_secs, could_note)?
             }
         };
-        self.tell(&hub)
+        self.tell(&hub)?;
+        // While the client plans.
+        if self.writes() {
+            local.keep_index(&self.scan);
+        }
+        Ok(())
     }
 
     fn tell(&self, hub: &Hub) -> Result<(), ServeError> {
@@ -373,6 +384,7 @@ impl<'a> Session<'a> {
             seen,
             changes,
             remains: self.remains()?,
+            kept: self.kept(),
         };
         Ok(view::send(self.outbox, telling)?)
     }
@@ -389,16 +401,48 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// The contents of before whose signatures are here, if this client may ask for deltas against them.
+    fn kept(&self) -> Vec<Digest> {
+        let knows = self.hello.features.iter().any(|f| f == handshake::KEPT);
+        let pulls = matches!(self.hello.purpose, Purpose::Pull | Purpose::Sync);
+        let state = match &self.place {
+            Place::There(local) if knows && pulls => local.state.as_ref(),
+            _ => None,
+        };
+        let kept = state.and_then(|state| signatures::kept(state).ok());
+        let mut kept = kept.unwrap_or_default();
+        if !kept.is_empty() {
+            let now: HashSet<_> = (self.scan.tree.entries().iter())
+                .filter_map(|e| e.node.digest())
+                .collect();
+            kept.retain(|digest| !now.contains(digest));
+        }
+        kept
+    }
+
+    /// Takes note of the contents that the client has of items that it asks for next.
+    fn note_bases(&mut self, bases: Vec<(u32, Digest)>) -> Result<(), ServeError> {
+        if self.bases.len().saturating_add(bases.len()) > limits::TREE_ENTRIES {
+            return Err(malformed("bases").into());
+        }
+        self.bases.extend(bases);
+        Ok(())
+    }
+
     fn supply_all(&mut self, wants: Vec<Want>) -> Result<(), ServeError> {
         for want in wants {
-            if want.delta {
+            if let Some(basis) = self.bases.remove(&want.id).filter(|_| want.delta) {
+                // Lost meanwhile, it goes whole.
+                let signature = self.recall(basis);
+                self.supply(&want, signature.as_ref(), Some(basis))?;
+            } else if want.delta {
                 if self.wants.len() >= limits::TREE_ENTRIES {
                     return Err(malformed("want").into());
                 }
                 self.wants.insert(want.id, want);
             } else {
                 self.wants.remove(&want.id);
-                self.supply(&want, None)?;
+                self.supply(&want, None, None)?;
             }
         }
         Ok(())
@@ -414,19 +458,20 @@ impl<'a> Session<'a> {
             .remove(&id)
             .ok_or_else(|| malformed("signature"))?;
         let signature = part.finish()?;
-        self.supply(&want, Some(&signature))
+        self.supply(&want, Some(&signature), None)
     }
 
     fn supply(
         &self,
         want: &Want,
-        basis: Option<&crate::delta::Signature>,
+        signature: Option<&crate::delta::Signature>,
+        basis: Option<Digest>,
     ) -> Result<(), ServeError> {
         let Place::There(local) = &self.place else {
             return Err(malformed("want").into());
         };
         // Only what the view told of can be asked for: nothing excluded, no state, no link.
-        let Some(Node::File { .. }) = self.scan.tree.get(&want.path) else {
+        let Some(node @ Node::File { digest, .. }) = self.scan.tree.get(&want.path) else {
             let why = "the hub has no such file in scope".to_owned();
             return Ok(self.outbox.send(Control::Changed { id: want.id, why })?);
         };
@@ -437,8 +482,24 @@ impl<'a> Session<'a> {
             seen,
             skip_bytes: want.skip_bytes,
         };
-        Supplier::new(&local.root, self.outbox, &self.supplied).send(&item, basis, None)?;
+        // For the next pull; of what goes whole, a push or the next change will do.
+        let state = local.state.as_ref().filter(|_| self.writes());
+        let state = state.filter(|_| signature.is_some());
+        let mut keeper = state.and_then(|state| Keeper::of(node, basis, state));
+        let mut supplier = Supplier::new(&local.root, self.outbox, &self.supplied);
+        if supplier.send(&item, signature, keeper.as_mut())?
+            && let Some((keeper, state)) = keeper.zip(state)
+        {
+            keeper.keep(state, *digest);
+        }
         Ok(())
+    }
+
+    fn recall(&self, basis: Digest) -> Option<crate::delta::Signature> {
+        match &self.place {
+            Place::There(local) => kept::recall(local.state.as_ref()?, basis),
+            _ => None,
+        }
     }
 
     fn begin_receiving(&mut self, plan: crate::model::Digest) -> Result<(), ServeError> {
@@ -514,6 +575,7 @@ impl<'a> Session<'a> {
                 verb: format!("{:?}", self.hello.purpose).to_lowercase(),
             };
             drop(crate::state::hub::note_machine(state, machine));
+            drop(signatures::prune_oldest(state));
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::PeerError;
@@ -109,9 +110,9 @@ impl<'a> Supplier<'a> {
         }
         let is_small = before.size <= frame::WHOLE_CONTENT_BYTES as u64 && item.skip_bytes == 0;
         match basis {
-            Some(basis) => self.send_delta(item, &mut file, basis, keeper)?,
+            Some(basis) => self.send_delta(item, &file, basis, keeper)?,
             None if is_small => return self.send_small(item, &mut file, &before),
-            None => self.send_whole(item, &mut file, keeper)?,
+            None => self.send_whole(item, &file, keeper)?,
         }
         self.check_unmoved(item, &before)?;
         self.outbox.send(Control::End)?;
@@ -141,15 +142,19 @@ impl<'a> Supplier<'a> {
     fn send_whole(
         &mut self,
         item: &Item,
-        file: &mut File,
-        keeper: Option<&mut Keeper>,
+        file: &File,
+        mut keeper: Option<&mut Keeper>,
     ) -> Result<(), Trouble> {
         self.outbox.send(Control::Start { id: item.id })?;
+        self.show_head(item, file, keeper.as_deref_mut())?;
         let (outbox, counters) = (self.outbox, self.counters);
-        self.read_rest(item, file, keeper, |bytes| {
+        self.read(file, item.skip_bytes..u64::MAX, |bytes| {
             counters
                 .literal_bytes
                 .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            if let Some(keeper) = &mut keeper {
+                keeper.pass(bytes);
+            }
             outbox.send(Message::Data(bytes.to_vec()))
         })
     }
@@ -157,57 +162,71 @@ impl<'a> Supplier<'a> {
     fn send_delta(
         &mut self,
         item: &Item,
-        file: &mut File,
+        file: &File,
         basis: &Signature,
-        keeper: Option<&mut Keeper>,
+        mut keeper: Option<&mut Keeper>,
     ) -> Result<(), Trouble> {
         self.outbox.send(Control::Start { id: item.id })?;
+        self.show_head(item, file, keeper.as_deref_mut())?;
         let (outbox, counters) = (self.outbox, self.counters);
         let mut sink = |op: Op<'_>| match op {
             Op::Copy { offset, len } => {
                 counters.matched_bytes.fetch_add(len, Ordering::Relaxed);
-                outbox.send(Control::Copy { offset, len })
+                outbox.send(Control::Copy { offset, len })?;
+                if let Some(keeper) = &mut keeper {
+                    keeper.copied_within(offset, len, file);
+                }
+                Ok(())
             }
             Op::Literal(bytes) => {
                 counters
                     .literal_bytes
                     .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                if let Some(keeper) = &mut keeper {
+                    keeper.pass(bytes);
+                }
                 outbox.send(Message::Data(bytes.to_vec()))
             }
         };
         let mut differ = Differ::new(basis);
-        self.read_rest(item, file, keeper, |bytes| differ.update(bytes, &mut sink))?;
+        self.read(file, item.skip_bytes..u64::MAX, |bytes| {
+            differ.update(bytes, &mut sink)
+        })?;
         differ.finish(&mut sink)?;
         Ok(())
     }
 
-    /// Reads what the receiver does not have, piece by piece. A keeper sees the file from its start.
-    fn read_rest(
+    /// Shows a keeper what the receiver has already.
+    fn show_head(
         &mut self,
         item: &Item,
-        file: &mut File,
-        mut keeper: Option<&mut Keeper>,
+        file: &File,
+        keeper: Option<&mut Keeper>,
+    ) -> Result<(), Trouble> {
+        match keeper {
+            None => Ok(()),
+            Some(keeper) => self.read(file, 0..item.skip_bytes, |bytes| {
+                keeper.pass(bytes);
+                Ok(())
+            }),
+        }
+    }
+
+    /// Reads a part of a file, or what there is of it, piece by piece.
+    fn read(
+        &mut self,
+        mut file: &File,
+        part: Range<u64>,
         mut take: impl FnMut(&[u8]) -> Result<(), PeerError>,
     ) -> Result<(), Trouble> {
         let unreadable = |e: std::io::Error| Trouble::Changed(e.to_string());
-        let mut at = match keeper {
-            Some(_) => 0,
-            None => item.skip_bytes,
-        };
-        file.seek(SeekFrom::Start(at)).map_err(unreadable)?;
+        file.seek(SeekFrom::Start(part.start)).map_err(unreadable)?;
+        let mut rest = file.take(part.end - part.start);
         loop {
-            let read = read_some(file, &mut self.buffer).map_err(unreadable)?;
-            let Some(bytes) = self.buffer.get(..read).filter(|b| !b.is_empty()) else {
-                return Ok(());
-            };
-            if let Some(keeper) = &mut keeper {
-                keeper.pass(bytes);
+            match read_some(&mut rest, &mut self.buffer).map_err(unreadable)? {
+                0 => return Ok(()),
+                read => take(self.buffer.get(..read).unwrap_or_default())?,
             }
-            let had = usize::try_from(item.skip_bytes.saturating_sub(at)).unwrap_or(usize::MAX);
-            if let Some(rest) = bytes.get(had..).filter(|rest| !rest.is_empty()) {
-                take(rest)?;
-            }
-            at += read as u64;
         }
     }
 

@@ -1,6 +1,6 @@
 //! Tells what the hub holds: nothing, changes, or all of it, and proves that both sides mean the same.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::connection::{Inbox, Outbox, unexpected};
 use super::{PeerError, connection};
@@ -28,6 +28,8 @@ pub struct HubView {
     pub seen: Option<Seen>,
     /// Bytes that it has of contents that an interrupted push began.
     pub remains: HashMap<Digest, u64>,
+    /// Contents whose signatures it has kept.
+    pub kept: HashSet<Digest>,
 }
 
 /// What the hub is about to tell.
@@ -46,6 +48,8 @@ pub struct Telling<'a> {
     pub changes: Option<Vec<(RelPath, Option<Node>)>>,
     /// What it has of contents that an interrupted push began.
     pub remains: Vec<(Digest, u64)>,
+    /// Contents whose signatures it has kept.
+    pub kept: Vec<Digest>,
 }
 
 /// Sends a view.
@@ -61,6 +65,7 @@ pub fn send(outbox: &Outbox, telling: Telling<'_>) -> Result<(), PeerError> {
         seen,
         changes,
         remains,
+        kept,
     } = telling;
     let same = seen.is_some_and(|s| s.view == now.view);
     let new_tombstones = seen.is_none_or(|s| s.tombstones != now.tombstones);
@@ -94,6 +99,11 @@ pub fn send(outbox: &Outbox, telling: Telling<'_>) -> Result<(), PeerError> {
     let remains: Vec<_> = remains.into_iter().take(limits::LIST_ITEMS).collect();
     for batch in remains.chunks(BATCH_ENTRIES) {
         outbox.send(Control::Remains(batch.to_vec()))?;
+    }
+    // A client that finds nothing new fetches nothing.
+    let kept: Vec<_> = kept.into_iter().take(limits::LIST_ITEMS).collect();
+    for batch in kept.chunks(BATCH_ENTRIES).filter(|_| !same) {
+        outbox.send(Control::Kept(batch.to_vec()))?;
     }
     outbox.send(Control::ViewEnd {
         generation: now.generation,
@@ -162,7 +172,7 @@ fn receive_rest(
     let (known_tree, known_tombstones) = known;
     let mut told: Vec<(RelPath, Option<Node>)> = Vec::new();
     let (mut tombstones, mut problems) = (Tombstones::new(), Vec::new());
-    let mut remains = HashMap::new();
+    let (mut remains, mut kept) = (HashMap::new(), HashSet::new());
     let mut budget = Budget::of_tree("a view");
     let (now, new_tombstones) = loop {
         match inbox.control("entries")? {
@@ -179,6 +189,7 @@ fn receive_rest(
                 problems.extend(batch);
             }
             Control::Remains(batch) => remains.extend(batch),
+            Control::Kept(batch) => kept.extend(batch),
             Control::ViewEnd {
                 generation,
                 view,
@@ -196,7 +207,7 @@ fn receive_rest(
             }
             other => return Err(connection::unexpected(&Message::Control(other), "entries")),
         }
-        if problems.len().max(remains.len()) > limits::LIST_ITEMS {
+        if problems.len().max(remains.len()).max(kept.len()) > limits::LIST_ITEMS {
             return Err(ProtocolError::Malformed { what: "view" }.into());
         }
     };
@@ -223,6 +234,7 @@ fn receive_rest(
         problems,
         seen: Some(now),
         remains,
+        kept,
     })
 }
 

@@ -95,8 +95,9 @@ impl Look<'_> {
         let options = TransferOptions {
             whole_file: request.whole_file,
         };
+        let (kept, counters) = (&self.view.kept, &self.meter.counters);
         self.client
-            .fetch(plan, &self.local, &staging, options, &self.meter.counters)?;
+            .fetch(plan, &self.local, &staging, kept, options, counters)?;
         staging.sync().map_err(Failure::from)?;
         self.world.talk.step(Step::Commit, &self.meter);
         let Some(lock) = &self.lock else {

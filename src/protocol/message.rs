@@ -324,6 +324,11 @@ pub enum Control {
     Remains(#[serde(deserialize_with = "bounded::list")] Vec<(Digest, u64)>),
     /// Server: so many paths that the next answer should name do not fit it (feature `unnamed`). `[unnamed]`
     Unnamed(u64),
+    /// Server: contents whose signatures it has kept; within a view (feature `kept`). `[kept]`
+    Kept(#[serde(deserialize_with = "bounded::list")] Vec<Digest>),
+    /// Receiver: what it has of items that it will ask for as deltas, of which the sender has kept the signatures: none
+    /// follows (feature `kept`). `[bases]`
+    Bases(#[serde(deserialize_with = "bounded::list")] Vec<(u32, Digest)>),
 }
 
 impl Message {
@@ -376,6 +381,8 @@ impl Control {
             Self::Bye => "bye",
             Self::Remains(_) => "remains",
             Self::Unnamed(_) => "unnamed",
+            Self::Kept(_) => "kept",
+            Self::Bases(_) => "bases",
         }
     }
 }

@@ -61,15 +61,39 @@ impl KeptSignature {
     }
 }
 
+/// The contents whose signatures are here.
+///
+/// # Errors
+/// They cannot be listed.
+pub fn kept(state: &State) -> Result<Vec<Digest>> {
+    let Some(dir) = state.existing_subdir(DIR)? else {
+        return Ok(vec![]);
+    };
+    let names = dir.list()?;
+    Ok(names.iter().filter_map(|n| digest_of(&n.name)).collect())
+}
+
+fn digest_of(name: &[u8]) -> Option<Digest> {
+    std::str::from_utf8(name).ok().and_then(Digest::from_hex)
+}
+
+/// Removes the oldest until the rest is not too long.
+///
+/// # Errors
+/// The first failed call.
+pub fn prune_oldest(state: &State) -> Result<()> {
+    prune_to(state, |_| true, MAX_BYTES)
+}
+
 /// Removes all but those of the contents in `wanted`, and of these the oldest until the rest is not too long.
 ///
 /// # Errors
 /// The first failed call.
 pub fn prune(state: &State, wanted: &HashSet<Digest>) -> Result<()> {
-    prune_to(state, wanted, MAX_BYTES)
+    prune_to(state, |digest| wanted.contains(&digest), MAX_BYTES)
 }
 
-fn prune_to(state: &State, wanted: &HashSet<Digest>, max_bytes: u64) -> Result<()> {
+fn prune_to(state: &State, wanted: impl Fn(Digest) -> bool, max_bytes: u64) -> Result<()> {
     let Some(dir) = state.existing_subdir(DIR)? else {
         return Ok(());
     };
@@ -80,10 +104,7 @@ fn prune_to(state: &State, wanted: &HashSet<Digest>, max_bytes: u64) -> Result<(
         }
     }
     found.sort_by_key(|(stat, _)| std::cmp::Reverse(stat.ctime));
-    let is_wanted = |name: &[u8]| {
-        let digest = std::str::from_utf8(name).ok().and_then(Digest::from_hex);
-        digest.is_some_and(|d| wanted.contains(&d))
-    };
+    let is_wanted = |name: &[u8]| digest_of(name).is_some_and(&wanted);
     let mut kept_bytes = 0u64;
     for (stat, name) in found {
         let bytes = kept_bytes.saturating_add(stat.size);
@@ -133,7 +154,7 @@ mod tests {
 
         prune(&state, &wanted).unwrap();
         assert_eq!(kept(&state), [false, true, true]);
-        prune_to(&state, &wanted, 1500).unwrap();
+        prune_to(&state, |digest| wanted.contains(&digest), 1500).unwrap();
         assert_eq!(kept(&state).iter().filter(|k| **k).count(), 1);
     }
 

@@ -152,6 +152,8 @@ fn messages() -> Vec<Message> {
         Control::Stale(vec![path("a/b")]).into(),
         Control::Remains(vec![(digest, 9)]).into(),
         Control::Unnamed(300).into(),
+        Control::Kept(vec![digest]).into(),
+        Control::Bases(vec![(7, digest)]).into(),
         Control::Bye.into(),
         Message::Whole {
             id: 7,
@@ -466,9 +468,9 @@ pub fn state(bytes: &[u8]) {
         let tree = hub.view(rsyn::model::Digest::of(b""));
         look_at(hub.expire(i64::MAX, 1));
         look_at(hub.observe(rsyn::model::Digest::of(b"r"), &tree, i64::MIN));
-        look_at((hub.generation(), hub.commits()));
+        look_at(hub.generation());
     }
-    look_at(open::<Index>(bytes).map(|index| index.len()));
+    look_at(open::<Index>(bytes).map(|index| index.files()));
     look_at(open::<KeptSignature>(bytes));
     // As it is on the disk, the digest decides.
     assert!(sealed::open::<Base>(bytes, "file").is_err() || bytes.starts_with(b"rsynstat"));
