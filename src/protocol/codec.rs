@@ -20,21 +20,17 @@ const ZSTD: u8 = 1;
 /// compression makes it longer.
 pub const CHUNK_INPUT_BYTES: usize = 192 * 1024;
 
-/// Makes chunks of one direction.
+/// Makes chunks of one direction. The codec is made when a chunk is compressed: many a session has none.
 pub struct Encoder {
-    zstd: CompressionContext,
-    on: bool,
+    level: Option<i32>,
+    zstd: Option<CompressionContext>,
 }
 
 impl Encoder {
     /// An encoder; `level` is zstd's, `None` never compresses.
     #[must_use]
     pub fn new(level: Option<i32>) -> Self {
-        let zstd = CompressionContext::new(CompressionLevel::from_level(level.unwrap_or(1)));
-        Self {
-            zstd,
-            on: level.is_some(),
-        }
+        Self { level, zstd: None }
     }
 
     /// Whether it compresses at all.
@@ -56,12 +52,15 @@ impl Encoder {
     ) -> Result<(), ProtocolError> {
         let start = out.len();
         out.extend_from_slice(&[0; CHUNK_HEADER_BYTES]);
-        let coding = if self.on && compressible {
-            self.compress(input, out)?;
-            ZSTD
-        } else {
-            out.extend_from_slice(input);
-            PLAIN
+        let coding = match self.level.filter(|_| compressible) {
+            Some(level) => {
+                self.compress(level, input, out)?;
+                ZSTD
+            }
+            None => {
+                out.extend_from_slice(input);
+                PLAIN
+            }
         };
         let len = out.len() - start - CHUNK_HEADER_BYTES;
         if len > limits::CHUNK_BYTES {
@@ -73,46 +72,42 @@ impl Encoder {
         Ok(())
     }
 
-    fn compress(&mut self, mut input: &[u8], out: &mut Vec<u8>) -> Result<(), ProtocolError> {
+    fn compress(
+        &mut self,
+        level: i32,
+        mut input: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), ProtocolError> {
+        let new = || CompressionContext::new(CompressionLevel::from_level(level));
+        let zstd = self.zstd.get_or_insert_with(new);
         while !input.is_empty() {
-            let taken = self
-                .zstd
+            let taken = zstd
                 .write(out, input)
                 .map_err(|_| ProtocolError::Compression)?;
             input = input.get(taken.max(1)..).unwrap_or_default();
         }
-        self.zstd.flush(out).map_err(|_| ProtocolError::Compression)
+        zstd.flush(out).map_err(|_| ProtocolError::Compression)
     }
 }
 
-/// Turns chunks of one direction back into the bytes of messages.
-pub struct Decoder {
+/// Turns chunks of one direction back into the bytes of messages. The codec is made for the first chunk that is
+/// compressed.
+#[derive(Default)]
+pub struct Decoder(Option<Inflater>);
+
+/// The one zstd frame of a direction.
+struct Inflater {
     zstd: FrameDecoder,
     /// Compressed bytes that are not decoded yet.
     pending: Vec<u8>,
     buffer: Vec<u8>,
 }
 
-impl Default for Decoder {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Decoder {
     /// A decoder that holds at most [`limits::WINDOW_BYTES`] and a little.
     #[must_use]
     pub fn new() -> Self {
-        let mut zstd = FrameDecoder::new();
-        // In the documented range of the codec, so this cannot fail; were it to, its own default holds.
-        if zstd.set_max_window_size(limits::WINDOW_BYTES).is_err() {
-            zstd = FrameDecoder::new();
-        }
-        Self {
-            zstd,
-            pending: Vec::new(),
-            buffer: vec![0; 128 * 1024],
-        }
+        Self::default()
     }
 
     /// Checks a chunk header: its payload's length and coding.
@@ -152,6 +147,31 @@ impl Decoder {
         if coding == PLAIN {
             return sink(payload);
         }
+        self.0
+            .get_or_insert_with(Inflater::new)
+            .chunk(payload, sink)
+    }
+}
+
+impl Inflater {
+    fn new() -> Self {
+        let mut zstd = FrameDecoder::new();
+        // In the documented range of the codec, so this cannot fail; were it to, its own default holds.
+        if zstd.set_max_window_size(limits::WINDOW_BYTES).is_err() {
+            zstd = FrameDecoder::new();
+        }
+        Self {
+            zstd,
+            pending: Vec::new(),
+            buffer: vec![0; 128 * 1024],
+        }
+    }
+
+    fn chunk(
+        &mut self,
+        payload: &[u8],
+        sink: &mut dyn FnMut(&[u8]) -> Result<(), ProtocolError>,
+    ) -> Result<(), ProtocolError> {
         self.pending.extend_from_slice(payload);
         let mut taken = 0;
         loop {
