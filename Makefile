@@ -64,6 +64,7 @@ histories: ## many random histories of machines and a hub: of the planner alone,
 SEEDS ?= 20000
 
 sim: ## SEEDS simulated worlds of machines, a hub, crashes, cuts and losses, with the engine in one process
+	@if [ -d /dev/shm ] && [ -z "$$TMPDIR" ]; then export TMPDIR=/dev/shm; fi; echo "worlds below $${TMPDIR:-/tmp}"; \
 	RSYN_SIM_SEEDS=$(SEEDS) $(CARGO) test --locked --release --lib simulated_worlds -- --nocapture
 
 large: ## 100,000 files, a file beyond 4 GiB with holes, files that move while they are read; with memory

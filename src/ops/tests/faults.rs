@@ -9,7 +9,7 @@ use super::random::Random;
 use crate::disk::fault::{Hook, with_hook};
 
 /// One fault, at a call that changes the disk, counted from 0.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The process ends there.
     Kill { at: usize },

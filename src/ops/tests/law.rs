@@ -47,6 +47,17 @@ impl Step<'_> {
             .collect()
     }
 
+    /// Paths that held content and do not hold the same any more.
+    pub(super) fn changed_paths(&self) -> impl Iterator<Item = Vec<u8>> {
+        let now = |path: &Vec<u8>| self.after.get(path).and_then(Seen::content);
+        let old = self.before.iter();
+        let gone = old.filter(move |(path, seen)| {
+            let content = seen.content();
+            content.is_some() && content != now(path)
+        });
+        gone.map(|(path, _)| path.clone())
+    }
+
     /// The tree is the old one or the planned one, nothing between.
     pub(super) fn is_whole(&self) -> Result<(), String> {
         if self.after == self.before || self.after == self.planned {

@@ -1,5 +1,5 @@
-//! A link between two ends in this process. It carries one message a chunk, however the writer's timing grouped
-//! them, so that a cut after so many bytes lies at the same place each time.
+//! A link between two ends in this process. It carries one plain message a chunk, however the writer's timing grouped
+//! them and whether it compressed them, so that a cut after so many bytes lies at the same place each time.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -28,6 +28,7 @@ pub(super) fn link(after_magic: bool, cut: Option<usize>) -> (Tail, Head, Arc<At
         was_cut: Arc::clone(&was_cut),
         hello_at: Some(if after_magic { MAGIC.len() + 1 } else { 0 }),
         raw: vec![],
+        decoder: Decoder::new(),
         messages: vec![],
     };
     let head = Head {
@@ -47,6 +48,7 @@ pub(super) struct Tail {
     /// Where the Hello begins; `None` once it passed.
     hello_at: Option<usize>,
     raw: Vec<u8>,
+    decoder: Decoder,
     messages: Vec<u8>,
 }
 
@@ -78,16 +80,15 @@ impl Tail {
         }
         while let Some(header) = self.raw.first_chunk::<CHUNK_HEADER_BYTES>() {
             let (len, coding) = Decoder::header(*header)?;
-            assert_eq!(
-                coding, PLAIN,
-                "between ends on one machine nothing is compressed"
-            );
             if self.raw.len() < CHUNK_HEADER_BYTES + len {
                 break;
             }
             let chunk: Vec<_> = self.raw.drain(..CHUNK_HEADER_BYTES + len).collect();
-            self.messages
-                .extend_from_slice(&chunk[CHUNK_HEADER_BYTES..]);
+            self.decoder
+                .chunk(coding, &chunk[CHUNK_HEADER_BYTES..], &mut |bytes| {
+                    self.messages.extend_from_slice(bytes);
+                    Ok(())
+                })?;
         }
         while let Some((message, len)) = frame::decode(&self.messages)? {
             let bytes: Vec<_> = self.messages.drain(..len).collect();

@@ -12,6 +12,7 @@
 mod faults;
 mod law;
 mod link;
+mod meddler;
 #[allow(
     unreachable_pub,
     reason = "shared with the histories of the program itself"
@@ -20,6 +21,7 @@ mod link;
 mod random;
 mod session;
 mod simulation;
+mod task;
 mod tree;
 mod upheaval;
 mod user;

@@ -13,14 +13,14 @@ use crate::endpoint::serve::{Machinery, Policy, serve};
 use crate::transport::{StartError, Transport};
 
 /// Where a link is cut.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cut {
     pub(super) to_hub: bool,
     pub(super) after_bytes: usize,
 }
 
 /// What shall befall the next session.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Omens {
     pub(super) hub: Option<Fault>,
     pub(super) cut: Option<Cut>,

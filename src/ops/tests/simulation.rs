@@ -8,20 +8,21 @@ use std::sync::atomic::AtomicBool;
 
 use super::faults::{Fault, strike};
 use super::law::{self, Counts, Evidence, Step};
+use super::meddler::{Listener, Meddler};
 use super::random::Random;
 use super::session::{self, Cut, Omens};
+use super::task::{self, Report, Task};
 use super::tree::{self, Tree, digest};
 use super::upheaval::Part;
 use super::user::{self, Memory};
-use crate::model::{Digest, RelPath};
+use crate::model::Digest;
 use crate::ops::connect::Reach;
 use crate::ops::look::World;
 use crate::ops::project::{Environment, Project};
-use crate::ops::sync::{self, Request};
-use crate::ops::talk::{Meter, Preview, Step as Progress, Talk};
-use crate::ops::undo::{self, Where};
+use crate::ops::sync::Request;
+use crate::ops::undo::Where;
 use crate::ops::{Failure, FailureKind, local, status};
-use crate::plan::{Choice, Direction, Kept, Plan, Policy, Verb};
+use crate::plan::{Direction, Plan, Verb};
 
 /// What happened, to see that the generator is no idler.
 #[derive(Debug, Default)]
@@ -57,6 +58,9 @@ impl Figures {
             "upheavals",
             "guarded",
             "rollbacks",
+            "restores",
+            "verified",
+            "meddled",
         ];
         needed.iter().all(|what| self.has(what))
     }
@@ -68,47 +72,29 @@ struct Root {
     path: PathBuf,
     /// Contents that its snapshots must have.
     displaced: BTreeSet<Digest>,
+    /// Paths that something was displaced at.
+    olden: BTreeSet<Vec<u8>>,
     /// An older copy and what was displaced then.
     backup: Option<(PathBuf, BTreeSet<Digest>)>,
+    /// The tree when it was last looked at: nothing changes it in between.
+    seen: Tree,
 }
 
 impl Root {
-    fn tree(&self) -> Tree {
-        tree::read(&self.path)
+    /// Looks at the tree; gives what it was at the last look.
+    fn look(&mut self) -> Tree {
+        let now = tree::read(&self.path);
+        std::mem::replace(&mut self.seen, now)
     }
-}
-
-/// What a user has the engine do.
-enum Task {
-    Sync(Box<Request>),
-    Rollback(Where),
-}
-
-/// What it did, or would do.
-struct Report {
-    plans: Vec<Plan>,
-    refusal: Option<Failure>,
 }
 
 /// What shall befall a run.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Fate {
     here: Option<Fault>,
     session: Omens,
-}
-
-/// Nobody sits at the terminal, and everything is confirmed.
-struct Silent;
-
-impl Talk for Silent {
-    fn step(&self, _: Progress, _: &Arc<Meter>) {}
-    fn warn(&self, _: &str) {}
-    fn confirm(&self, _: &Preview<'_>) -> bool {
-        true
-    }
-    fn decide(&self, _: &Kept, _: &str) -> Option<Choice> {
-        None
-    }
+    /// Somebody edits one of the sides between the preview and the answer.
+    meddled: bool,
 }
 
 pub(super) struct Simulation {
@@ -117,6 +103,9 @@ pub(super) struct Simulation {
     roots: Vec<Root>,
     memory: Memory,
     evidence: Evidence,
+    /// Whether all that travels is compressed.
+    compressed: bool,
+    listener: Listener,
     now_ms: i64,
     log: Vec<String>,
     pub(super) figures: Figures,
@@ -143,17 +132,23 @@ impl Simulation {
             name,
             path: dir.path().join(name),
             displaced: BTreeSet::new(),
+            olden: BTreeSet::new(),
             backup: None,
+            seen: Tree::new(),
         };
         let roots: Vec<_> = machines.chain(["hub"]).map(root).collect();
         for machine in &roots[..roots.len() - 1] {
             fs::create_dir(&machine.path).unwrap();
         }
+        let compressed = random.one_in(4);
+        let memory = Memory::new(random.one_in(16));
         let mut world = Self {
             random,
             roots,
-            memory: Memory::default(),
+            memory,
             evidence: Evidence::default(),
+            compressed,
+            listener: Listener::default(),
             now_ms: START_MS,
             log: vec![],
             figures: Figures::default(),
@@ -161,6 +156,7 @@ impl Simulation {
         };
         world.set_clock(START_MS);
         user::begin(&world.roots[0].path, START_MS);
+        world.roots[0].look();
         world
     }
 
@@ -181,7 +177,11 @@ impl Simulation {
         for _ in 0..5 {
             self.edit();
         }
-        let first = Task::Sync(Box::new(Request::of(vec![Direction::Push])));
+        let first = Request {
+            reach: self.reach(),
+            ..Request::of(vec![Direction::Push])
+        };
+        let first = Task::Sync(Box::new(first));
         self.attempt(0, &first, Fate::default()).ok();
         for _ in 0..STEPS {
             let waited_ms = 1_000 + self.any(HOUR_MS);
@@ -205,7 +205,7 @@ impl Simulation {
     }
 
     fn step(&mut self) {
-        match self.random.below(16) {
+        match self.random.below(20) {
             0 => self.jump(),
             1 => self.back_up(),
             2 | 3 => self.upheaval(),
@@ -215,11 +215,15 @@ impl Simulation {
                 let fate = self.fate();
                 self.attempt(who, &Task::Rollback(at), fate).ok();
             }
+            5 => self.restore(),
+            6 => self.verify(),
             _ => {
                 let who = self.random.below(self.hub());
-                let request = self.request();
+                let is_bare = tree::names(&self.roots[who].path).is_empty();
+                let task =
+                    Task::random_sync(&mut self.random, task::reach(self.compressed), is_bare);
                 let fate = self.fate();
-                self.attempt(who, &Task::Sync(Box::new(request)), fate).ok();
+                self.attempt(who, &task, fate).ok();
             }
         }
     }
@@ -242,24 +246,25 @@ impl Simulation {
         // The hub has a tree of its own once somebody pushed.
         let places = self.hub() + usize::from(self.roots[self.hub()].path.is_dir());
         let at = self.random.below(places);
-        let before = self.roots[at].tree();
         let path = self.roots[at].path.clone();
         let done = user::edit(&path, &mut self.memory, &mut self.random, self.now_ms);
+        // It may have made a directory and then found no room.
+        let before = self.roots[at].look();
         let Some(words) = done else { return };
         self.figures.count("edits", 1);
         self.say(format!("{}: {words}", self.roots[at].name));
-        let after = self.roots[at].tree();
-        self.evidence.note(&before, &after);
-        self.forget(at, &before, &after);
+        self.evidence.note(&before, &self.roots[at].seen);
+        self.forget(at, &before);
     }
 
     /// What others than the engine took away is not for snapshots to have.
-    fn forget(&mut self, at: usize, before: &Tree, after: &Tree) {
+    fn forget(&mut self, at: usize, before: &Tree) {
         let of = |tree: &Tree| -> BTreeSet<_> {
             tree.values().filter_map(tree::Seen::content).collect()
         };
-        for content in of(before).difference(&of(after)) {
-            self.roots[at].displaced.remove(content);
+        let root = &mut self.roots[at];
+        for content in of(before).difference(&of(&root.seen)) {
+            root.displaced.remove(content);
         }
     }
 
@@ -285,7 +290,6 @@ impl Simulation {
         let part = Part::random(&mut self.random);
         let restored = self.random.one_in(2);
         let is_hub = at == self.hub();
-        let before = self.roots[at].tree();
         let root = &mut self.roots[at];
         let verb = match root.backup.clone().filter(|_| restored) {
             Some((backup, displaced)) => {
@@ -309,43 +313,73 @@ impl Simulation {
         };
         self.figures.count("upheavals", 1);
         self.say(format!("{}: {part:?} {verb}", self.roots[at].name));
-        let after = self.roots[at].tree();
-        self.forget(at, &before, &after);
+        let before = self.roots[at].look();
+        self.forget(at, &before);
     }
 
-    fn request(&mut self) -> Request {
-        let random = &mut self.random;
-        let (pull, push) = (Direction::Pull, Direction::Push);
-        let directions = random
-            .of(&[vec![pull], vec![push], vec![pull, push]])
-            .clone();
-        let policies = [
-            None,
-            None,
-            Some(Policy::Local),
-            Some(Policy::Remote),
-            Some(Policy::Newer),
-            Some(Policy::Both),
-            Some(Policy::Block),
-        ];
-        let only = random
-            .one_in(8)
-            .then(|| RelPath::new(b"d".as_slice()).unwrap());
-        Request {
-            on_conflict: *random.of(&policies),
-            no_delete: random.one_in(8),
-            only: only.into_iter().collect(),
-            force: random.one_in(12),
-            checksum: random.one_in(8),
-            whole_file: random.one_in(8),
-            ..Request::of(directions)
+    /// The newest older version of a path comes back, whatever stands there.
+    fn restore(&mut self) {
+        let of = |who: usize| {
+            let olden = self.roots[who].olden.iter();
+            olden.map(move |path| (who, path.clone()))
+        };
+        let olden: Vec<_> = (0..self.hub()).flat_map(of).collect();
+        if olden.is_empty() {
+            return;
+        }
+        let (who, path) = self.random.of(&olden).clone();
+        let words = path.escape_ascii();
+        self.say(format!("{}: restore {words}", self.roots[who].name));
+        let plan = self.with_world(who, |world| task::restore(world, &path));
+        let before = self.trees(who);
+        let after = self.trees_now(who);
+        let Ok(plan) = plan.and_then(|restored| restored) else {
+            assert!(before == after, "a failed restore changed a tree");
+            return;
+        };
+        self.figures.count("restores", 1);
+        let path = self.roots[who].path.clone();
+        let step = Step {
+            root: &path,
+            before: &before[0],
+            after: &after[0],
+            planned: &tree::after(&before[0], &plan),
+        };
+        let name = self.roots[who].name;
+        let hold = |law: Result<(), String>| law.unwrap_or_else(|e| panic!("{name}: {e}"));
+        hold(step.is_planned());
+        hold(step.loses_nothing());
+        hold(law::is_clean(&path, step.after));
+        assert!(before[1] == after[1], "a restore here changed the hub");
+        self.evidence.note(step.before, step.after);
+        self.roots[who].displaced.extend(step.displaced());
+    }
+
+    /// Nothing changes behind a stat here, so nothing is found, nothing mended.
+    fn verify(&mut self) {
+        let who = self.random.below(self.hub());
+        let at = *self.random.of(&[Where::Here, Where::Hub]);
+        let repair = self.random.one_in(2);
+        let words = format!("verify {at:?}, repair {repair}");
+        self.say(format!("{}: {words}", self.roots[who].name));
+        let reach = self.reach();
+        let found = self.with_world(who, |world| task::verify(world, at, &reach, repair));
+        session::wait();
+        let before = self.trees(who);
+        assert!(before == self.trees_now(who), "{words} changed a tree");
+        if let Ok(found) = found.and_then(|found| found) {
+            self.figures.count("verified", 1);
+            assert!(
+                found == 0,
+                "{words} finds {found} files that nobody changed"
+            );
         }
     }
 
     fn fate(&mut self) -> Fate {
         let random = &mut self.random;
         let mut fate = Fate::default();
-        match random.below(10) {
+        match random.below(12) {
             0 | 1 => fate.here = Some(Fault::random(random)),
             2 | 3 => fate.session.hub = Some(Fault::random(random)),
             4 | 5 => {
@@ -355,6 +389,7 @@ impl Simulation {
                     after_bytes: random.below(limit),
                 });
             }
+            6 => fate.meddled = true,
             _ => {}
         }
         fate
@@ -373,7 +408,7 @@ impl Simulation {
         let world = World {
             project: &project,
             environment: &environment,
-            talk: &Silent,
+            talk: &self.listener,
             interrupted: &Arc::new(AtomicBool::new(false)),
             clock: session::clock,
             hub_here: session::start,
@@ -382,30 +417,43 @@ impl Simulation {
     }
 
     fn engine(&self, who: usize, task: &Task, dry_run: bool) -> Result<Report, Failure> {
-        self.with_world(who, |world| match task {
-            Task::Sync(request) => {
-                let request = Request {
-                    dry_run,
-                    ..(**request).clone()
-                };
-                let report = sync::run(world, &request)?;
-                Ok(Report {
-                    plans: report.legs.into_iter().map(|leg| leg.plan).collect(),
-                    refusal: report.refusal,
-                })
-            }
-            Task::Rollback(at) => {
-                let report = undo::rollback(world, *at, &Reach::default(), None, dry_run)?;
-                Ok(Report {
-                    plans: vec![report.plan],
-                    refusal: None,
-                })
-            }
-        })?
+        let reach = self.reach();
+        self.with_world(who, |world| task.run(world, &reach, dry_run))?
     }
 
+    fn reach(&self) -> Reach {
+        task::reach(self.compressed)
+    }
+
+    /// The trees of a machine and the hub when they were last looked at.
     fn trees(&self, who: usize) -> [Tree; 2] {
-        [self.roots[who].tree(), self.roots[self.hub()].tree()]
+        [who, self.hub()].map(|at| self.roots[at].seen.clone())
+    }
+
+    /// The same, looked at now.
+    fn trees_now(&mut self, who: usize) -> [Tree; 2] {
+        for at in [who, self.hub()] {
+            self.roots[at].look();
+        }
+        self.trees(who)
+    }
+
+    /// What a dry run says. Where nothing will befall the run half of them are spared: its own plan is the measure.
+    fn rehearse(
+        &mut self,
+        who: usize,
+        task: &Task,
+        fate: Fate,
+        before: &[Tree; 2],
+    ) -> Option<Result<Report, Failure>> {
+        if fate == Fate::default() && self.random.one_in(2) {
+            return None;
+        }
+        let rehearsal = self.engine(who, task, true);
+        session::wait();
+        let now = self.trees_now(who);
+        assert!(*before == now, "a dry run changed a tree");
+        Some(rehearsal)
     }
 
     /// Has the engine do a task, first dry, and judges what came of it. Gives how it ended.
@@ -418,16 +466,17 @@ impl Simulation {
         self.say(format!(
             "{}: {}, {fate:?}",
             self.roots[who].name,
-            words(task)
+            task.words()
         ));
-        let before = self.trees(who);
-        let rehearsal = self.engine(who, task, true);
-        session::wait();
-        assert!(before == self.trees(who), "a dry run changed a tree");
-
+        let mut before = self.trees(who);
+        let rehearsal = self.rehearse(who, task, fate, &before);
         session::arm(fate.session);
+        if fate.meddled && task.writes_one_side() {
+            self.invite_meddler(who);
+        }
         let struck = strike(fate.here, || self.engine(who, task, false));
         let ended = session::wait();
+        let meddled = self.dismiss_meddler(who, &mut before);
         let befell = struck.fired || ended.struck || ended.cut;
         self.figures.count("runs", 1);
         let killed = struck.result.is_none();
@@ -441,7 +490,7 @@ impl Simulation {
             self.recover(who);
             self.recover(self.hub());
         }
-        let after = self.trees(who);
+        let after = self.trees_now(who);
         let ended = match struck.result {
             None => Err(None),
             Some(Err(failure)) => {
@@ -454,9 +503,16 @@ impl Simulation {
             }
             Some(Ok(report)) => Ok(report),
         };
-        self.judge(who, task, [&before, &after], &rehearsal, &ended);
-        if !befell {
-            self.is_as_rehearsed(task, &rehearsal, &ended);
+        // What was planned before somebody meddled is void.
+        let said = rehearsal.as_ref().filter(|_| !meddled);
+        let plans: Vec<_> = match (said, &ended) {
+            (Some(Ok(report)), _) | (None, Ok(report)) => report.plans.clone(),
+            _ => vec![],
+        };
+        self.judge(who, task, [&before, &after], &plans, &ended);
+        if let Some(said) = said.filter(|_| !befell) {
+            let guarded = is_as_rehearsed(task, said, &ended);
+            self.figures.count("guarded", usize::from(guarded));
         }
         let told = format!(
             "    {}, {} | {}",
@@ -473,11 +529,50 @@ impl Simulation {
             self.figures.count("rollbacks", is_rollback.into());
             let rules = |tree: &Tree| tree.get(EXCLUDE_FILE).cloned();
             let same_rules = rules(&before[0]) == rules(&after[0]);
-            if let (Task::Sync(request), true) = (task, same_rules) {
+            // A second look costs a third of a run.
+            let looks = same_rules && !meddled && self.random.one_in(2);
+            if let (Task::Sync(request), true) = (task, looks) {
                 self.is_at_rest(who, request, report, &after);
             }
         }
         ended
+    }
+
+    /// Somebody will edit one of the two sides as soon as the plan is shown.
+    fn invite_meddler(&mut self, who: usize) {
+        let hub = self.hub();
+        let at = *self.random.of(&[who, who, hub]);
+        if !self.roots[at].path.is_dir() {
+            return;
+        }
+        *self.listener.0.get_mut().unwrap() = Some(Meddler {
+            root: self.roots[at].path.clone(),
+            memory: std::mem::take(&mut self.memory),
+            random: Random(self.random.next()),
+            now_ms: self.now_ms,
+            done: None,
+        });
+    }
+
+    /// Takes note of what he did, as of any edit, and puts the tree with it into `before`. Says whether he did
+    /// anything.
+    fn dismiss_meddler(&mut self, who: usize, before: &mut [Tree; 2]) -> bool {
+        let Some(meddler) = self.listener.0.get_mut().unwrap().take() else {
+            return false;
+        };
+        self.memory = meddler.memory;
+        let Some((words, tree)) = meddler.done else {
+            return false;
+        };
+        let side = usize::from(meddler.root != self.roots[who].path);
+        let at = [who, self.hub()][side];
+        self.figures.count("meddled", 1);
+        self.say(format!("    meanwhile {}: {words}", self.roots[at].name));
+        self.evidence.note(&before[side], &tree);
+        let old = std::mem::replace(&mut self.roots[at].seen, tree.clone());
+        self.forget(at, &old);
+        before[side] = tree;
+        true
     }
 
     /// A message without what is new in each run.
@@ -524,18 +619,18 @@ impl Simulation {
         who: usize,
         task: &Task,
         [before, after]: [&[Tree; 2]; 2],
-        rehearsal: &Result<Report, Failure>,
+        plans: &[Plan],
         ended: &Result<Report, Option<FailureKind>>,
     ) {
         let mut planned = before.clone();
-        for plan in rehearsal.iter().flat_map(|r| &r.plans) {
+        for plan in plans {
             let side = usize::from(plan.direction == Direction::Push);
             planned[side] = tree::after(&planned[side], plan);
         }
         let by_the_user = match task {
             Task::Rollback(_) => true,
             // Where nothing was lost or brought back, force is no reason to delete.
-            Task::Sync(request) => request.force && self.figures.has("upheavals"),
+            Task::Sync(request) => request.mirror || request.force && self.figures.has("upheavals"),
         };
         for (side, at) in [who, self.hub()].into_iter().enumerate() {
             let path = self.roots[at].path.clone();
@@ -559,32 +654,10 @@ impl Simulation {
             // What lost to another version is gone by right, wherever else it stands.
             self.evidence.note(step.before, step.after);
             hold(law::is_clean(&path, step.after));
-            self.roots[at].displaced.extend(step.displaced());
+            let root = &mut self.roots[at];
+            root.displaced.extend(step.displaced());
+            root.olden.extend(step.changed_paths());
         }
-    }
-
-    fn is_as_rehearsed(
-        &mut self,
-        task: &Task,
-        rehearsal: &Result<Report, Failure>,
-        ended: &Result<Report, Option<FailureKind>>,
-    ) {
-        let refusal = match rehearsal {
-            Ok(report) => report.refusal.as_ref(),
-            Err(failure) => Some(failure),
-        };
-        let (said, came) = (
-            refusal.map(|f| f.kind),
-            ended.as_ref().err().copied().flatten(),
-        );
-        // A directory that holds newer things and has to make room is met in the commit alone.
-        let is_late = matches!(task, Task::Rollback(_)) && came == Some(FailureKind::Busy);
-        assert!(
-            said == came || is_late,
-            "the dry run said {said:?}, then came {came:?}"
-        );
-        let guarded = came == Some(FailureKind::Guard);
-        self.figures.count("guarded", usize::from(guarded));
     }
 
     fn count(&mut self, report: &Report) {
@@ -628,11 +701,7 @@ impl Simulation {
     /// A plain sync, by force if a guard holds; says whether there was nothing to do.
     fn sync_by_hand(&mut self, who: usize) -> bool {
         for force in [false, true] {
-            let request = Request {
-                force,
-                ..Request::of(vec![Direction::Pull, Direction::Push])
-            };
-            let task = Task::Sync(Box::new(request));
+            let task = Task::whole_sync(force, self.reach());
             match self.attempt(who, &task, Fate::default()) {
                 Ok(report) => return report.plans.iter().all(|p| p.actions.is_empty()),
                 Err(Some(FailureKind::Guard)) if !force => {}
@@ -645,7 +714,7 @@ impl Simulation {
     /// All agree, and status says so.
     fn is_settled(&self) {
         for who in 0..self.hub() {
-            let reach = Reach::default();
+            let reach = self.reach();
             let status = self.with_world(who, |world| status::status(world, &reach, false));
             session::wait();
             let status = status.and_then(|s| s).expect("status at rest");
@@ -668,7 +737,7 @@ impl Simulation {
                 continue;
             }
             let mut all = tree::contents(&snap);
-            all.extend(root.tree().values().filter_map(tree::Seen::content));
+            all.extend(root.seen.values().filter_map(tree::Seen::content));
             let gone = root.displaced.difference(&all).next();
             assert!(
                 gone.is_none(),
@@ -679,22 +748,25 @@ impl Simulation {
     }
 }
 
-fn words(task: &Task) -> String {
-    match task {
-        Task::Rollback(at) => format!("rollback {at:?}"),
-        Task::Sync(request) => {
-            let Request {
-                on_conflict,
-                no_delete,
-                only,
-                force,
-                checksum,
-                ..
-            } = &**request;
-            format!(
-                "{} {on_conflict:?} no_delete {no_delete} only {only:?} force {force} checksum {checksum}",
-                request.verb()
-            )
-        }
-    }
+/// Whether a run ended as its dry run said; gives whether a guard ended it.
+fn is_as_rehearsed(
+    task: &Task,
+    rehearsal: &Result<Report, Failure>,
+    ended: &Result<Report, Option<FailureKind>>,
+) -> bool {
+    let refusal = match rehearsal {
+        Ok(report) => report.refusal.as_ref(),
+        Err(failure) => Some(failure),
+    };
+    let (said, came) = (
+        refusal.map(|f| f.kind),
+        ended.as_ref().err().copied().flatten(),
+    );
+    // A directory that holds newer things and has to make room is met in the commit alone.
+    let is_late = matches!(task, Task::Rollback(_)) && came == Some(FailureKind::Busy);
+    assert!(
+        said == came || is_late,
+        "the dry run said {said:?}, then came {came:?}"
+    );
+    came == Some(FailureKind::Guard)
 }

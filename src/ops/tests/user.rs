@@ -37,6 +37,14 @@ pub(super) const EXCLUDES: &str = RULES[0];
 #[derive(Default)]
 pub(super) struct Memory {
     made: u32,
+    /// Whether big files are beyond 1 MiB: more than a message, a chunk and a buffer hold.
+    large: bool,
+}
+
+impl Memory {
+    pub(super) fn new(large: bool) -> Self {
+        Self { made: 0, large }
+    }
 }
 
 /// Whether a path is one that users or conflicts make: anything else is litter.
@@ -150,7 +158,8 @@ impl User<'_> {
         let mut content = format!("content {made}\n").into_bytes();
         // Beyond 64 KiB deltas travel.
         if at.as_os_str().as_bytes().ends_with(b"big") {
-            content.extend((0..18_000_u32).flat_map(|n| (n % 9_973).to_le_bytes()));
+            let words = if self.memory.large { 300_000 } else { 18_000 };
+            content.extend((0..words).flat_map(|n: u32| (n % 9_973).to_le_bytes()));
         }
         content
     }
