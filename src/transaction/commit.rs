@@ -153,8 +153,10 @@ fn next_seq(inner: &Inner) -> Result<u64, DiskError> {
 /// Makes the intention durable. Returns the time by the clock of the file system.
 fn prepare(inner: &Inner, plan: &Plan) -> Result<Mtime, DiskError> {
     write_plan(&inner.home, plan)?;
-    // ORDER: the marker says that the plan is whole, so it comes after it; and no move comes before the
-    // marker is durable, or a power cut could leave moves that nothing undoes.
+    // ORDER: the marker says that the plan and the staged objects are there, so their names are on the disk before
+    // it has one; and no move comes before the marker is durable, or a power cut could leave moves that nothing
+    // undoes.
+    inner.home.sync()?;
     let marker = inner.home.create_file(PREPARED)?;
     marker.sync()?;
     inner.home.sync()?;

@@ -7,7 +7,7 @@ use crate::disk::fault;
 use crate::transaction::{area::Area, journal};
 
 /// Old or new, nothing between, nothing left; and the base says the same as the tree.
-fn check_old_or_new(scene: &Scene, lock: &Lock, context: &str) {
+pub(super) fn check_old_or_new(scene: &Scene, lock: &Lock, context: &str) {
     let recovery = scene
         .recover(lock)
         .unwrap_or_else(|e| panic!("{context}: {e}"));
@@ -426,11 +426,11 @@ fn the_order_of_syncs_is_the_one_that_a_power_cut_needs() {
     assert!(first(&format!("sync {home}/new")) < first(&format!("create {home}/plan")));
     assert!(first(&format!("sync {home}/plan")) < prepared);
     assert!(prepared < first(&format!("sync {home}/PREPARED")));
-    let home_synced = calls
-        .iter()
-        .position(|call| *call == format!("sync {home}"))
-        .unwrap();
-    assert!(prepared < home_synced && home_synced < first_move);
+    let syncs_home = |call: &String| *call == format!("sync {home}");
+    let plan_named = calls.iter().position(syncs_home).unwrap();
+    assert!(first(&format!("sync {home}/plan")) < plan_named && plan_named < prepared);
+    let marker_named = prepared + calls[prepared..].iter().position(syncs_home).unwrap();
+    assert!(marker_named < first_move);
     assert!(first("sync .rsyn/txn") < first_move);
     let decided = first(&format!("overwrite {home}/COMMITTED"));
     // `bin/run` and `extra/deep` got other permission bits, `vendor` was emptied and displaced.
