@@ -53,7 +53,7 @@ impl Undo<'_> {
             return Ok(());
         };
         // The way is gone: what is aside is put into the nearest directory that is left.
-        let Some(parent) = self.work.parent(&change.path)? else {
+        let Some(parent) = self.work.parent_wherever(&change.path)? else {
             return Ok(());
         };
         match step.action {

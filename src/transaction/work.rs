@@ -28,6 +28,28 @@ impl Work<'_> {
             Err(e) => Err(e),
         }
     }
+
+    /// As [`Work::parent`], or the directory of this transaction that was to be there: after a power cut its own move
+    /// can be lost, and what was moved into it not.
+    pub(super) fn parent_wherever(&self, path: &RelPath) -> Result<Option<Arc<Dir>>, DiskError> {
+        if let Some(dir) = self.parent(path)? {
+            return Ok(Some(dir));
+        }
+        let Some(above) = path.parent() else {
+            return Ok(None);
+        };
+        if let Some(dir) = displaced_dir(self, &above)? {
+            return Ok(Some(dir));
+        }
+        let Some(up) = self.parent_wherever(&above)? else {
+            return Ok(None);
+        };
+        match up.open_dir(above.name()) {
+            Ok(dir) => Ok(Some(Arc::new(dir))),
+            Err(e) if e.is_no_directory() => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
 }
 
 impl Planned {
