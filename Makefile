@@ -52,7 +52,7 @@ install: ## build and put rsyn into ~/.cargo/bin
 
 # -- long sweeps: what takes too long for `make test`. Each has its own target, and a line in
 # -- docs/contributing.md.
-.PHONY: oracle histories sim large faults mutants
+.PHONY: oracle histories sim powerloss large faults mutants
 
 oracle: ## a hundred times as many random filter rules against the installed rsync
 	RSYN_ORACLE_CASES=$${RSYN_ORACLE_CASES:-100000} $(CARGO) test --locked --release --test oracle
@@ -66,6 +66,9 @@ SEEDS ?= 20000
 sim: ## SEEDS simulated worlds of machines, a hub, crashes, cuts and losses, with the engine in one process
 	@if [ -d /dev/shm ] && [ -z "$$TMPDIR" ]; then export TMPDIR=/dev/shm; fi; echo "worlds below $${TMPDIR:-/tmp}"; \
 	RSYN_SIM_SEEDS=$(SEEDS) $(CARGO) test --locked --release --lib simulated_worlds -- --nocapture
+
+powerloss: ## the power fails in a modelled disk that keeps any part of what was not synced
+	RSYN_POWERLOSS=$${RSYN_POWERLOSS:-100000} $(CARGO) test --locked --release --lib transaction::tests::power -- --nocapture
 
 large: ## 100,000 files, a file beyond 4 GiB with holes, files that move while they are read; with memory
 	RSYN_LARGE_ENTRIES=$${RSYN_LARGE_ENTRIES:-100000} RSYN_LARGE_MIB=$${RSYN_LARGE_MIB:-5120} \

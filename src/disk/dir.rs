@@ -362,7 +362,8 @@ impl Dir {
     /// # Errors
     /// The failed `syncfs`.
     pub fn sync_filesystem(&self) -> Result<()> {
-        fault::before("sync", || self.path.to_vec()).map_err(|e| self.own_error("sync", e))?;
+        const VERB: &str = "sync the file system of";
+        fault::before(VERB, || self.path.to_vec()).map_err(|e| self.own_error("sync", e))?;
         sync_filesystem(self).map_err(|e| self.own_error("sync", e))
     }
 

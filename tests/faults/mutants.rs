@@ -92,6 +92,14 @@ const MUTANTS: &[Mutant] = &[
         )],
     ),
     mutant(
+        "the name of the plan is not synced before PREPARED",
+        &[(
+            COMMIT,
+            "    // undoes.\n    inner.home.sync()?;\n",
+            "    // undoes.\n",
+        )],
+    ),
+    mutant(
         "the name of the transaction is not synced",
         &[(COMMIT, "    inner.area.txn.sync()?;\n", "")],
     ),
@@ -249,6 +257,10 @@ const MUTANTS: &[Mutant] = &[
             "    for step in steps.iter().rev() {",
             "    for step in steps {",
         )],
+    ),
+    mutant(
+        "an undo that believes the tree alone",
+        &[(UNDO, "self.work.parent_wherever(", "self.work.parent(")],
     ),
     mutant(
         "an undo that ends its journal first",

@@ -6,9 +6,11 @@
 
 mod crash;
 mod ops;
+mod power;
 mod races;
 mod rollback;
 mod staging;
+mod unsynced;
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
@@ -321,7 +323,7 @@ pub(super) fn put(path: &Path, obj: &Obj) {
     }
 }
 
-fn set_mtime(path: &Path, mtime: Mtime) {
+pub(super) fn set_mtime(path: &Path, mtime: Mtime) {
     let dir = Root::open(path.parent().unwrap()).unwrap();
     dir.top()
         .set_mtime(path.file_name().unwrap().as_bytes(), mtime)

@@ -3,7 +3,7 @@
 use super::*;
 use crate::disk::fault;
 
-fn roll_back(scene: &Scene, lock: &Lock, id: &TxnId) -> Result<Committed, CommitError> {
+pub(super) fn roll_back(scene: &Scene, lock: &Lock, id: &TxnId) -> Result<Committed, CommitError> {
     let inverse = inverse(&scene.root, id)?;
     let staging = Staging::begin(&scene.root)?;
     inverse.stage(&staging)?;
