@@ -36,7 +36,7 @@ impl Encoder {
     /// Whether it compresses at all.
     #[must_use]
     pub fn compresses(&self) -> bool {
-        self.on
+        self.level.is_some()
     }
 
     /// Appends one chunk that carries `input` (at most [`CHUNK_INPUT_BYTES`]) to `out`. `compressible` says
