@@ -9,12 +9,13 @@ use crate::protocol::codec::CHUNK_INPUT_BYTES;
 const MOST_PLAIN_BYTES: usize = 16 * 1024 * 1024;
 /// Smaller chunks say little about what follows.
 const TELLING_BYTES: usize = 16 * 1024;
-/// Bytes on the way that tell how fast a link is: more than pipes, ssh and sockets hold.
-const WINDOW_BYTES: u64 = 6 * 1024 * 1024;
+/// Bytes on the way that tell how fast a link is: as many as pipes, ssh and sockets hold.
+const WINDOW_BYTES: u64 = 4 * 1024 * 1024;
 /// Where sending takes so many times as long as compressing, it is the link that is slow.
 const TELLING_SHARE: u32 = 3;
-/// A link that turned out to be slower is tried again after so many windows at most.
-const MOST_PATIENCE: u32 = 64;
+/// A link that turned out to be slower is tried again after so many windows, and then after twice as many each time.
+const PATIENCE: u32 = 8;
+const MOST_PATIENCE: u32 = 256;
 
 /// What chunks of one kind cost so far.
 #[derive(Debug, Default, Clone, Copy)]
@@ -94,7 +95,10 @@ impl Worth {
             return;
         }
         self.now.add(&chunk);
-        if self.now.sent_bytes >= WINDOW_BYTES {
+        // A link that is slow shows before the window is full.
+        let is_slow =
+            |compressed| self.now.sending.as_secs_f64() > compressed * WINDOW_BYTES as f64;
+        if self.now.sent_bytes >= WINDOW_BYTES || self.plain_beats.is_some_and(is_slow) {
             let window = std::mem::take(&mut self.now);
             self.judge(&window);
         }
@@ -118,10 +122,10 @@ impl Worth {
                 _ => self.patience -= 1,
             },
             None => {}
-            Some(compressed) if window.per_byte() <= compressed => self.last_patience = 0,
+            Some(compressed) if window.per_byte() <= compressed => {}
             Some(_) => {
                 self.plain_beats = None;
-                self.last_patience = (self.last_patience * 2).clamp(2, MOST_PATIENCE);
+                self.last_patience = (self.last_patience * 2).clamp(PATIENCE, MOST_PATIENCE);
                 self.patience = self.last_patience;
             }
         }
