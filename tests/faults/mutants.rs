@@ -362,7 +362,7 @@ const MUTANTS: &[Mutant] = &[
         "staged content is not verified",
         &[(
             STAGED_FILE,
-            "        if got != self.digest || self.position != self.size {",
+            "        if got != Some(self.digest) || self.position != self.size {",
             "        if self.position != self.size {",
         )],
     ),

@@ -153,8 +153,10 @@ impl Disk {
     fn judge(&mut self, event: &Event) {
         match event {
             Create(path) if path.ends_with("/PREPARED") => {
+                // What it says is there, with the names by which it is found.
+                let home = parent(path);
                 self.demand(event, |p| {
-                    is_aside(p) && p.contains("/new") || p.ends_with("/plan")
+                    is_aside(p) && p.contains("/new") || p.ends_with("/plan") || p == home
                 });
             }
             Rename { to, .. } if to.ends_with("/COMMITTED") => {

@@ -88,6 +88,9 @@ fn edit_all(
     for at in (1..numbers.len()).rev() {
         numbers.swap(at, usize::try_from(random.below(at as u64 + 1)).unwrap());
     }
+    // In turns when the moves are about to begin, and while content still comes: the moves take a millisecond, which a
+    // busy machine may not give to this thread.
+    let sign = ["plan", "new"][round % 2];
     let begun = |a: &Machine| {
         let entries = fs::read_dir(a.at(".rsyn/txn"))
             .into_iter()
@@ -95,7 +98,7 @@ fn edit_all(
             .flatten();
         entries
             .into_iter()
-            .any(|entry| entry.path().join("plan").exists())
+            .any(|entry| entry.path().join(sign).exists())
     };
     while !begun(a) && !over.load(Ordering::Relaxed) {
         std::hint::spin_loop();

@@ -95,7 +95,53 @@ fn a_big_file_with_edits_takes_two_round_trips_either_way() {
     }
     // Ten blocks of 2 KiB, and no signature either way.
     assert!(push.up < 26_000 && push.down < 3000, "{push:?}");
+    assert!(pull.up < 3000 && pull.down < 26_000, "{pull:?}");
     assert!(push_after_pull.up < 6000, "{push_after_pull:?}");
+}
+
+#[test]
+fn without_the_hubs_signature_a_pull_sends_one_and_the_next_pull_does_not() {
+    let world = Sandbox::new();
+    let a = in_step(&world);
+    let mut content = a.read("big");
+    world.hub().remove(".rsyn/signatures");
+    let mut pull = |place: usize| {
+        content.rotate_left(place);
+        edit(&mut content);
+        content.rotate_right(place);
+        world.hub().write("big", &content);
+        let passed = counted(&world, &a, "pull");
+        assert_eq!(passed.round_trips, 2, "{passed:?}");
+        assert_same(&a.tree(), &world.hub().tree());
+        passed
+    };
+    let (first, second) = (pull(100_000), pull(200_000));
+    assert!(first.up > 20_000, "{first:?}");
+    assert!(second.up < 3000, "{second:?}");
+}
+
+#[test]
+fn a_signature_of_another_content_on_the_hub_has_a_pull_come_whole() {
+    let world = Sandbox::new();
+    let a = project(&world, "a");
+    let (content, other) = (noise(BIG, 1), noise(BIG, 2));
+    a.write("big", &content);
+    a.write("other", &other);
+    SOUND.to(&a, &world).ok(&["push"]);
+    passed(&world);
+    let state = State::open(&Root::open(&world.hub().0).unwrap()).unwrap();
+    let wrong = KeptSignature::load(state.as_ref().unwrap(), Digest::of(&other)).unwrap();
+    let digest = Digest::of(&content);
+    let mistaken = KeptSignature { digest, ..wrong };
+    mistaken.save(state.as_ref().unwrap()).unwrap();
+
+    let mut new = other.clone();
+    edit(&mut new);
+    world.hub().write("big", &new);
+    let passed = counted(&world, &a, "pull");
+
+    assert_same(&a.tree(), &world.hub().tree());
+    assert_eq!(passed.round_trips, 3, "{passed:?}");
 }
 
 #[test]
