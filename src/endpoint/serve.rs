@@ -34,7 +34,7 @@ use crate::state::hub::{Machine, tombstones_digest};
 use crate::state::{Hub, signatures};
 
 /// zstd level of what the hub sends.
-const LEVEL: i32 = 3;
+const LEVEL: i32 = 2;
 /// A client that says nothing for this long is gone.
 const SILENCE: Duration = Duration::from_secs(180);
 /// Limit for the client's Hello.

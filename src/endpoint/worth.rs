@@ -11,6 +11,8 @@ const MOST_PLAIN_BYTES: usize = 16 * 1024 * 1024;
 const TELLING_BYTES: usize = 16 * 1024;
 /// Bytes on the way that tell how fast a link is: as many as pipes, ssh and sockets hold.
 const WINDOW_BYTES: u64 = 4 * 1024 * 1024;
+/// No processor in use compresses as slowly as this.
+const SLOW_BYTES_PER_SECOND: f64 = 25e6;
 /// Where sending takes so many times as long as compressing, it is the link that is slow.
 const TELLING_SHARE: u32 = 3;
 /// A link that turned out to be slower is tried again after so many windows, and then after twice as many each time.
@@ -32,6 +34,12 @@ impl Cost {
         self.sent_bytes += chunk.sent_bytes as u64;
         self.compressing += chunk.compressing;
         self.sending += chunk.sending;
+    }
+
+    /// Whether the link is so slow that plain bytes cannot pay.
+    fn is_slow(&self) -> bool {
+        let rate = self.sent_bytes as f64 / self.sending.as_secs_f64();
+        self.sent_bytes >= WINDOW_BYTES / 4 && rate < SLOW_BYTES_PER_SECOND
     }
 
     /// Seconds for a byte of content.
@@ -95,10 +103,9 @@ impl Worth {
             return;
         }
         self.now.add(&chunk);
-        // A link that is slow shows before the window is full.
-        let is_slow =
-            |compressed| self.now.sending.as_secs_f64() > compressed * WINDOW_BYTES as f64;
-        if self.now.sent_bytes >= WINDOW_BYTES || self.plain_beats.is_some_and(is_slow) {
+        // A link that is slow shows before a window of plain bytes is full.
+        let is_slow = self.plain_beats.is_some() && self.now.is_slow();
+        if self.now.sent_bytes >= WINDOW_BYTES || is_slow {
             let window = std::mem::take(&mut self.now);
             self.judge(&window);
         }

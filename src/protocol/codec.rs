@@ -6,7 +6,7 @@
 //! compress; they are not part of the zstd frame.
 
 use structured_zstd::decoding::FrameDecoder;
-use structured_zstd::encoding::{CompressionContext, CompressionLevel, CompressionParameters};
+use structured_zstd::encoding::{CompressionContext, CompressionLevel};
 
 use super::{ProtocolError, limits};
 
@@ -78,10 +78,8 @@ impl Encoder {
         mut input: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), ProtocolError> {
-        let zstd = match &mut self.zstd {
-            Some(zstd) => zstd,
-            none => none.insert(context(level)?),
-        };
+        let new = || CompressionContext::new(CompressionLevel::from_level(level));
+        let zstd = self.zstd.get_or_insert_with(new);
         while !input.is_empty() {
             let taken = zstd
                 .write(out, input)
@@ -90,21 +88,6 @@ impl Encoder {
         }
         zstd.flush(out).map_err(|_| ProtocolError::Compression)
     }
-}
-
-/// A codec that finds what came before anywhere in the window, as copies of a file and its kin are far apart.
-fn context(level: i32) -> Result<CompressionContext, ProtocolError> {
-    let level = CompressionLevel::from_level(level);
-    let parameters = CompressionParameters::builder(level)
-        .window_log(limits::WINDOW_BYTES.ilog2())
-        .enable_long_distance_matching(true)
-        .build();
-    let mut context = CompressionContext::new(level);
-    parameters
-        .ok()
-        .and_then(|parameters| context.set_parameters(&parameters).ok())
-        .ok_or(ProtocolError::Compression)?;
-    Ok(context)
 }
 
 /// Turns chunks of one direction back into the bytes of messages. The codec is made for the first chunk that is
