@@ -11,10 +11,8 @@ const MOST_PLAIN_BYTES: usize = 16 * 1024 * 1024;
 const TELLING_BYTES: usize = 16 * 1024;
 /// Bytes on the way that tell how fast a link is: as many as pipes, ssh and sockets hold.
 const WINDOW_BYTES: u64 = 4 * 1024 * 1024;
-/// No processor in use compresses as slowly as this.
-const SLOW_BYTES_PER_SECOND: f64 = 25e6;
-/// Where sending takes so many times as long as compressing, it is the link that is slow.
-const TELLING_SHARE: u32 = 3;
+/// A link that takes compressed bytes at this rate may be faster with plain ones.
+const FAST_BYTES_PER_SECOND: f64 = 15e6;
 /// A link that turned out to be slower is tried again after so many windows, and then after twice as many each time.
 const PATIENCE: u32 = 8;
 const MOST_PATIENCE: u32 = 256;
@@ -36,10 +34,9 @@ impl Cost {
         self.sending += chunk.sending;
     }
 
-    /// Whether the link is so slow that plain bytes cannot pay.
-    fn is_slow(&self) -> bool {
-        let rate = self.sent_bytes as f64 / self.sending.as_secs_f64();
-        self.sent_bytes >= WINDOW_BYTES / 4 && rate < SLOW_BYTES_PER_SECOND
+    /// Bytes on the link per second.
+    fn rate(&self) -> f64 {
+        self.sent_bytes as f64 / (self.compressing + self.sending).as_secs_f64()
     }
 
     /// Seconds for a byte of content.
@@ -69,6 +66,7 @@ pub(super) struct Worth {
     /// Bytes that go plain because those before them did not shrink.
     plain_left: usize,
     plain_next: usize,
+    has_filled_buffers: bool,
     /// What the kind of chunks that is sent now costs.
     now: Cost,
     /// Seconds for a byte when it is compressed, while chunks go plain for being faster.
@@ -103,9 +101,7 @@ impl Worth {
             return;
         }
         self.now.add(&chunk);
-        // A link that is slow shows before a window of plain bytes is full.
-        let is_slow = self.plain_beats.is_some() && self.now.is_slow();
-        if self.now.sent_bytes >= WINDOW_BYTES || is_slow {
+        if self.now.sent_bytes >= WINDOW_BYTES {
             let window = std::mem::take(&mut self.now);
             self.judge(&window);
         }
@@ -122,13 +118,14 @@ impl Worth {
     }
 
     fn judge(&mut self, window: &Cost) {
+        // The first window fills the buffers on the way, and says nothing of the link.
+        let is_first = !std::mem::replace(&mut self.has_filled_buffers, true);
         match self.plain_beats {
-            // The link waits for the processor, at least at times: perhaps it is faster without.
-            None if TELLING_SHARE * window.compressing > window.sending => match self.patience {
+            None if is_first || window.rate() < FAST_BYTES_PER_SECOND => {}
+            None => match self.patience {
                 0 => self.plain_beats = Some(window.per_byte()),
                 _ => self.patience -= 1,
             },
-            None => {}
             Some(compressed) if window.per_byte() <= compressed => {}
             Some(_) => {
                 self.plain_beats = None;
