@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_choice_stays_and_so_does_an_ssh_that_says_nothing() {
-        let chosen = "ciphers chacha20-poly1305@openssh.com";
+        let chosen = "ciphers chacha20-poly1305@openssh.com,aes128-gcm@openssh.com";
         assert_eq!(settings(chosen).better_ciphers(), None);
         assert_eq!(settings("").better_ciphers(), None);
         assert_eq!(Settings::default().better_ciphers(), None);
