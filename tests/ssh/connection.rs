@@ -49,7 +49,10 @@ fn a_cipher_with_instructions_of_its_own_is_preferred_unless_somebody_chose() {
     let files = hub.world.dir("");
     files.write("calls", "");
     let config = files.text("ssh_config");
-    files.write("ssh_config", format!("{config}  Ciphers aes256-ctr,aes128-gcm@openssh.com\n"));
+    files.write(
+        "ssh_config",
+        format!("{config}  Ciphers aes256-ctr,aes128-gcm@openssh.com\n"),
+    );
     a.write("f", "2");
     a.ok(&["push"]);
     assert_eq!(ciphers_told(&hub), [""; 0]);
