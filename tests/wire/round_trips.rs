@@ -1,5 +1,7 @@
 //! How often a machine waits for its hub, and how many bytes go, for the everyday cases.
 
+use std::path::Path;
+
 use rsyn::disk::Root;
 use rsyn::model::Digest;
 use rsyn::state::{KeptSignature, State};
@@ -129,11 +131,7 @@ fn a_signature_of_another_content_on_the_hub_has_a_pull_come_whole() {
     a.write("other", &other);
     SOUND.to(&a, &world).ok(&["push"]);
     passed(&world);
-    let state = State::open(&Root::open(&world.hub().0).unwrap()).unwrap();
-    let wrong = KeptSignature::load(state.as_ref().unwrap(), Digest::of(&other)).unwrap();
-    let digest = Digest::of(&content);
-    let mistaken = KeptSignature { digest, ..wrong };
-    mistaken.save(state.as_ref().unwrap()).unwrap();
+    mistake(&world.hub().0, &content, &other);
 
     let mut new = other.clone();
     edit(&mut new);
@@ -160,9 +158,9 @@ fn without_its_kept_signature_a_push_asks_the_hub_for_one() {
     assert!(passed.up < 50_000, "{passed:?}");
 }
 
-/// Puts the signature of the content `of` in the place of that of `content`.
-fn mistake(machine: &Machine, content: &[u8], of: &[u8]) {
-    let state = State::open(&Root::open(&machine.0).unwrap()).unwrap();
+/// Puts the signature of the content `of` in the place of that of `content`, in the state of `root`.
+fn mistake(root: &Path, content: &[u8], of: &[u8]) {
+    let state = State::open(&Root::open(root).unwrap()).unwrap();
     let state = state.unwrap();
     let wrong = KeptSignature::load(&state, Digest::of(of)).unwrap();
     let digest = Digest::of(content);
@@ -181,7 +179,7 @@ fn a_signature_of_another_content_costs_a_round_trip_and_never_a_wrong_file() {
         SOUND.to(&a, &world).ok(&["push"]);
         passed(&world);
 
-        mistake(&a, &content, &other);
+        mistake(&a.0, &content, &other);
         // What the wrong signature promises to be on the hub.
         let mut new = other.clone();
         edit(&mut new);
