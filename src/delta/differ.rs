@@ -2,10 +2,12 @@
 //!
 //! At each place the cheap guesses come first: the block after the last match follows (no rolling: matching data costs
 //! one strong hash); any block stands here; this block was changed in place and the one after it was not. Only then
-//! does the window roll. What the rolling search may spend on false hits is limited (see [`Differ::over_budget`]).
+//! does the window roll. What the rolling search may spend on false hits is limited (see [`Differ::over_budget`]), and what
+//! it may spend on bytes that are new altogether (see `stretch.rs`).
 
 use super::output::Output;
 use super::signature::{Found, Signature};
+use super::stretch::Stretch;
 use super::{DiffStats, MAX_LITERAL, Op};
 
 /// Most bytes taken from the caller at once, so the most that waits beside the blocks in view.
@@ -29,6 +31,8 @@ pub struct Differ<'s> {
     next: u32,
     /// Offset of the last match in the grid of blocks.
     phase: u64,
+    /// What was searched since the last match.
+    stretch: Stretch,
     state: State,
     output: Output,
     stats: DiffStats,
@@ -41,7 +45,8 @@ enum State {
     Guess,
     /// The window at `at` has this hash and is no block: roll.
     Roll(u64),
-    /// The window at `at` is no block and the budget is spent: look at windows on the grid only.
+    /// The window at `at` is no block, and the budget is spent or the stretch has a gap here: look at windows on the grid
+    /// only.
     Grid,
 }
 
@@ -78,6 +83,7 @@ impl<'s> Differ<'s> {
             at: 0,
             next: 0,
             phase: 0,
+            stretch: Stretch::new(0),
             state: State::Guess,
             output: Output::default(),
             stats: DiffStats::default(),
@@ -189,12 +195,19 @@ impl<'s> Differ<'s> {
         let entering = leaving
             .get(self.signature.params().block_len()..)
             .unwrap_or_default();
+        let left = self.stretch.left_of_sample(self.place());
+        let entering = entering.get(..left).unwrap_or(entering);
         let scan = weak.scan(filter, hash, leaving, entering);
         self.at += scan.steps;
         self.stats.rolled_bytes += scan.steps as u64;
         self.state = State::Roll(scan.hash);
         if !scan.hit {
-            return Ok(Progress::Starved);
+            if scan.steps < left {
+                return Ok(Progress::Starved);
+            }
+            self.stretch.skip_from(self.place());
+            self.state = State::Grid;
+            return Ok(Progress::On);
         }
         match self.find(scan.hash) {
             Some(block) => self.take(block, sink)?,
@@ -225,9 +238,9 @@ impl<'s> Differ<'s> {
         Ok(Progress::On)
     }
 
-    /// Goes on from a window that is no block: rolls if the budget allows.
+    /// Goes on from a window that is no block: rolls if the budget allows, and no gap of the stretch is here.
     fn search_on(&mut self, hash: u64) {
-        self.state = if self.over_budget() {
+        self.state = if self.over_budget() || self.stretch.is_in_gap(self.place()) {
             State::Grid
         } else {
             State::Roll(hash)
@@ -294,6 +307,7 @@ impl<'s> Differ<'s> {
         self.at += len;
         self.next = block + 1;
         self.phase = self.place() % u64::from(self.signature.params().block_bytes);
+        self.stretch = Stretch::new(self.place());
         self.state = State::Guess;
         Ok(())
     }

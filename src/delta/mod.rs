@@ -23,6 +23,7 @@ mod params;
 mod patcher;
 mod signature;
 mod signer;
+mod stretch;
 mod strong;
 mod weak;
 

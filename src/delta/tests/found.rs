@@ -212,3 +212,39 @@ fn blocks_with_equal_weak_hashes_are_told_apart_by_the_strong_ones() {
         assert_eq!(ops, [Owned::Copy(number as u64 * 3 * 1024, 3 * 1024)]);
     }
 }
+
+#[test]
+fn moved_run_behind_much_that_is_new_is_found_soon_and_the_new_is_hardly_rolled_through() {
+    const MIB: usize = 1 << 20;
+    const LARGE_BLOCK: u32 = 16 * 1024;
+    let basis = basis(24 * MIB);
+    let new = [&Random::new(12).bytes(48 * MIB + 777), &basis[..]].concat();
+    let stats = round_trip(params(LARGE_BLOCK), &basis, &new);
+
+    let lost = stats.literal_bytes - (48 * MIB + 777) as u64;
+    assert!(lost <= 48 * MIB as u64 / 4, "{stats:?}");
+    assert!(stats.rolled_bytes < 24 * MIB as u64, "{stats:?}");
+}
+
+#[test]
+fn block_that_stays_in_place_is_found_amid_much_that_is_new() {
+    const MIB: usize = 1 << 20;
+    const LARGE_BLOCK: usize = 16 * 1024;
+    let basis = basis(48 * MIB);
+    let mut new = Random::new(12).bytes(48 * MIB);
+    let places = (0..48).map(|n| n * MIB + 3 * LARGE_BLOCK);
+    for at in places.clone() {
+        new[at..at + LARGE_BLOCK].copy_from_slice(&basis[at..at + LARGE_BLOCK]);
+    }
+    // The first ones end stretches; without them the rest is still found.
+    for spared in [0, 20] {
+        for at in places.clone().take(spared) {
+            new[at..at + LARGE_BLOCK].fill(7);
+        }
+        let stats = round_trip(params(LARGE_BLOCK as u32), &basis, &new);
+        assert_eq!(
+            stats.copied_bytes,
+            (48 - spared as u64) * LARGE_BLOCK as u64
+        );
+    }
+}
