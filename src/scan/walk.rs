@@ -305,9 +305,11 @@ impl Walk<'_> {
         dir: &Dir,
         path: &RelPath,
         stat: &Stat,
-        known: Option<Line<'_>>,
+        here: Option<Line<'_>>,
         buffer: &mut Vec<u8>,
     ) -> Result<Option<(Node, Option<Stamp>)>, DiskError> {
+        let elsewhere = || self.request.index.under_another_name(stat);
+        let known = here.or_else(elsewhere);
         let vouched = |stat: &Stat| known.and_then(|line| line.digest_for(stat));
         let believed = vouched(stat).filter(|_| self.request.trust);
         let (stat, digest) = match believed {
@@ -342,7 +344,7 @@ impl Walk<'_> {
             mtime: stat.mtime,
         };
         let stamp = Stamp::of(&stat);
-        if known.is_some_and(|line| line.stamp == stamp && line.digest == digest) {
+        if here.is_some_and(|line| line.stamp == stamp && line.digest == digest) {
             self.indexed.fetch_add(1, Ordering::Relaxed);
         }
         Ok(Some((node, Some(stamp))))

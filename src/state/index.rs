@@ -7,6 +7,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -125,6 +126,18 @@ pub struct Index {
     files: u64,
     /// In the order of their paths, the root first.
     folders: Vec<Folder>,
+    #[serde(skip)]
+    by_inode: OnceLock<Vec<Whereabouts>>,
+}
+
+/// Where the line of an inode is.
+#[derive(Debug, Clone, Copy)]
+struct Whereabouts {
+    ino: u64,
+    /// Number of the folder.
+    folder: u32,
+    /// Where in its lines, in bytes.
+    start: u32,
 }
 
 impl Sealed for Index {
@@ -222,6 +235,7 @@ impl Index {
             dev,
             files: count,
             folders,
+            by_inode: OnceLock::new(),
         }
     }
 
@@ -236,6 +250,44 @@ impl Index {
             rest: folder.map_or(&[], |f| &f.lines),
             next: None,
         }
+    }
+
+    /// What is known of a file with this stat under whatever name it had: a directory that is renamed leaves the stats
+    /// inside as they are.
+    #[must_use]
+    pub fn under_another_name(&self, stat: &Stat) -> Option<Line<'_>> {
+        let all = self.by_inode.get_or_init(|| self.inodes());
+        let first = all.partition_point(|at| at.ino < stat.ino);
+        let same = all.get(first..)?.iter().take_while(|at| at.ino == stat.ino);
+        let mut lines = same.filter_map(|at| self.line_at(*at));
+        lines.find(|line| line.digest_for(stat).is_some())
+    }
+
+    fn inodes(&self) -> Vec<Whereabouts> {
+        let mut all = Vec::new();
+        for (folder, number) in self.folders.iter().zip(0..) {
+            let mut rest = &*folder.lines;
+            while let Ok((line, after)) = postcard::take_from_bytes::<Line<'_>>(rest) {
+                // A directory whose lines are beyond 4 GiB is read again, no more.
+                let Ok(start) = u32::try_from(folder.lines.len() - rest.len()) else {
+                    break;
+                };
+                all.push(Whereabouts {
+                    ino: line.stamp.ino,
+                    folder: number,
+                    start,
+                });
+                rest = after;
+            }
+        }
+        all.sort_unstable_by_key(|at| at.ino);
+        all
+    }
+
+    fn line_at(&self, at: Whereabouts) -> Option<Line<'_>> {
+        let folder = self.folders.get(at.folder as usize)?;
+        let lines = folder.lines.get(at.start as usize..)?;
+        postcard::from_bytes(lines).ok()
     }
 
     /// The digest of the file at `path`, if its stat is still `stat`.
@@ -324,5 +376,17 @@ mod tests {
         assert!(lines.find(b"c").is_none(), "a directory");
         assert!(lines.find(b"d").is_some());
         assert!(lines.find(b"e").is_none());
+        for (path, inode) in paths.iter().zip(1..) {
+            let line = index.under_another_name(&stat(inode, 100)).unwrap();
+            assert_eq!(
+                (line.name, line.digest),
+                (path.name(), Digest::of(path.as_bytes()))
+            );
+        }
+        assert!(
+            index.under_another_name(&stat(3, 101)).is_none(),
+            "another ctime"
+        );
+        assert!(index.under_another_name(&stat(9, 100)).is_none());
     }
 }
