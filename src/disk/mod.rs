@@ -21,6 +21,7 @@ mod real_path;
 mod root;
 pub mod space;
 mod stat;
+pub mod threads;
 
 pub use dir::Dir;
 pub use error::DiskError;

@@ -1,12 +1,12 @@
 //! The moves: the only code that changes the user's tree (with `undo` and `settle`, which take it back).
 //!
-//! Each object that is displaced is looked at right afterwards; one that is not what the plan saw ends
-//! the transaction. Nothing here waits for the disk. One thread.
+//! Each object that is displaced is looked at right afterwards, and read again after the last move, on two threads; one
+//! that is not what the plan saw ends the transaction. Nothing here waits for the disk.
 
 use std::io::ErrorKind;
 
-use crate::disk::{Dir, DiskError, FileKind, Stat};
-use crate::model::{Mtime, Node};
+use crate::disk::{Dir, DiskError, FileKind, Stat, threads};
+use crate::model::{Mtime, Node, total_bytes};
 
 use super::content;
 use super::error::CommitError;
@@ -47,6 +47,7 @@ pub(super) fn apply(
         work,
         young: now.secs.saturating_sub(YOUNG_SECS),
         done: Applied::default(),
+        unread: Vec::new(),
     };
     for (n, step) in work.plan.body.steps.iter().enumerate() {
         if interrupted() {
@@ -60,7 +61,38 @@ pub(super) fn apply(
             cause,
         })?;
     }
-    Ok(apply.done)
+    let Apply { done, unread, .. } = apply;
+    match read_again(&unread) {
+        Ok(()) => Ok(done),
+        Err(cause) => Err(Stopped {
+            tried: work.plan.body.steps.len(),
+            cause,
+        }),
+    }
+}
+
+/// A displaced object whose content is still to be compared with what the plan saw.
+struct Unread<'a> {
+    change: &'a Planned,
+    before: &'a Before,
+    dir: &'a Dir,
+    name: Vec<u8>,
+}
+
+/// Reads displaced objects, which are out of everybody's way by now.
+fn read_again(unread: &[Unread<'_>]) -> Result<(), CommitError> {
+    let bytes = total_bytes(unread.iter().map(|u| u.before.node.size()));
+    threads::for_each(unread, bytes, &|Unread {
+                                           change,
+                                           before,
+                                           dir,
+                                           name,
+                                       }| {
+        match content::still_has_content(dir, name, &before.node)? {
+            true => Ok(()),
+            false => Err(stale(change)),
+        }
+    })
 }
 
 struct Apply<'a> {
@@ -68,9 +100,10 @@ struct Apply<'a> {
     /// From this second on an mtime is young.
     young: i64,
     done: Applied,
+    unread: Vec<Unread<'a>>,
 }
 
-impl Apply<'_> {
+impl<'a> Apply<'a> {
     fn step(&mut self, step: &Step) -> Result<(), CommitError> {
         let Some(change) = self.work.plan.change(step) else {
             return Ok(());
@@ -106,7 +139,7 @@ impl Apply<'_> {
         Ok(true)
     }
 
-    fn exchange(&self, change: &Planned, parent: &Dir) -> Result<bool, DiskError> {
+    fn exchange(&mut self, change: &'a Planned, parent: &Dir) -> Result<bool, DiskError> {
         let (Some((_, name)), Some(before)) = (change.staged(), &change.before) else {
             return Ok(false);
         };
@@ -116,10 +149,15 @@ impl Apply<'_> {
         }
         swap(self.work.new, &name, parent, leaf)?;
         self.work.root.forget_below(&change.path);
-        self.is_as_seen(self.work.new, &name, before)
+        self.is_as_seen(change, before, self.work.new, name)
     }
 
-    fn displace(&mut self, index: u32, change: &Planned, parent: &Dir) -> Result<bool, DiskError> {
+    fn displace(
+        &mut self,
+        index: u32,
+        change: &'a Planned,
+        parent: &Dir,
+    ) -> Result<bool, DiskError> {
         let Some(before) = &change.before else {
             return Ok(false);
         };
@@ -129,7 +167,7 @@ impl Apply<'_> {
             return self.displace_dir(index, before, parent, leaf, &aside);
         }
         place(parent, leaf, self.work.old, &aside)?;
-        self.is_as_seen(self.work.old, &aside, before)
+        self.is_as_seen(change, before, self.work.old, aside)
     }
 
     /// A directory that holds something unplanned stays: what is inside is not ours to move.
@@ -185,20 +223,31 @@ impl Apply<'_> {
         Ok(true)
     }
 
-    /// Whether a displaced object is the one that the plan saw, with the same content. Its ctime says
-    /// nothing: the move itself sets it.
-    fn is_as_seen(&self, dir: &Dir, name: &[u8], before: &Before) -> Result<bool, DiskError> {
-        let Some(stat) = dir.stat(name)? else {
+    /// Whether a displaced object is the one that the plan saw, as far as its stat tells; of its ctime nothing, for the
+    /// move itself sets it. Its content is compared later.
+    fn is_as_seen(
+        &mut self,
+        change: &'a Planned,
+        before: &'a Before,
+        dir: &'a Dir,
+        name: Vec<u8>,
+    ) -> Result<bool, DiskError> {
+        let Some(stat) = dir.stat(&name)? else {
             return Ok(false);
         };
         if !looks_as_seen(&stat, &before.stat) {
             return Ok(false);
         }
-        let young = stat.mtime.secs >= self.young;
-        match before.node {
-            Node::File { .. } if stat.size > REREAD_MAX_BYTES && !young => Ok(true),
-            _ => content::still_has_content(dir, name, &before.node),
+        let is_large = matches!(before.node, Node::File { .. }) && stat.size > REREAD_MAX_BYTES;
+        if !is_large || stat.mtime.secs >= self.young {
+            self.unread.push(Unread {
+                change,
+                before,
+                dir,
+                name,
+            });
         }
+        Ok(true)
     }
 }
 
