@@ -23,8 +23,8 @@ const INBOX: usize = 16;
 /// How bytes are sent.
 #[derive(Debug, Clone, Copy)]
 pub struct SendOptions {
-    /// zstd level; `None` never compresses.
-    pub level: Option<i32>,
+    /// Whether bytes are compressed where that pays.
+    pub compress: bool,
     /// Bytes per second on the wire; `None` is no limit.
     pub bytes_per_second: Option<u64>,
 }

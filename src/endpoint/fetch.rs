@@ -313,8 +313,8 @@ mod tests {
         let content = b"wrong".to_vec();
         let mut message = Vec::new();
         frame::encode(&Message::Whole { id: 0, content }, &mut message).unwrap();
-        let mut encoder = Encoder::new(None);
-        encoder.chunk(&message, false, &mut words).unwrap();
+        let mut encoder = Encoder::new();
+        encoder.chunk(&message, None, &mut words).unwrap();
         words
     }
 
@@ -349,7 +349,7 @@ mod tests {
         let transport = Transport::without_process(ours.try_clone().unwrap(), ours);
         let options = OpenOptions {
             send: SendOptions {
-                level: None,
+                compress: false,
                 bytes_per_second: None,
             },
             timeout: Duration::from_secs(20),

@@ -33,8 +33,6 @@ use crate::scan::{Progress, Scan};
 use crate::state::hub::{Machine, tombstones_digest};
 use crate::state::{Hub, signatures};
 
-/// zstd level of what the hub sends.
-const LEVEL: i32 = 2;
 /// A client that says nothing for this long is gone.
 const SILENCE: Duration = Duration::from_secs(180);
 /// Limit for the client's Hello.
@@ -101,7 +99,7 @@ pub fn serve(
         .map_err(|e| stream::broken(&e))?;
     let Some(place) = place else { return Ok(()) };
     let send = SendOptions {
-        level: hello.compress.then_some(LEVEL),
+        compress: hello.compress,
         bytes_per_second: Some(hello.bytes_per_second).filter(|b| *b > 0),
     };
     let (outbox, thread) = connection::start_writer(writer, send, &terms);

@@ -79,8 +79,8 @@ pub(super) fn write_messages(
     options: SendOptions,
     traffic: &Traffic,
 ) -> Result<(), PeerError> {
-    let mut encoder = Encoder::new(options.level);
-    let mut worth = Worth::default();
+    let mut encoder = Encoder::new();
+    let mut worth = Worth::new(options.compress);
     let mut pace = Pace::new(options.bytes_per_second, Instant::now());
     let (mut messages, mut chunk) = (Vec::new(), Vec::new());
     loop {
@@ -101,8 +101,8 @@ pub(super) fn write_messages(
         for input in messages.chunks(CHUNK_INPUT_BYTES) {
             chunk.clear();
             let start = Instant::now();
-            let compressed = encoder.compresses() && worth.next(input.len());
-            encoder.chunk(input, compressed, &mut chunk)?;
+            let effort = worth.next(input.len());
+            encoder.chunk(input, effort, &mut chunk)?;
             let ready = Instant::now();
             for piece in chunk.chunks(pace.piece_bytes()) {
                 std::thread::sleep(pace.wait(piece.len(), Instant::now()));
@@ -117,7 +117,7 @@ pub(super) fn write_messages(
                 }
             }
             worth.learn(Sent {
-                compressed,
+                compressed: effort.is_some(),
                 input_bytes: input.len(),
                 sent_bytes: chunk.len(),
                 compressing: ready - start,

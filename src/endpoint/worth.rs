@@ -1,9 +1,10 @@
-//! Decides for each chunk whether compressing it is worth the time: not where the data does not shrink, and not where the
-//! link takes plain bytes faster than this processor compresses them.
+//! Decides for each chunk whether compressing it is worth the time, and how much of it: none where the data does not shrink
+//! or where the link takes plain bytes faster than this processor compresses them, more where the processor waits for the
+//! link anyway.
 
 use std::time::Duration;
 
-use crate::protocol::codec::CHUNK_INPUT_BYTES;
+use crate::protocol::codec::{CHUNK_INPUT_BYTES, Effort};
 
 /// After chunks that did not shrink so many bytes go plain at most before the next try.
 const MOST_PLAIN_BYTES: usize = 16 * 1024 * 1024;
@@ -11,6 +12,11 @@ const MOST_PLAIN_BYTES: usize = 16 * 1024 * 1024;
 const TELLING_BYTES: usize = 16 * 1024;
 /// Bytes on the way that tell how fast a link is: as many as pipes, ssh and sockets hold.
 const WINDOW_BYTES: u64 = 4 * 1024 * 1024;
+/// A window is not longer than this: so slow is a link that fills it that its buffers do not matter.
+const WINDOW_TIME: Duration = Duration::from_millis(250);
+/// Compressing harder may take this share of the time, and is given up at that one.
+const SHARE_TO_BEGIN: f64 = 0.5;
+const SHARE_TO_END: f64 = 0.85;
 /// A link that takes compressed bytes at this rate may be faster with plain ones.
 const FAST_BYTES_PER_SECOND: f64 = 15e6;
 /// A link that turned out to be slower is tried again after so many windows, and then after twice as many each time.
@@ -36,12 +42,21 @@ impl Cost {
 
     /// Bytes on the link per second.
     fn rate(&self) -> f64 {
-        self.sent_bytes as f64 / (self.compressing + self.sending).as_secs_f64()
+        self.sent_bytes as f64 / self.time().as_secs_f64()
+    }
+
+    /// The share of the time that went into compressing.
+    fn share(&self) -> f64 {
+        self.compressing.as_secs_f64() / self.time().as_secs_f64()
+    }
+
+    fn time(&self) -> Duration {
+        self.compressing + self.sending
     }
 
     /// Seconds for a byte of content.
     fn per_byte(&self) -> f64 {
-        (self.compressing + self.sending).as_secs_f64() / self.input_bytes.max(1) as f64
+        self.time().as_secs_f64() / self.input_bytes.max(1) as f64
     }
 }
 
@@ -63,6 +78,9 @@ pub(super) struct Sent {
 /// See the page.
 #[derive(Debug, Default)]
 pub(super) struct Worth {
+    /// Whether anything is compressed at all.
+    compresses: bool,
+    effort: Effort,
     /// Bytes that go plain because those before them did not shrink.
     plain_left: usize,
     plain_next: usize,
@@ -77,16 +95,24 @@ pub(super) struct Worth {
 }
 
 impl Worth {
-    /// Whether the next chunk, of `len` bytes, is compressed.
-    pub(super) fn next(&mut self, len: usize) -> bool {
-        if self.plain_beats.is_some() && len >= TELLING_BYTES {
-            return false;
+    /// Of a direction in which compression is allowed or not.
+    pub(super) fn new(compresses: bool) -> Self {
+        Self {
+            compresses,
+            ..Self::default()
+        }
+    }
+
+    /// How hard the next chunk, of `len` bytes, is compressed; `None` if it goes plain.
+    pub(super) fn next(&mut self, len: usize) -> Option<Effort> {
+        if !self.compresses || self.plain_beats.is_some() && len >= TELLING_BYTES {
+            return None;
         }
         let plain = self.plain_left > 0 && len >= TELLING_BYTES;
         if plain {
             self.plain_left = self.plain_left.saturating_sub(len);
         }
-        !plain
+        (!plain).then_some(self.effort)
     }
 
     /// Takes note of a chunk that went.
@@ -101,9 +127,13 @@ impl Worth {
             return;
         }
         self.now.add(&chunk);
-        if self.now.sent_bytes >= WINDOW_BYTES {
+        let is_full = self.now.sent_bytes >= WINDOW_BYTES;
+        if is_full || self.now.time() >= WINDOW_TIME {
             let window = std::mem::take(&mut self.now);
-            self.judge(&window);
+            // The first window fills the buffers on the way, and says nothing of a fast link.
+            if std::mem::replace(&mut self.has_filled_buffers, true) || !is_full {
+                self.judge(&window);
+            }
         }
     }
 
@@ -118,10 +148,8 @@ impl Worth {
     }
 
     fn judge(&mut self, window: &Cost) {
-        // The first window fills the buffers on the way, and says nothing of the link.
-        let is_first = !std::mem::replace(&mut self.has_filled_buffers, true);
         match self.plain_beats {
-            None if is_first || window.rate() < FAST_BYTES_PER_SECOND => {}
+            None if window.rate() < FAST_BYTES_PER_SECOND => self.effort = self.best_effort(window),
             None => match self.patience {
                 0 => self.plain_beats = Some(window.per_byte()),
                 _ => self.patience -= 1,
@@ -133,6 +161,20 @@ impl Worth {
                 self.patience = self.last_patience;
             }
         }
+    }
+
+    /// The hardest effort that leaves the processor waiting for the link, as it did in `window`.
+    fn best_effort(&self, window: &Cost) -> Effort {
+        let share = |effort: Effort| window.share() * effort.cost() / self.effort.cost();
+        let fits = |effort: &Effort| {
+            let limit = match *effort > self.effort {
+                true => SHARE_TO_BEGIN,
+                false => SHARE_TO_END,
+            };
+            share(*effort) <= limit
+        };
+        let best = Effort::ALL.into_iter().rev().find(fits);
+        best.unwrap_or_default()
     }
 }
 
@@ -147,35 +189,42 @@ mod tests {
         percent: usize,
     }
 
-    /// The share of `bytes` that goes plain.
-    fn plain_share(link: &Link, bytes: usize) -> f64 {
-        let mut worth = Worth::default();
-        let (mut plain, mut all) = (0, 0);
+    /// How `bytes` went: the share that went plain, and every change of effort.
+    fn send(link: &Link, bytes: usize) -> (f64, Vec<Effort>) {
+        let mut worth = Worth::new(true);
+        let (mut plain, mut all, mut efforts) = (0, 0, vec![]);
         while all < bytes {
             let input_bytes = CHUNK_INPUT_BYTES;
-            let compressed = worth.next(input_bytes);
-            let sent_bytes = match compressed {
-                true => input_bytes * link.percent / 100,
-                false => input_bytes,
+            let effort = worth.next(input_bytes);
+            let sent_bytes = match effort {
+                Some(_) => input_bytes * link.percent / 100,
+                None => input_bytes,
             };
-            let busy = if compressed { link.processor } else { 0 };
+            let seconds = |ns_per_byte: f64, bytes: usize| {
+                Duration::from_secs_f64(ns_per_byte * bytes as f64 * 1e-9)
+            };
+            let busy = link.processor as f64 * effort.map_or(0.0, Effort::cost);
+            let compressing = seconds(busy, input_bytes);
             worth.learn(Sent {
-                compressed,
+                compressed: effort.is_some(),
                 input_bytes,
                 sent_bytes,
-                compressing: Duration::from_nanos(busy * input_bytes as u64),
+                compressing,
                 // What goes while the processor is busy is not waited for.
-                sending: Duration::from_nanos(
-                    (link.link * sent_bytes as u64).saturating_sub(busy * input_bytes as u64),
-                ),
+                sending: seconds(link.link as f64, sent_bytes).saturating_sub(compressing),
             });
             all += input_bytes;
-            plain += if compressed { 0 } else { input_bytes };
+            plain += if effort.is_some() { 0 } else { input_bytes };
+            if let Some(effort) = effort.filter(|effort| efforts.last() != Some(effort)) {
+                efforts.push(effort);
+            }
         }
-        plain as f64 / all as f64
+        (plain as f64 / all as f64, efforts)
     }
 
     const MANY: usize = 2_000_000_000;
+    /// Nanoseconds for a byte at 50 Mbit/s.
+    const SLOW: u64 = 160;
 
     #[test]
     fn a_fast_link_takes_plain_bytes_and_a_slow_one_compressed_ones() {
@@ -184,13 +233,44 @@ mod tests {
             processor: 4,
             percent: 30,
         };
-        assert!(plain_share(&fast, MANY) > 0.9);
-        let slow = Link {
-            link: 160,
-            processor: 4,
-            percent: 30,
+        let (plain, efforts) = send(&fast, MANY);
+        assert!(plain > 0.9);
+        assert_eq!(efforts, [Effort::Quick]);
+        let slow = Link { link: SLOW, ..fast };
+        assert!(send(&slow, MANY).0 < 0.001);
+    }
+
+    #[test]
+    fn a_processor_that_waits_for_the_link_compresses_harder_and_stays_at_it() {
+        let efforts = |processor| {
+            let link = Link {
+                link: SLOW,
+                processor,
+                percent: 30,
+            };
+            send(&link, MANY).1
         };
-        assert!(plain_share(&slow, MANY) < 0.001);
+        assert_eq!(efforts(3), [Effort::Quick, Effort::Thorough]);
+        assert_eq!(efforts(6), [Effort::Quick, Effort::Firm]);
+        assert_eq!(efforts(40), [Effort::Quick]);
+    }
+
+    #[test]
+    fn a_link_that_got_faster_gets_less_effort() {
+        let mut worth = Worth::new(true);
+        let mut window = |compressing, sending| {
+            worth.learn(Sent {
+                compressed: true,
+                input_bytes: 10 * 1024 * 1024,
+                sent_bytes: 3 * 1024 * 1024,
+                compressing: Duration::from_millis(compressing),
+                sending: Duration::from_millis(sending),
+            });
+            worth.next(CHUNK_INPUT_BYTES)
+        };
+        assert_eq!(window(30, 470), Some(Effort::Thorough));
+        assert_eq!(window(180, 320), Some(Effort::Thorough));
+        assert_eq!(window(230, 20), Some(Effort::Firm));
     }
 
     #[test]
@@ -200,16 +280,16 @@ mod tests {
             processor: 4,
             percent: 10,
         };
-        assert!(plain_share(&link, MANY) < 0.05);
+        assert!(send(&link, MANY).0 < 0.05);
     }
 
     #[test]
     fn what_does_not_shrink_goes_plain() {
         let link = Link {
-            link: 160,
+            link: SLOW,
             processor: 4,
             percent: 100,
         };
-        assert!(plain_share(&link, MANY) > 0.9);
+        assert!(send(&link, MANY).0 > 0.9);
     }
 }

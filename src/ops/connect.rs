@@ -16,9 +16,6 @@ use crate::filter::Rules;
 use crate::protocol::handshake::{self, ClientHello, ProtocolRange, Purpose, Seen};
 use crate::transport::{self, SshOptions, Transport, remote_command};
 
-/// zstd level of what this end sends over a network. On the benchmark's sources it gains less than 1 % over level 1 (docs/roadmap.md).
-const LEVEL: i32 = 2;
-
 /// Whether content is compressed on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compress {
@@ -220,7 +217,7 @@ impl Hub {
             compress,
         };
         let send = SendOptions {
-            level: compress.then_some(LEVEL),
+            compress,
             bytes_per_second: Some(self.bytes_per_second).filter(|b| *b > 0),
         };
         let options = OpenOptions {

@@ -1,12 +1,12 @@
 //! The stream of one direction, behind its Hello: chunks of `u32` little-endian length, `u8` coding, payload.
 //! `[chunk]`
 //!
-//! All chunks of coding `ZSTD` together are one zstd frame, flushed at the end of each chunk: independent
-//! frames would cost up to half of the ratio. Chunks of coding `PLAIN` lie between, where data does not
-//! compress; they are not part of the zstd frame.
+//! Chunks of coding `ZSTD` go on with one zstd frame, flushed at the end of each chunk: independent frames would
+//! cost up to half of the ratio. A chunk of coding `ZSTD_ANEW` begins another frame, which is how a sender changes
+//! how hard it tries. Chunks of coding `PLAIN` lie between, where data does not compress; they are part of no frame.
 
 use structured_zstd::decoding::FrameDecoder;
-use structured_zstd::encoding::{CompressionContext, CompressionLevel};
+use structured_zstd::encoding::{CompressionContext, CompressionLevel, CompressionParameters};
 
 use super::{ProtocolError, limits};
 
@@ -15,48 +15,84 @@ pub const CHUNK_HEADER_BYTES: usize = 5;
 
 const PLAIN: u8 = 0;
 const ZSTD: u8 = 1;
+const ZSTD_ANEW: u8 = 2;
 
 /// Most bytes of messages that go into one chunk, so that it stays below [`limits::CHUNK_BYTES`] even where
 /// compression makes it longer.
 pub const CHUNK_INPUT_BYTES: usize = 192 * 1024;
 
-/// Makes chunks of one direction. The codec is made when a chunk is compressed: many a session has none.
-pub struct Encoder {
-    level: Option<i32>,
-    zstd: Option<CompressionContext>,
+/// How hard to compress. Each has a window of [`limits::WINDOW_BYTES`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effort {
+    /// zstd's level 1.
+    #[default]
+    Quick,
+    /// Level 3, with matches at long distances.
+    Firm,
+    /// Level 6, with matches at long distances.
+    Thorough,
 }
 
+impl Effort {
+    /// From the least to the most.
+    pub const ALL: [Self; 3] = [Self::Quick, Self::Firm, Self::Thorough];
+
+    /// Time for a byte, as a multiple of the least: of source code, measured (docs/performance.md).
+    #[must_use]
+    pub fn cost(self) -> f64 {
+        match self {
+            Self::Quick => 1.0,
+            Self::Firm => 2.2,
+            Self::Thorough => 6.0,
+        }
+    }
+
+    fn context(self) -> Result<CompressionContext, ProtocolError> {
+        let (level, long_distance) = match self {
+            Self::Quick => (1, false),
+            Self::Firm => (3, true),
+            Self::Thorough => (6, true),
+        };
+        let level = CompressionLevel::from_level(level);
+        let parameters = CompressionParameters::builder(level)
+            .window_log(limits::WINDOW_BYTES.ilog2())
+            .enable_long_distance_matching(long_distance)
+            .build()
+            .map_err(|_| ProtocolError::Compression)?;
+        let mut context = CompressionContext::new(level);
+        match context.set_parameters(&parameters) {
+            Ok(()) => Ok(context),
+            Err(_) => Err(ProtocolError::Compression),
+        }
+    }
+}
+
+/// Makes chunks of one direction. The codec is made when a chunk is compressed: many a session has none.
+#[derive(Default)]
+pub struct Encoder(Option<(Effort, CompressionContext)>);
+
 impl Encoder {
-    /// An encoder; `level` is zstd's, `None` never compresses.
+    /// An encoder that has made no chunk yet.
     #[must_use]
-    pub fn new(level: Option<i32>) -> Self {
-        Self { level, zstd: None }
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    /// Whether it compresses at all.
-    #[must_use]
-    pub fn compresses(&self) -> bool {
-        self.level.is_some()
-    }
-
-    /// Appends one chunk that carries `input` (at most [`CHUNK_INPUT_BYTES`]) to `out`. `compressible` says
-    /// whether it is worth the time.
+    /// Appends one chunk that carries `input` (at most [`CHUNK_INPUT_BYTES`]) to `out`, compressed or, without an
+    /// effort, plain. Another effort than before begins another frame.
     ///
     /// # Errors
     /// [`ProtocolError::Compression`] if the codec fails or `input` is too long.
     pub fn chunk(
         &mut self,
         input: &[u8],
-        compressible: bool,
+        effort: Option<Effort>,
         out: &mut Vec<u8>,
     ) -> Result<(), ProtocolError> {
         let start = out.len();
         out.extend_from_slice(&[0; CHUNK_HEADER_BYTES]);
-        let coding = match self.level.filter(|_| compressible) {
-            Some(level) => {
-                self.compress(level, input, out)?;
-                ZSTD
-            }
+        let coding = match effort {
+            Some(effort) => self.compress(effort, input, out)?,
             None => {
                 out.extend_from_slice(input);
                 PLAIN
@@ -72,21 +108,34 @@ impl Encoder {
         Ok(())
     }
 
+    /// Gives the coding.
     fn compress(
         &mut self,
-        level: i32,
+        effort: Effort,
         mut input: &[u8],
         out: &mut Vec<u8>,
-    ) -> Result<(), ProtocolError> {
-        let new = || CompressionContext::new(CompressionLevel::from_level(level));
-        let zstd = self.zstd.get_or_insert_with(new);
+    ) -> Result<u8, ProtocolError> {
+        let is_first = self.0.is_none();
+        let going_on = self.0.take().filter(|(now, _)| *now == effort);
+        let coding = match is_first || going_on.is_some() {
+            true => ZSTD,
+            false => ZSTD_ANEW,
+        };
+        let context = match going_on {
+            Some((_, context)) => context,
+            None => effort.context()?,
+        };
+        let (_, zstd) = self.0.insert((effort, context));
         while !input.is_empty() {
             let taken = zstd
                 .write(out, input)
                 .map_err(|_| ProtocolError::Compression)?;
             input = input.get(taken.max(1)..).unwrap_or_default();
         }
-        zstd.flush(out).map_err(|_| ProtocolError::Compression)
+        match zstd.flush(out) {
+            Ok(()) => Ok(coding),
+            Err(_) => Err(ProtocolError::Compression),
+        }
     }
 }
 
@@ -95,7 +144,7 @@ impl Encoder {
 #[derive(Default)]
 pub struct Decoder(Option<Inflater>);
 
-/// The one zstd frame of a direction.
+/// A zstd frame.
 struct Inflater {
     zstd: FrameDecoder,
     /// Compressed bytes that are not decoded yet.
@@ -125,7 +174,7 @@ impl Decoder {
                 limit,
             });
         }
-        if coding != PLAIN && coding != ZSTD {
+        if ![PLAIN, ZSTD, ZSTD_ANEW].contains(&coding) {
             return Err(ProtocolError::Malformed {
                 what: "chunk coding",
             });
@@ -144,8 +193,10 @@ impl Decoder {
         payload: &[u8],
         sink: &mut dyn FnMut(&[u8]) -> Result<(), ProtocolError>,
     ) -> Result<(), ProtocolError> {
-        if coding == PLAIN {
-            return sink(payload);
+        match coding {
+            PLAIN => return sink(payload),
+            ZSTD_ANEW => self.0 = None,
+            _ => {}
         }
         self.0
             .get_or_insert_with(Inflater::new)
@@ -215,12 +266,13 @@ mod tests {
 
     #[test]
     fn mixed_chunks_give_the_same_bytes_and_each_is_readable_when_it_arrives() {
-        let mut encoder = Encoder::new(Some(1));
+        let mut encoder = Encoder::new();
         let mut decoder = Decoder::new();
         for i in 0..200u32 {
             let input: Vec<u8> = (0..i * 37 % 5000).map(|x| (x / 7 % 251) as u8).collect();
             let mut chunk = vec![];
-            encoder.chunk(&input, i % 3 != 0, &mut chunk).unwrap();
+            let effort = (i % 3 != 0).then_some(Effort::ALL[i as usize / 80]);
+            encoder.chunk(&input, effort, &mut chunk).unwrap();
             let (len, coding) = Decoder::header(chunk[..5].try_into().unwrap()).unwrap();
             assert_eq!(len, chunk.len() - 5);
             let mut out = vec![];
@@ -236,7 +288,7 @@ mod tests {
 
     #[test]
     fn one_stream_remembers_earlier_chunks() {
-        let mut encoder = Encoder::new(Some(1));
+        let mut encoder = Encoder::new();
         let mut state = 1u64;
         let noise: Vec<u8> = std::iter::repeat_with(|| {
             state = state
@@ -247,8 +299,12 @@ mod tests {
         .take(100_000)
         .collect();
         let (mut first, mut second) = (vec![], vec![]);
-        encoder.chunk(&noise, true, &mut first).unwrap();
-        encoder.chunk(&noise, true, &mut second).unwrap();
+        encoder
+            .chunk(&noise, Some(Effort::Quick), &mut first)
+            .unwrap();
+        encoder
+            .chunk(&noise, Some(Effort::Quick), &mut second)
+            .unwrap();
         assert!(
             second.len() * 10 < first.len(),
             "{} then {}",
@@ -259,7 +315,7 @@ mod tests {
 
     #[test]
     fn the_longest_incompressible_input_fits_a_chunk() {
-        let mut encoder = Encoder::new(Some(3));
+        let mut encoder = Encoder::new();
         let mut state = 1u64;
         let noise: Vec<u8> = std::iter::repeat_with(|| {
             state ^= state << 13;
@@ -270,7 +326,9 @@ mod tests {
         .take(CHUNK_INPUT_BYTES)
         .collect();
         let mut out = vec![];
-        encoder.chunk(&noise, true, &mut out).unwrap();
+        encoder
+            .chunk(&noise, Some(Effort::Quick), &mut out)
+            .unwrap();
         assert_eq!(decode_all(&out).unwrap(), noise);
     }
 

@@ -6,7 +6,7 @@ use rsyn::delta::{Differ, Op, Params, Patcher, Signature, Signer};
 use rsyn::disk::{Holder, Lock, Root};
 use rsyn::filter::{FileStyle, Rules};
 use rsyn::model::{Mode, Mtime, Node, RelPath};
-use rsyn::protocol::codec::{CHUNK_HEADER_BYTES, CHUNK_INPUT_BYTES, Decoder, Encoder};
+use rsyn::protocol::codec::{CHUNK_HEADER_BYTES, CHUNK_INPUT_BYTES, Decoder, Effort, Encoder};
 use rsyn::protocol::handshake::{ClientHello, ServerHello, decode_hello, find_magic};
 use rsyn::protocol::message::{Control, Message, OpSource, Want};
 use rsyn::protocol::{ProtocolError, frame};
@@ -212,14 +212,14 @@ pub fn stream(bytes: &[u8]) {
 }
 
 fn stream_seeds() -> Vec<Vec<u8>> {
-    let mut encoder = Encoder::new(Some(1));
+    let mut encoder = Encoder::new();
     let input = encoded(&messages());
     let (mut both, mut bomb) = (Vec::new(), Vec::new());
-    for compress in [true, false, true] {
-        encoder.chunk(&input, compress, &mut both).unwrap();
+    for effort in [Some(Effort::Quick), None, Some(Effort::Firm)] {
+        encoder.chunk(&input, effort, &mut both).unwrap();
     }
-    Encoder::new(Some(1))
-        .chunk(&vec![0; CHUNK_INPUT_BYTES], true, &mut bomb)
+    Encoder::new()
+        .chunk(&vec![0; CHUNK_INPUT_BYTES], Some(Effort::Quick), &mut bomb)
         .unwrap();
     vec![both, bomb]
 }
