@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use super::PeerError;
 use super::client::Client;
 use super::connection::{Interrupted, Outbox, unexpected};
-use super::local::{Local, stage_plain};
-use super::operations::{needs_slot, wants_delta};
+use super::local::{Local, LocalCopy, stage_plain};
+use super::operations::{Deltas, needs_slot};
 use super::receive::{self, Awaited, Basis, Destination, ReceiveError, Receiver};
 use super::transfer::{Counters, TransferError, TransferOptions};
 use super::view;
@@ -33,9 +33,22 @@ impl Client {
         options: TransferOptions,
         counters: &Counters,
     ) -> Result<(), TransferError> {
-        let mut fetch = Fetch::default();
+        let mut fetch = Fetch {
+            deltas: Deltas::of(plan, options),
+            ..Fetch::default()
+        };
         for (id, action) in (0..).zip(&plan.actions) {
-            fetch.prepare(id, action, local, staging, options)?;
+            fetch.prepare(id, action, staging)?;
+        }
+        let copies = std::mem::take(&mut fetch.copies);
+        for (LocalCopy { slot, node, .. }, error) in local.stage_copies(staging, &copies) {
+            // It changed meanwhile, but the hub has it as well, if it is not the user's own version.
+            match plan.actions.get(*slot as usize) {
+                Some(action) if action.conflict.is_none() => {
+                    fetch.want(*slot, action, (&action.path, node));
+                }
+                _ => return Err(error.into()),
+            }
         }
         let Fetch {
             awaited,
@@ -198,9 +211,12 @@ fn name_damage(error: TransferError, plan: &Plan) -> TransferError {
 
 /// What a pull has to fetch.
 #[derive(Default)]
-struct Fetch {
+struct Fetch<'a> {
+    deltas: Deltas,
     awaited: HashMap<u32, Awaited>,
     wants: Vec<Want>,
+    /// Contents that are here, at other paths.
+    copies: Vec<LocalCopy<'a>>,
     /// What is here of the items that are wanted as deltas.
     bases: HashMap<u32, Digest>,
     /// The first item that asks for a content.
@@ -209,15 +225,13 @@ struct Fetch {
     doubles: Vec<(u32, u32, Node)>,
 }
 
-impl Fetch {
-    /// Stages what is at hand for one action and notes what has to be asked for.
+impl<'a> Fetch<'a> {
+    /// Stages what needs no content for one action and notes what has to be copied or asked for.
     fn prepare(
         &mut self,
         id: u32,
-        action: &Action,
-        local: &Local,
+        action: &'a Action,
         staging: &Staging,
-        options: TransferOptions,
     ) -> Result<(), TransferError> {
         let Some(new) = action
             .new
@@ -229,24 +243,28 @@ impl Fetch {
         if stage_plain(staging, id, new)? {
             return Ok(());
         }
-        let theirs = match &action.source {
-            Source::Ours(from) => match local.stage_copy(staging, id, from, new) {
-                Ok(()) => return Ok(()),
-                // The copy changed meanwhile, but the hub has it as well, if it is not the user's own version.
-                Err(_) if action.conflict.is_none() => &action.path,
-                Err(e) => return Err(e.into()),
-            },
-            Source::Theirs(from) => from,
-            Source::Nothing => return Ok(()),
-        };
+        match &action.source {
+            Source::Ours(from) => self.copies.push(LocalCopy {
+                slot: id,
+                from,
+                node: new,
+            }),
+            Source::Theirs(from) => self.want(id, action, (from, new)),
+            Source::Nothing => {}
+        }
+        Ok(())
+    }
+
+    /// Notes that the hub is asked for what it has at `theirs`, or that it comes with another item.
+    fn want(&mut self, id: u32, action: &Action, (theirs, new): (&RelPath, &Node)) {
         if let Some(digest) = new.digest() {
             if let Some(first) = self.first.get(&digest) {
                 self.doubles.push((*first, id, new.clone()));
-                return Ok(());
+                return;
             }
             self.first.insert(digest, id);
         }
-        let delta = *theirs == action.path && wants_delta(action.old.as_ref(), new, options);
+        let delta = *theirs == action.path && self.deltas.want(action.old.as_ref(), new);
         let basis = Basis::new(&action.path, action.old.as_ref());
         let basis_digest = basis.digest.filter(|_| delta);
         self.awaited
@@ -258,7 +276,6 @@ impl Fetch {
             skip_bytes: 0,
             delta,
         });
-        Ok(())
     }
 }
 

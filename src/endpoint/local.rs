@@ -1,13 +1,13 @@
 //! A root of this process: opened, locked, recovered, scanned. Both ends of a session stand on one.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config;
-use crate::disk::{DiskError, Holder, Lock, LockError, Root, durable};
+use crate::disk::{DiskError, Holder, Lock, LockError, Root, durable, threads};
 use crate::filter::Rules;
-use crate::model::{Mode, Node};
+use crate::model::{Mode, Node, RelPath, total_bytes};
 use crate::scan::{self, Progress, Scan, ScanError};
 use crate::state::{Index, Payload, State, StateError, log};
 use crate::transaction::{self, CommitError, Kept, PendingKind, Recovery};
@@ -203,20 +203,43 @@ impl Local {
         })
     }
 
-    /// The version of the file at `path` of a staged copy: used where content is taken from this root.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn stage_copy(
+    /// Stages copies of files of this root, several at a time; gives those that could not be made, and why.
+    #[must_use]
+    pub fn stage_copies<'a>(
         &self,
         staging: &transaction::Staging,
-        slot: u32,
-        from: &crate::model::RelPath,
-        node: &Node,
-    ) -> Result<(), transaction::StageError> {
-        let (file, _) = self.root.open_file(from)?;
-        staging.copy(slot, &file, node)
+        copies: &'a [LocalCopy<'a>],
+    ) -> Vec<(&'a LocalCopy<'a>, transaction::StageError)> {
+        let bytes = total_bytes(copies.iter().map(|copy| copy.node.size()));
+        let failed = Mutex::new(Vec::new());
+        let stage = |copy: &'a LocalCopy<'a>| {
+            let (file, _) = self.root.open_file(copy.from)?;
+            staging.copy(copy.slot, &file, copy.node)
+        };
+        let all: Result<(), std::convert::Infallible> =
+            threads::for_each(&copies.iter().collect::<Vec<_>>(), bytes, &|copy| {
+                if let Err(e) = stage(copy) {
+                    let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                    failed.push((*copy, e));
+                }
+                Ok(())
+            });
+        let Ok(()) = all;
+        let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+        failed.sort_by_key(|(copy, _)| copy.slot);
+        failed
     }
+}
+
+/// Content that is to come from another place in the same root.
+#[derive(Debug, Clone, Copy)]
+pub struct LocalCopy<'a> {
+    /// Where it is staged.
+    pub slot: u32,
+    /// The file that has it.
+    pub from: &'a RelPath,
+    /// What it shall be.
+    pub node: &'a Node,
 }
 
 /// Stages an object that needs no content: a directory or a link. `false` if it is neither.

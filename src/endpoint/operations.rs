@@ -3,12 +3,19 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::transfer::TransferOptions;
-use crate::model::{Digest, Node};
-use crate::plan::{Action, Plan, Source, Verb};
+use crate::model::{Digest, Node, total_bytes};
+use crate::plan::{Action, Direction, Plan, Source, Verb};
 use crate::protocol::message::{Form, Op, OpSource};
 
-/// Content of at least this many bytes is worth a signature.
-const DELTA_BYTES: u64 = 64 * 1024;
+/// Less content than this is not worth a signature.
+const SMALL_BYTES: u64 = 4 * 1024;
+/// Content of at least this many bytes always is.
+const LARGE_BYTES: u64 = 64 * 1024;
+/// More files between the two are read faster than they are compared.
+const MANY_SMALL: usize = 4096;
+/// So much content between the two is worth the round trip for the signatures in a push; a pull sends them with its
+/// request.
+const MUCH_SMALL_BYTES: u64 = 1024 * 1024;
 /// Lengths that differ by more than this factor share little.
 const DELTA_RATIO: u64 = 8;
 
@@ -18,13 +25,49 @@ pub fn needs_slot(verb: Verb, old: Option<&Node>, new: &Node) -> bool {
     verb != Verb::Meta && !(new.is_dir() && old.is_some_and(Node::is_dir))
 }
 
-/// Whether of a change of content only the difference is worth sending.
-pub(super) fn wants_delta(old: Option<&Node>, new: &Node, options: TransferOptions) -> bool {
+/// Of which changes of content only the difference is sent.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Deltas {
+    /// From this length on; `None` is never.
+    from_bytes: Option<u64>,
+}
+
+impl Deltas {
+    /// What suits the whole of `plan`.
+    pub(super) fn of(plan: &Plan, options: TransferOptions) -> Self {
+        if options.whole_file {
+            return Self::default();
+        }
+        let common = |action: &Action| common_bytes(action.old.as_ref(), action.new.as_ref()?);
+        let common = plan.actions.iter().filter_map(common);
+        let small: Vec<_> = common
+            .filter(|bytes| (SMALL_BYTES..LARGE_BYTES).contains(bytes))
+            .collect();
+        let is_free = plan.direction == Direction::Pull;
+        let pays = is_free || total_bytes(small.iter().copied()) >= MUCH_SMALL_BYTES;
+        let from_bytes = match pays && small.len() <= MANY_SMALL {
+            true => SMALL_BYTES,
+            false => LARGE_BYTES,
+        };
+        Self {
+            from_bytes: Some(from_bytes),
+        }
+    }
+
+    /// Whether of `new` only the difference to `old` is sent.
+    pub(super) fn want(self, old: Option<&Node>, new: &Node) -> bool {
+        let common = common_bytes(old, new);
+        common.is_some_and(|bytes| self.from_bytes.is_some_and(|from| bytes >= from))
+    }
+}
+
+/// The length of the shorter of two contents that may have something in common.
+fn common_bytes(old: Option<&Node>, new: &Node) -> Option<u64> {
     let (Some(Node::File { size: old, .. }), Node::File { size: new, .. }) = (old, new) else {
-        return false;
+        return None;
     };
-    let (small, large) = (*old.min(new), *old.max(new));
-    !options.whole_file && small >= DELTA_BYTES && large / DELTA_RATIO <= small
+    let (short, long) = (*old.min(new), *old.max(new));
+    (long / DELTA_RATIO <= short).then_some(short)
 }
 
 /// What the hub need not ask for, or has already; nothing, if it does not know that feature.
@@ -62,6 +105,7 @@ impl Ahead<'_> {
 #[must_use]
 pub fn ops(plan: &Plan, options: TransferOptions, ahead: Ahead<'_>) -> Vec<Op> {
     let mut sent: BTreeMap<Digest, u32> = BTreeMap::new();
+    let deltas = Deltas::of(plan, options);
     let mut source = |id: u32, action: &Action| -> OpSource {
         let Some(new) = action
             .new
@@ -77,7 +121,7 @@ pub fn ops(plan: &Plan, options: TransferOptions, ahead: Ahead<'_>) -> Vec<Op> {
                     return OpSource::SameAs(*first);
                 }
                 sent.insert(*digest, id);
-                let delta = *from == action.path && wants_delta(action.old.as_ref(), new, options);
+                let delta = *from == action.path && deltas.want(action.old.as_ref(), new);
                 ahead.source(action, delta)
             }
             _ => OpSource::Nothing,

@@ -295,11 +295,12 @@ impl Receiver {
         }
     }
 
-    /// Makes the signature of a large file that is staged from its start.
+    /// Makes the signature of a large file that comes as a delta, from its start. What comes whole may well never change;
+    /// if it does, its signature is asked for once.
     fn keeper(&self, to: &Destination<'_>, id: u32, file: &StagedFile) -> Option<Keeper> {
         let want = self.awaited.get(&id).filter(|_| file.position() == 0)?;
-        let basis = want.basis.as_ref().and_then(|basis| basis.digest);
-        Keeper::of(&want.node(), basis, to.signatures?)
+        let basis = want.basis.as_ref()?;
+        Keeper::of(&want.node(), basis.digest, to.signatures?)
     }
 
     fn end(&mut self, to: &Destination<'_>, current: Current) -> Result<(), ReceiveError> {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::PeerError;
 use super::connection::Outbox;
-use super::local::{Local, LocalError, stage_plain};
+use super::local::{Local, LocalCopy, LocalError, stage_plain};
 use super::operations::{digest_of, needs_slot, verb};
 use super::receive::{self, Awaited, Basis, Destination, ReceiveError, Received, Receiver};
 use super::refusal::{ServeError, malformed};
@@ -69,7 +69,7 @@ impl Receiving {
             return Err(malformed("ops-end").into());
         }
         let staging = Staging::begin(&local.root).map_err(LocalError::from)?;
-        let (mut again, mut sign) = (Vec::new(), Vec::new());
+        let (mut copies, mut sign) = (Vec::new(), Vec::new());
         let ops = std::mem::take(&mut self.ops);
         for (id, op) in (0..).zip(&ops) {
             let Some(new) = &op.new else { continue };
@@ -95,17 +95,20 @@ impl Receiving {
                         sign.push((id, op.path.clone()));
                     }
                 }
-                OpSource::Yours(from) => {
-                    if local.stage_copy(&staging, id, from, new).is_err() {
-                        self.await_file(id, new, None);
-                        again.push(id);
-                    }
-                }
+                OpSource::Yours(from) => copies.push(LocalCopy {
+                    slot: id,
+                    from,
+                    node: new,
+                }),
                 OpSource::SameAs(_) | OpSource::Nothing => {}
             }
         }
+        for (LocalCopy { slot, node, .. }, _) in local.stage_copies(&staging, &copies) {
+            self.await_file(*slot, node, None);
+            self.again.push(*slot);
+        }
+        drop(copies);
         self.ops = ops;
-        self.again = again;
         self.staging = Some(staging);
         self.sign(local, outbox, sign)
     }

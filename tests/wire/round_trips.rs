@@ -102,11 +102,11 @@ fn a_big_file_with_edits_takes_two_round_trips_either_way() {
 }
 
 #[test]
-fn without_the_hubs_signature_a_pull_sends_one_and_the_next_pull_does_not() {
+fn of_what_came_whole_a_pull_sends_the_signature_and_the_next_pull_does_not() {
     let world = Sandbox::new();
     let a = in_step(&world);
     let mut content = a.read("big");
-    world.hub().remove(".rsyn/signatures");
+    assert!(!world.hub().has(".rsyn/signatures"));
     let mut pull = |place: usize| {
         content.rotate_left(place);
         edit(&mut content);
@@ -131,7 +131,7 @@ fn a_signature_of_another_content_on_the_hub_has_a_pull_come_whole() {
     a.write("other", &other);
     SOUND.to(&a, &world).ok(&["push"]);
     passed(&world);
-    mistake(&world.hub().0, &content, &other);
+    mistake(&world.hub().0, &a.0, &content, &other);
 
     let mut new = other.clone();
     edit(&mut new);
@@ -158,13 +158,14 @@ fn without_its_kept_signature_a_push_asks_the_hub_for_one() {
     assert!(passed.up < 50_000, "{passed:?}");
 }
 
-/// Puts the signature of the content `of` in the place of that of `content`, in the state of `root`.
-fn mistake(root: &Path, content: &[u8], of: &[u8]) {
-    let state = State::open(&Root::open(root).unwrap()).unwrap();
-    let state = state.unwrap();
-    let wrong = KeptSignature::load(&state, Digest::of(of)).unwrap();
+/// Takes what `machine` keeps of the content `of` for the signature of `content`, in the state of `root`.
+fn mistake(root: &Path, machine: &Path, content: &[u8], of: &[u8]) {
+    let state = |root| State::open(&Root::open(root).unwrap()).unwrap().unwrap();
+    let wrong = KeptSignature::load(&state(machine), Digest::of(of)).unwrap();
     let digest = Digest::of(content);
-    KeptSignature { digest, ..wrong }.save(&state).unwrap();
+    KeptSignature { digest, ..wrong }
+        .save(&state(root))
+        .unwrap();
 }
 
 #[test]
@@ -179,7 +180,7 @@ fn a_signature_of_another_content_costs_a_round_trip_and_never_a_wrong_file() {
         SOUND.to(&a, &world).ok(&["push"]);
         passed(&world);
 
-        mistake(&a.0, &content, &other);
+        mistake(&a.0, &a.0, &content, &other);
         // What the wrong signature promises to be on the hub.
         let mut new = other.clone();
         edit(&mut new);
@@ -207,4 +208,32 @@ fn kept_signatures_are_private_and_go_with_their_files() {
     SOUND.to(&a, &world).ok(&["push"]);
 
     assert_eq!(a.names(".rsyn/signatures"), [""; 0]);
+}
+
+#[test]
+fn edits_in_small_files_go_as_deltas_where_that_costs_no_round_trip_or_there_are_many() {
+    let world = Sandbox::new();
+    let a = project(&world, "a");
+    let file = |n: u64| noise(12_000, n);
+    let edited = |n: u64| [&file(n)[..6000], b"inserted", &file(n)[6000..]].concat();
+    for n in 0..120 {
+        a.write(format!("src/{n}"), file(n));
+    }
+    SOUND.to(&a, &world).ok(&["push"]);
+    passed(&world);
+
+    a.write("src/0", edited(0));
+    let one = counted(&world, &a, "push");
+    (1..110).for_each(|n| a.write(format!("src/{n}"), edited(n)));
+    let many = counted(&world, &a, "push");
+    (110..120).for_each(|n| world.hub().write(format!("src/{n}"), edited(n)));
+    let pulled = counted(&world, &a, "pull");
+
+    assert_same(&a.tree(), &world.hub().tree());
+    assert_eq!(one.round_trips, 2, "{one:?}");
+    assert!(one.up > 12_000, "{one:?}");
+    assert_eq!(many.round_trips, 3, "{many:?}");
+    assert!(many.up + many.down < 110 * 12_000 / 2, "{many:?}");
+    assert_eq!(pulled.round_trips, 2, "{pulled:?}");
+    assert!(pulled.up + pulled.down < 10 * 12_000 / 2, "{pulled:?}");
 }
