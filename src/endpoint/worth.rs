@@ -12,6 +12,10 @@ const MOST_PLAIN_BYTES: usize = 16 * 1024 * 1024;
 const TELLING_BYTES: usize = 16 * 1024;
 /// Bytes on the way that tell how fast a link is: as many as pipes, ssh and sockets hold.
 const WINDOW_BYTES: u64 = 4 * 1024 * 1024;
+/// So many of plain ones: fewer are gone before a scheduler's whim has evened out.
+const PLAIN_WINDOW_BYTES: u64 = 16 * 1024 * 1024;
+/// Plain bytes may take so many times longer: they leave the processors of both ends to others.
+const PLAIN_MAY_TAKE: f64 = 1.2;
 /// A window is not longer than this: so slow is a link that fills it that its buffers do not matter.
 const WINDOW_TIME: Duration = Duration::from_millis(250);
 /// Compressing harder may take this share of the time, and is given up at that one.
@@ -127,7 +131,11 @@ impl Worth {
             return;
         }
         self.now.add(&chunk);
-        let is_full = self.now.sent_bytes >= WINDOW_BYTES;
+        let full_bytes = match chunk.compressed {
+            true => WINDOW_BYTES,
+            false => PLAIN_WINDOW_BYTES,
+        };
+        let is_full = self.now.sent_bytes >= full_bytes;
         if is_full || self.now.time() >= WINDOW_TIME {
             let window = std::mem::take(&mut self.now);
             // The first window fills the buffers on the way, and says nothing of a fast link.
@@ -154,7 +162,7 @@ impl Worth {
                 0 => self.plain_beats = Some(window.per_byte()),
                 _ => self.patience -= 1,
             },
-            Some(compressed) if window.per_byte() <= compressed => {}
+            Some(compressed) if window.per_byte() <= compressed * PLAIN_MAY_TAKE => {}
             Some(_) => {
                 self.plain_beats = None;
                 self.last_patience = (self.last_patience * 2).clamp(PATIENCE, MOST_PATIENCE);
