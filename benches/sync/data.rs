@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// splitmix64: fast, seeded, good enough to be incompressible.
 pub struct Noise(u64);
@@ -59,6 +60,37 @@ pub fn sources(src: &Path, files: usize, seed: u64) {
         }
         let bytes = 200 + noise.below(23_600) as usize;
         std::fs::write(dir.join(format!("f{i}.rs")), source_text(&mut noise, bytes)).unwrap();
+    }
+}
+
+/// The sources of the crates that rsyn is built from, as cargo keeps them; `None` if it keeps none.
+pub fn crates() -> Option<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")))?;
+    let mut registries = std::fs::read_dir(home.join("registry/src")).ok()?.flatten();
+    registries.next().map(|registry| registry.path())
+}
+
+/// Copies those of `crates` that the lock file names.
+pub fn copy_crates(crates: &Path, src: &Path) {
+    let lock = include_str!("../../Cargo.lock");
+    let fields = |package: &str| {
+        let field = |key: &str| Some(package.split_once(key)?.1.split('"').next()?.to_owned());
+        Some(format!(
+            "{}-{}",
+            field("name = \"")?,
+            field("version = \"")?
+        ))
+    };
+    for name in lock.split("[[package]]").filter_map(fields) {
+        if crates.join(&name).is_dir() && !src.join(&name).exists() {
+            let copied = Command::new("cp")
+                .arg("-a")
+                .arg(crates.join(&name))
+                .arg(src)
+                .status();
+            assert!(copied.unwrap().success(), "{name}");
+        }
     }
 }
 

@@ -37,7 +37,16 @@ pub fn all(settings: &Settings) -> Vec<Workload> {
     let big = settings.bytes(1024 * MIB);
     let db = settings.bytes(205 * MIB);
     let moved = settings.count(500);
-    vec![
+    let real = data::crates().map(|crates| {
+        first_copy(
+            "initial copy, crates of rsyn".to_owned(),
+            false,
+            move |src, _| {
+                data::copy_crates(&crates, src);
+            },
+        )
+    });
+    let mut rows = vec![
         first_copy(
             format!("initial copy, {files} source files"),
             false,
@@ -80,7 +89,12 @@ pub fn all(settings: &Settings) -> Vec<Workload> {
                 std::fs::rename(name(round), name(round + 1)).unwrap();
             },
         ),
-    ]
+    ];
+    // Real text, beside the one that is made up above: only this one has what it says twice.
+    if let Some(row) = real {
+        rows.insert(1, row);
+    }
+    rows
 }
 
 fn change(
