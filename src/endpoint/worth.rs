@@ -17,7 +17,7 @@ const PLAIN_WINDOW_BYTES: u64 = 16 * 1024 * 1024;
 /// Plain bytes may take so many times longer: they leave the processors of both ends to others.
 const PLAIN_MAY_TAKE: f64 = 1.2;
 /// A window is not longer than this: so slow is a link that fills it that its buffers do not matter.
-const WINDOW_TIME: Duration = Duration::from_millis(250);
+const WINDOW_TIME: Duration = Duration::from_millis(100);
 /// Compressing harder may take this share of the time, and is given up at that one.
 const SHARE_TO_BEGIN: f64 = 0.5;
 const SHARE_TO_END: f64 = 0.85;
