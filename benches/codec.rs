@@ -6,6 +6,7 @@
     clippy::print_stdout,
     clippy::panic,
     clippy::cast_possible_truncation,
+    unreachable_pub,
     reason = "a benchmark reads files and prints"
 )]
 
