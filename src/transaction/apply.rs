@@ -82,17 +82,14 @@ struct Unread<'a> {
 /// Reads displaced objects, which are out of everybody's way by now.
 fn read_again(unread: &[Unread<'_>]) -> Result<(), CommitError> {
     let bytes = total_bytes(unread.iter().map(|u| u.before.node.size()));
-    threads::for_each(unread, bytes, &|Unread {
-                                           change,
-                                           before,
-                                           dir,
-                                           name,
-                                       }| {
-        match content::still_has_content(dir, name, &before.node)? {
+    let read = |unread: &Unread<'_>| {
+        let Unread { dir, name, .. } = unread;
+        match content::still_has_content(dir, name, &unread.before.node)? {
             true => Ok(()),
-            false => Err(stale(change)),
+            false => Err(stale(unread.change)),
         }
-    })
+    };
+    threads::for_each(unread, bytes, &read)
 }
 
 struct Apply<'a> {
