@@ -43,7 +43,8 @@ impl AsFd for Dir {
 impl Dir {
     /// Takes a handle and learns which directory it is.
     pub(super) fn from_fd(fd: OwnedFd, path: &[u8]) -> Result<Self> {
-        let stat = fs::fstat(&fd).map_err(|e| DiskError::new("open", path.to_vec(), e))?;
+        let failed = |e| DiskError::new("open", path.to_vec(), e).of_handle();
+        let stat = fs::fstat(&fd).map_err(failed)?;
         let stat = Stat::of(&stat);
         Ok(Self {
             fd,

@@ -23,6 +23,15 @@ impl DiskError {
         }
     }
 
+    /// The same, of a call on an opened handle: whatever it answers says nothing about where a path leads, so it must
+    /// not read as a path that is gone.
+    pub(crate) fn of_handle(mut self) -> Self {
+        if self.is_no_directory() {
+            self.source = io::Error::other(self.source);
+        }
+        self
+    }
+
     /// The kind of the system's answer.
     #[must_use]
     pub fn kind(&self) -> io::ErrorKind {
@@ -85,6 +94,21 @@ impl std::error::Error for DiskError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_about_an_opened_handle_never_reads_as_a_path_that_is_gone() {
+        use rustix::io::Errno;
+        for errno in [Errno::LOOP, Errno::NOTDIR, Errno::NOENT] {
+            let of_path = DiskError::new("open", b"a".to_vec(), errno);
+            assert!(of_path.is_no_directory());
+            let words = of_path.to_string();
+            let of_handle = of_path.of_handle();
+            assert!(!of_handle.is_no_directory() && !of_handle.is_missing());
+            assert_eq!(of_handle.to_string(), words);
+        }
+        let other = DiskError::new("open", b"a".to_vec(), Errno::IO).of_handle();
+        assert_eq!(other.errno(), Some(Errno::IO));
+    }
 
     #[test]
     fn a_name_chosen_by_another_cannot_reach_the_terminal_unescaped() {

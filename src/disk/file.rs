@@ -128,7 +128,7 @@ pub(super) fn open_regular(dir: &Dir, name: &[u8]) -> Result<(File, Stat)> {
         other => other,
     }
     .map_err(|e| fail(e.into()))?;
-    let stat = Stat::of(&fs::fstat(&fd).map_err(|e| fail(e.into()))?);
+    let stat = Stat::of(&fs::fstat(&fd).map_err(|e| fail(e.into()).of_handle())?);
     if stat.kind != FileKind::File {
         return Err(fail(io::Error::new(
             io::ErrorKind::InvalidInput,

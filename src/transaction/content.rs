@@ -17,7 +17,9 @@ pub(super) fn has_content(dir: &Dir, name: &[u8], node: &Node) -> Result<bool> {
         Node::File { digest, size, .. } => {
             let (file, stat) = dir.open_file(name)?;
             let found = match stat.size == *size {
-                true => hash_whole(&file, *size).map_err(|e| dir.error("read", name, e))?,
+                true => {
+                    hash_whole(&file, *size).map_err(|e| dir.error("read", name, e).of_handle())?
+                }
                 false => None,
             };
             Ok(found == Some(*digest))
