@@ -44,10 +44,25 @@ fn stand_in(tree: &Dir, tree_name: &[u8], to: &Dir, name: &[u8]) -> Result<()> {
 
 /// Swaps the object `new/name` with the one in the tree.
 pub(super) fn swap(new: &Dir, name: &[u8], tree: &Dir, tree_name: &[u8]) -> Result<()> {
+    let needs_steps = |e: &DiskError| is_unsupported(e) || e.is_other_filesystem();
+    swap_or(needs_steps, new, name, tree, tree_name)
+}
+
+/// Swaps the staged object in the tree with the old one in `new/name`. Nothing stands in for a staged object: it can be
+/// moved, and a stand-in would not be known as ours by what goes on with this undo.
+pub(super) fn swap_back(new: &Dir, name: &[u8], tree: &Dir, tree_name: &[u8]) -> Result<()> {
+    swap_or(is_unsupported, new, name, tree, tree_name)
+}
+
+fn swap_or(
+    needs_steps: impl Fn(&DiskError) -> bool,
+    new: &Dir,
+    name: &[u8],
+    tree: &Dir,
+    tree_name: &[u8],
+) -> Result<()> {
     match new.exchange(name, tree, tree_name) {
-        Err(e) if is_unsupported(&e) || e.is_other_filesystem() => {
-            swap_by_steps(new, name, tree, tree_name)
-        }
+        Err(e) if needs_steps(&e) => swap_by_steps(new, name, tree, tree_name),
         other => other,
     }
 }

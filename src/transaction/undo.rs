@@ -8,7 +8,7 @@ use crate::disk::{Dir, DiskError, FileKind};
 
 use super::error::{Attention, Why};
 use super::journal::{Action, Planned, Step, old_name};
-use super::place::{place, settle_swap, swap};
+use super::place::{place, settle_swap, swap_back};
 use super::settle;
 use super::work::{Touched, Work};
 
@@ -120,7 +120,7 @@ impl Undo<'_> {
                     return Ok(());
                 }
                 self.work.root.forget_below(&change.path);
-                unless_gone(swap(new, &name, parent, leaf))
+                unless_gone(swap_back(new, &name, parent, leaf))
             }
             // Our version was removed: the old one returns.
             (None, Some(_)) => unless_taken(place(new, &name, parent, leaf)),

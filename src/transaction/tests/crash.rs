@@ -335,6 +335,31 @@ fn where_no_old_directory_can_be_moved_an_empty_one_stands_in() {
 }
 
 #[test]
+fn an_undo_that_may_move_nothing_any_more_is_finished_by_the_recovery() {
+    for (name, old, new) in scenarios() {
+        for at in 0.. {
+            let scene = Scene::new(&old, &new);
+            let lock = scene.lock();
+            let count = std::rc::Rc::new(std::cell::Cell::new(0));
+            let calls = std::rc::Rc::clone(&count);
+            let hook = move |verb: &'static str, _: &[u8]| {
+                let is_late = count.replace(count.get() + 1) >= at;
+                if is_late && matches!(verb, "replace" | "move") {
+                    return Err(std::io::Error::from_raw_os_error(18));
+                }
+                Ok(())
+            };
+            let result = fault::with_hook(Box::new(hook), || scene.run(&lock));
+            check_old_or_new(&scene, &lock, &format!("{name}, no moves from {at} on"));
+            if calls.get() <= at {
+                result.unwrap();
+                break;
+            }
+        }
+    }
+}
+
+#[test]
 fn a_file_system_is_asked_whether_it_can_exchange() {
     let scene = Scene::new(&tree([]), &tree([]));
     assert!(has_full_guarantee(&scene.root).unwrap());
