@@ -92,6 +92,7 @@ cuts: ## a wire that is cut after every single byte of a small sync
 
 races: ## editors, links, pushers and runs that get into each other's way, many times
 	RSYN_RACES=$${RSYN_RACES:-50} $(CARGO) test --locked --release --test races -- --nocapture
+	RSYN_EDITOR_RACES=$${RSYN_EDITOR_RACES:-200000} $(CARGO) test --locked --release --lib transaction::tests::editors -- --nocapture
 
 fuzz: ## each fuzz target for FUZZ_SECS (60) seconds; needs cargo-fuzz and a nightly toolchain
 	RSYN_FUZZ_SEEDS=$(CURDIR)/fuzz/corpus $(CARGO) test --locked --test fuzz every_target

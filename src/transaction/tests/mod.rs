@@ -5,6 +5,8 @@
 )]
 
 mod crash;
+mod editor;
+mod editors;
 mod ops;
 mod power;
 mod races;
