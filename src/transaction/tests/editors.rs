@@ -429,7 +429,9 @@ impl Arena {
             fs::remove_file(name.unwrap().path()).unwrap();
         }
         for (path, thing) in look(self.top()) {
-            let is_stranger = path.len() > 2 && number_of(path.as_bytes()).is_none();
+            // A run makes room at its own paths alone.
+            let is_ours = |number| number % LEFT_OUT != 0 || path == path_of(number);
+            let is_stranger = path.len() > 2 && !number_of(path.as_bytes()).is_some_and(is_ours);
             let is_long = thing
                 .text
                 .as_ref()
