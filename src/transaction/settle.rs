@@ -24,15 +24,10 @@ pub(super) fn settle(
     let Some(change) = work.plan.change(step) else {
         return Ok(());
     };
-    let left = match step.action {
-        Action::Mode { .. } => return Ok(()),
-        Action::Displace => vec![(work.old, old_name(step.change))],
-        Action::Place | Action::Exchange => match change.staged() {
-            Some((_, name)) => vec![(work.new, pin_name(&name)), (work.new, name)],
-            None => return Ok(()),
-        },
+    let Some((dir, name)) = left_by(work, step, change) else {
+        return Ok(());
     };
-    for (dir, name) in left {
+    for name in [pin_name(&name), name] {
         if let Some(why) = verdict(change, dir, &name, step.action)? {
             let copy = put_aside(work, change, dir, &name, why, touched)?;
             attention.push(Attention {
@@ -43,6 +38,51 @@ pub(super) fn settle(
         }
     }
     Ok(())
+}
+
+/// Removes a directory that a step has left aside and that was judged to be of no use. A look that finds it empty is not
+/// enough: a program may have been on its way into it when it was moved. A removal decides in one step: who came before
+/// keeps it, who comes after finds none.
+pub(super) fn remove_dir(
+    work: &Work<'_>,
+    step: &Step,
+    touched: &mut Touched,
+    attention: &mut Vec<Attention>,
+) -> Result<(), DiskError> {
+    let Some(change) = work.plan.change(step) else {
+        return Ok(());
+    };
+    let Some((dir, name)) = left_by(work, step, change) else {
+        return Ok(());
+    };
+    if dir
+        .stat(&name)?
+        .is_none_or(|stat| stat.kind != FileKind::Dir)
+    {
+        return Ok(());
+    }
+    match dir.remove_dir(&name) {
+        Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty || e.is_taken() => {
+            let why = Why::NewerKept;
+            let copy = put_aside(work, change, dir, &name, why, touched)?;
+            attention.push(Attention {
+                path: change.path.clone(),
+                why,
+                copy: Some(copy),
+            });
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// Where a step leaves an object aside, and under which name.
+fn left_by<'a>(work: &Work<'a>, step: &Step, change: &Planned) -> Option<(&'a Dir, Vec<u8>)> {
+    match step.action {
+        Action::Mode { .. } => None,
+        Action::Displace => Some((work.old, old_name(step.change))),
+        Action::Place | Action::Exchange => change.staged().map(|(_, name)| (work.new, name)),
+    }
 }
 
 /// Why the object must not be discarded; `None` if it may be, or is not there.
@@ -63,8 +103,9 @@ fn verdict(
             return Ok((!ours).then_some(Why::NewerKept));
         }
     }
-    // An empty directory whose name is a directory again has nothing to give.
-    if change.was_dir() && stat.kind == FileKind::Dir && dir.open_dir(name)?.is_empty()? {
+    // An empty directory whose name is a directory again, or was to become one, has nothing to give.
+    let is_of_dirs = change.was_dir() || change.will_be_dir();
+    if is_of_dirs && stat.kind == FileKind::Dir && dir.open_dir(name)?.is_empty()? {
         return Ok(None);
     }
     let is_old = change

@@ -37,6 +37,12 @@ pub(super) fn undo(work: &Work<'_>, tried: usize) -> Result<Vec<Attention>, Disk
         settle::settle(work, step, &mut touched, &mut attention)?;
     }
     touched.sync_what_is_there(work)?;
+    // ORDER: only when every object has its name for good.
+    let mut touched = Touched::default();
+    for step in steps {
+        settle::remove_dir(work, step, &mut touched, &mut attention)?;
+    }
+    touched.sync_what_is_there(work)?;
     work.root.forget_handles();
     Ok(attention)
 }

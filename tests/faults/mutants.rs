@@ -143,8 +143,8 @@ const MUTANTS: &[Mutant] = &[
         "an undo is not synced",
         &[(
             UNDO,
-            "    touched.sync_what_is_there(work)?;",
-            "    drop(touched);",
+            "    touched.sync_what_is_there(work)?;\n    // ORDER",
+            "    drop(touched);\n    // ORDER",
         )],
     ),
     // Steps are swapped or left out.
@@ -384,6 +384,14 @@ const MUTANTS: &[Mutant] = &[
             UNDO,
             "        settle::settle(work, step, &mut touched, &mut attention)?;",
             "        let _ = (&mut touched, &mut attention, step, settle::settle);",
+        )],
+    ),
+    mutant(
+        "what comes late into a directory that was taken back is thrown away",
+        &[(
+            UNDO,
+            "        settle::remove_dir(work, step, &mut touched, &mut attention)?;",
+            "        let _ = (&mut touched, &mut attention, step, settle::remove_dir);",
         )],
     ),
     mutant(

@@ -352,6 +352,41 @@ fn trap_b_an_edit_of_our_new_file_before_the_undo_is_kept() {
 }
 
 #[test]
+fn what_comes_into_our_new_directory_after_the_undo_has_looked_at_it_is_kept() {
+    let scene = Scene::new(&tree([]), &fails_later(&[("d", D(0o755))]));
+    let lock = scene.lock();
+    // A program that found the directory in the tree, and came in after it was moved back.
+    let mut found = None;
+    let top = scene.temp.path().to_owned();
+    let hook: fault::Hook = Box::new(move |verb, path| {
+        match (verb, path) {
+            ("move", b"z") => {
+                found = Some(Root::open(&top.join("d")).unwrap());
+                std::fs::write(top.join("z"), "in the way").unwrap();
+            }
+            ("remove", path) if path.ends_with(b"/new/0") => {
+                let dir = found.take().unwrap();
+                dir.top()
+                    .create_file(b"mine")
+                    .unwrap()
+                    .write_all(b"MINE")
+                    .unwrap();
+            }
+            _ => {}
+        }
+        Ok(())
+    });
+    let result = fault::with_hook(hook, || scene.run(&lock));
+    let [what] = attention(&result) else {
+        panic!("{result:?}")
+    };
+    assert_eq!(what.why, Why::NewerKept);
+    let copy = std::str::from_utf8(what.copy.as_ref().unwrap().as_bytes()).unwrap();
+    assert_eq!(scene.read(&format!("{copy}/mine")), "MINE");
+    no_trace(&scene, &lock);
+}
+
+#[test]
 fn trap_c_another_file_with_the_inode_number_of_ours_is_kept() {
     let old = tree([("a", F("old", 0o644))]);
     let new = fails_later(&[("a", F("planned", 0o644)), ("b", F("planned", 0o644))]);
