@@ -1,12 +1,12 @@
 //! After an undo: looks at every object that is left in `new/` and `old/`, and puts into the tree what
 //! is not proven to be ours. Only then may the rest be discarded.
 
-use crate::disk::{Dir, DiskError, FileKind};
+use crate::disk::{Dir, DiskError, FileKind, Identity};
 use crate::model::{Node, RelPath};
 
 use super::content;
 use super::error::{Attention, Why};
-use super::journal::{Action, Planned, Staged, Step, old_name};
+use super::journal::{Action, PREPARED, Planned, Staged, Step, old_name};
 use super::place::{pin_name, place};
 use super::work::{Touched, Work};
 
@@ -28,7 +28,7 @@ pub(super) fn settle(
         return Ok(());
     };
     for name in [pin_name(&name), name] {
-        if let Some(why) = verdict(change, dir, &name, step.action)? {
+        if let Some(why) = verdict(work, change, dir, &name, step.action)? {
             let copy = put_aside(work, change, dir, &name, why, touched)?;
             attention.push(Attention {
                 path: change.path.clone(),
@@ -87,6 +87,7 @@ fn left_by<'a>(work: &Work<'a>, step: &Step, change: &Planned) -> Option<(&'a Di
 
 /// Why the object must not be discarded; `None` if it may be, or is not there.
 fn verdict(
+    work: &Work<'_>,
     change: &Planned,
     dir: &Dir,
     name: &[u8],
@@ -99,7 +100,7 @@ fn verdict(
     if let (Some((staged, _)), Some(after)) = (staged, &change.after) {
         let identity = dir.identity(name)?;
         if identity.is_some_and(|i| i.is(&staged.identity)) {
-            let ours = is_untouched(dir, name, &staged, &after.node)?;
+            let ours = is_untouched(work, dir, name, &staged, &after.node)?;
             return Ok((!ours).then_some(Why::NewerKept));
         }
     }
@@ -117,12 +118,21 @@ fn verdict(
 
 /// Whether a staged object still has the content it was staged with. A program that had it open, or
 /// opened it while it was in the tree, may have written into it.
-fn is_untouched(dir: &Dir, name: &[u8], staged: &Staged, node: &Node) -> Result<bool, DiskError> {
-    // The clock of a ctime is the kernel's; a move or an edit would have moved it.
-    if dir
-        .identity(name)?
-        .is_some_and(|i| i.ctime == staged.identity.ctime)
-    {
+fn is_untouched(
+    work: &Work<'_>,
+    dir: &Dir,
+    name: &[u8],
+    staged: &Staged,
+    node: &Node,
+) -> Result<bool, DiskError> {
+    // The clock of a ctime is the kernel's; a move or an edit would have moved it. Moves begin after PREPARED; where the
+    // clock has not ticked between staging and that, it need not have ticked until the edit either.
+    let has_ticked = work
+        .home
+        .stat(PREPARED)?
+        .is_some_and(|marker| staged.identity.ctime < marker.mtime);
+    let same = |identity: Identity| identity.ctime == staged.identity.ctime;
+    if has_ticked && dir.identity(name)?.is_some_and(same) {
         return Ok(true);
     }
     match content::still_has_content(dir, name, node) {
