@@ -230,7 +230,7 @@ const MUTANTS: &[Mutant] = &[
         "deleted instead of displaced",
         &[(
             APPLY,
-            "        place(parent, leaf, self.work.old, &aside)?;\n        self.is_as_seen(self.work.old, &aside, before)",
+            "        place(parent, leaf, self.work.old, &aside)?;\n        self.is_as_seen(change, before, self.work.old, aside)",
             "        parent.remove_file(leaf)?;\n        Ok(true)",
         )],
     ),
@@ -322,7 +322,7 @@ const MUTANTS: &[Mutant] = &[
         "a replaced object is not looked at",
         &[(
             APPLY,
-            "        self.is_as_seen(self.work.new, &name, before)",
+            "        self.is_as_seen(change, before, self.work.new, name)",
             "        Ok(true)",
         )],
     ),
@@ -330,7 +330,7 @@ const MUTANTS: &[Mutant] = &[
         "a deleted object is not looked at",
         &[(
             APPLY,
-            "        self.is_as_seen(self.work.old, &aside, before)",
+            "        self.is_as_seen(change, before, self.work.old, aside)",
             "        Ok(true)",
         )],
     ),
@@ -338,8 +338,8 @@ const MUTANTS: &[Mutant] = &[
         "a displaced content is not read",
         &[(
             APPLY,
-            "            _ => content::still_has_content(dir, name, &before.node),",
-            "            _ => Ok(true),",
+            "        match content::still_has_content(dir, name, &before.node)? {",
+            "        match true {",
         )],
     ),
     // Each look alone stands for the other: without the first one, the second puts the directory back.
