@@ -338,7 +338,7 @@ const MUTANTS: &[Mutant] = &[
         "a displaced content is not read",
         &[(
             APPLY,
-            "        match content::still_has_content(dir, name, &before.node)? {",
+            "        match content::still_has_content(dir, name, &unread.before.node)? {",
             "        match true {",
         )],
     ),
