@@ -35,7 +35,12 @@ impl Look<'_> {
             Some(limit) => limit,
             None => self.world.project.max_delete()?,
         };
-        guard::check(plan, ours, theirs, &self.base, limit).map_err(|e| guard_failure(&e))?;
+        guard::check(plan, ours, theirs, &self.base, limit)
+            .map_err(|e| guard_failure(&e, plan.direction))?;
+        if !request.mirror {
+            guard::check_written(plan, ours, theirs, &self.base)
+                .map_err(|e| guard_failure(&e, plan.direction))?;
+        }
         self.refuse_altered(plan)?;
         self.refuse_exposed(plan)?;
         self.check_space(plan)
@@ -131,8 +136,12 @@ fn staged_bytes(action: &Action) -> Option<u64> {
         needs_slot(action.verb, action.old.as_ref(), new) && action.source != Source::Nothing;
     staged.then(|| new.size())
 }
-fn guard_failure(guard: &Guard) -> Failure {
+
+fn guard_failure(guard: &Guard, direction: Direction) -> Failure {
     let hint = match guard {
+        Guard::Emptied { side } if *side == direction.written() => {
+            "is the disk mounted, is the path right? `--mirror` brings all of it back, `--force` takes it for deleted"
+        }
         Guard::TooManyDeletes { .. } => {
             "look with `--dry-run`; `--max-delete` sets the limit, `--force` lifts it"
         }

@@ -54,12 +54,39 @@ pub enum Guard {
         /// The side that would lose them.
         side: Side,
     },
-    /// The side that is read is empty, though it was not at the last sync.
+    /// A side is empty, though it was not at the last sync.
     #[error("the {} side is empty, but at the last sync it was not", side.name())]
     Emptied {
         /// The empty side.
         side: Side,
     },
+}
+
+fn is_content(node: &Node) -> bool {
+    matches!(node.kind(), Kind::File | Kind::Symlink)
+}
+
+fn has_content(tree: &Tree) -> bool {
+    tree.entries().iter().any(|e| is_content(&e.node))
+}
+
+/// Whether nothing is in a tree, though something was in `base`.
+fn is_emptied(tree: &Tree, base: &Tree) -> bool {
+    tree.entries().iter().all(|e| e.node.is_skipped()) && has_content(base)
+}
+
+/// Checks that a plan does not begin to fill `ours`, the emptied tree of the side that is written: the rest would stay
+/// deleted, and then look like deletions that were meant.
+///
+/// # Errors
+/// [`Guard::Emptied`].
+pub fn check_written(plan: &Plan, ours: &Tree, theirs: &Tree, base: &Tree) -> Result<(), Guard> {
+    match is_emptied(ours, base) && has_content(theirs) {
+        true => Err(Guard::Emptied {
+            side: plan.direction.written(),
+        }),
+        false => Ok(()),
+    }
 }
 
 /// Checks what a plan would do to `ours`, the tree of the side that is written.
@@ -73,12 +100,7 @@ pub fn check(
     base: &Tree,
     limit: MaxDelete,
 ) -> Result<(), Guard> {
-    let is_content = |node: &Node| matches!(node.kind(), Kind::File | Kind::Symlink);
-    let has_content = |tree: &Tree| tree.entries().iter().any(|e| is_content(&e.node));
-    if plan.count(Verb::Delete) > 0
-        && theirs.entries().iter().all(|e| e.node.is_skipped())
-        && has_content(base)
-    {
+    if plan.count(Verb::Delete) > 0 && is_emptied(theirs, base) {
         return Err(Guard::Emptied {
             side: plan.direction.read(),
         });

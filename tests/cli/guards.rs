@@ -257,3 +257,37 @@ fn force_pushes_a_key_all_the_same() {
     a.rsyn(&["push"]).exits(4).says("server.pem");
     a.ok(&["push", "--force"]);
 }
+
+/// A machine whose settings are out of scope, so that nothing at all can be left in its tree.
+fn agreed_with_settings_out_of_scope() -> Sandbox {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write(".rsync-exclude", "/rsyn.toml\n/.rsync-exclude\n");
+    for name in ["f", "g", "h"] {
+        a.write(name, name);
+    }
+    a.ok(&["push"]);
+    world
+}
+
+#[test]
+fn an_emptied_tree_is_not_refilled_by_halves_and_then_taken_for_deletions() {
+    let world = agreed_with_settings_out_of_scope();
+    let (a, hub) = (world.dir("a"), world.hub());
+    for name in ["f", "g", "h"] {
+        a.remove(name);
+    }
+    hub.write("news", "news");
+    let before = hub.tree();
+
+    let machine = world.machine("a");
+    for verb in ["sync", "pull", "sync", "push", "pull"] {
+        let run = machine.rsyn(&[verb, "-y"]).exits(4);
+        run.says("the local side is empty");
+    }
+    assert_same(&before, &hub.tree());
+
+    machine.ok(&["pull", "-y", "--mirror"]);
+    assert_eq!(a.read("f"), b"f");
+    assert_eq!(a.read("news"), b"news");
+}
