@@ -3,170 +3,22 @@
 
 use std::collections::BTreeSet;
 
-use rsyn::delta::{Params, Signer};
 use rsyn::model::{Node, Tree};
 use rsyn::protocol::codec::{CHUNK_HEADER_BYTES, Decoder};
 use rsyn::protocol::frame as library;
 use rsyn::protocol::message::{Control, Message as Answer};
 
-use crate::encoder::Field::{self, Bytes, Number, Path, Raw};
-use crate::encoder::{DATA, Message, SIGNATURE_DATA, chunks, control, data, hello, whole};
+use crate::encoder::Field::{self, Bytes, Number, Raw};
+use crate::encoder::{Message, chunks, control, hello};
 use crate::evil::{self, Case};
 use crate::hubs::Counts;
-use crate::support::{Dir, noise};
+use crate::sessions::{
+    manage_session, op, ops_message, plan_digest, pull_session, push_session, rules,
+};
+use crate::support::Dir;
 use crate::watch::{Seen, fed, watch};
-use crate::world::{BIG, World, client_hello, file, node_fields, path, tree_of};
+use crate::world::{World, client_hello, file, path, tree_of};
 use crate::{MOST_KIB, sample};
-
-/// The key of the digest of a plan, in words of `docs/protocol.md`: the postcard of each op.
-fn plan_digest(ops: &[u8]) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new_derive_key("rsyn 2026 plan digest v1");
-    hasher.update(ops);
-    *hasher.finalize().as_bytes()
-}
-
-/// One op: where, what was, what will be, and the fields of its source.
-fn op(at: &str, old: Option<&Node>, new: Option<&Node>, source: Vec<Field>) -> Vec<Field> {
-    [
-        vec![Path(at.as_bytes().to_vec())],
-        node_fields(old),
-        node_fields(new),
-        source,
-    ]
-    .concat()
-}
-
-fn ops_message(ops: &[Vec<Field>]) -> Message {
-    control(
-        11,
-        std::iter::once(Number(ops.len() as u64)).chain(ops.concat()),
-    )
-}
-
-/// Rules that take nothing out, and their end.
-fn rules() -> [Message; 2] {
-    let rule = ["*.o"].map(|pattern| {
-        [
-            vec![0, pattern.len() as u8],
-            pattern.as_bytes().to_vec(),
-            vec![0, 1],
-        ]
-        .concat()
-    });
-    let encoded = [vec![1, 1, b'f', 1], rule.concat()].concat();
-    [control(1, [Bytes(encoded)]), control(1, [Bytes(vec![])])]
-}
-
-/// A whole push as a client asks for it, from these ops and this content.
-fn push_of(ops: &[Vec<Field>], content: Vec<Message>) -> Vec<Message> {
-    let ops = ops_message(ops);
-    let digest = Raw(plan_digest(&ops.payload()[2..]).to_vec());
-    let mut session = rules().to_vec();
-    session.extend([ops, control(12, [digest.clone()])]);
-    session.extend(content);
-    session.extend([
-        control(18, [digest, Number(1), Bytes(b"label".to_vec())]),
-        control(29, []),
-    ]);
-    session
-}
-
-fn push_session(world: &World) -> Vec<Message> {
-    let tree = world.hub_tree();
-    let old = |at: &str| tree.get(&path(at)).cloned();
-    let (f, big, x, y) = (old("f"), old("big"), old("d/x"), old("d/y"));
-    let new_big = [noise(1000, 7), noise(BIG, 1)[4096..].to_vec()].concat();
-    let (new, copied, sent) = (file(b"new\n"), file(b"y"), file(b"sent"));
-    let link = Node::Symlink {
-        target: (*b"f").into(),
-        mtime: rsyn::model::Mtime { secs: 1, nanos: 0 },
-    };
-    let dir = Node::Dir { mode: 0o755.into() };
-    let none = || vec![Number(0)];
-    let ops = [
-        op("big", big.as_ref(), Some(&file(&new_big)), vec![Number(2)]),
-        op(
-            "c",
-            None,
-            Some(&copied),
-            vec![Number(3), Path(b"d/y".to_vec())],
-        ),
-        op("d/x", x.as_ref(), None, none()),
-        op(
-            "d/y",
-            y.as_ref(),
-            Some(&sent),
-            vec![Number(5), Number(0), Number(0)],
-        ),
-        op("e", None, Some(&dir), none()),
-        op("f", f.as_ref(), Some(&new), vec![Number(1)]),
-        op("l", None, Some(&link), none()),
-        op("n", None, Some(&new), vec![Number(4), Number(5)]),
-    ];
-    let content = vec![
-        whole(5, b"new\n"),
-        control(13, [Number(3)]),
-        data(DATA, b"sent"),
-        control(15, []),
-        control(0, []),
-        control(13, [Number(0)]),
-        data(DATA, &new_big[..1000]),
-        control(14, [Number(4096), Number(BIG as u64 - 4096)]),
-        control(15, []),
-    ];
-    push_of(&ops, content)
-}
-
-/// A whole pull as a client asks for it, and a second look.
-fn pull_session() -> Vec<Message> {
-    let basis = noise(BIG, 2);
-    let params = Params::for_basis(BIG as u64, [3; 32]);
-    let (mut signer, mut blocks) = (Signer::new(&params), Vec::new());
-    signer.update(&basis, &mut blocks);
-    signer.finish(&mut blocks);
-    let want = |id: u64, at: &str, delta: u64| {
-        [
-            Number(id),
-            Path(at.as_bytes().to_vec()),
-            Number(0),
-            Number(delta),
-        ]
-    };
-    let wants = [want(0, "f", 0), want(1, "big", 1), want(2, "big", 0)].concat();
-    let mut session = rules().to_vec();
-    session.extend([
-        control(8, std::iter::once(Number(3)).chain(wants)),
-        control(
-            9,
-            [
-                Number(1),
-                Number(BIG as u64),
-                Number(params.block_bytes.into()),
-                Raw(vec![params.strong_bytes]),
-                Raw(params.key.to_vec()),
-            ],
-        ),
-        data(SIGNATURE_DATA, &blocks),
-        control(10, []),
-        control(2, []),
-        control(29, []),
-    ]);
-    session
-}
-
-/// What people ask of a hub: its snapshots, its machines, undo.
-fn manage_session(snapshot: &str) -> Vec<Message> {
-    let id = || Bytes(snapshot.as_bytes().to_vec());
-    let mut session = rules().to_vec();
-    session.extend([
-        control(21, []),
-        control(23, [Number(1), id()]),
-        control(26, []),
-        control(25, [id(), Bytes(b"label".to_vec())]),
-        control(29, []),
-    ]);
-    session
-}
 
 /// The messages of an answer, as the library reads them.
 fn answers(stdout: &[u8]) -> Vec<Answer> {
@@ -196,7 +48,7 @@ fn answers(stdout: &[u8]) -> Vec<Answer> {
 }
 
 /// What the hub answered that tells success from refusal.
-fn verdict(seen: &Seen) -> &'static str {
+pub fn verdict(seen: &Seen) -> &'static str {
     let of = |answer: &Answer| match answer {
         Answer::Control(Control::Committed(_)) => Some("committed"),
         Answer::Control(Control::Refused(_)) => Some("refused"),
@@ -219,7 +71,7 @@ fn contents(dir: &Dir) -> BTreeSet<Vec<u8>> {
     files.filter(is_file).map(|at| dir.read(at)).collect()
 }
 
-fn ask(world: &World, args: &[&str], bytes: &[u8]) -> Seen {
+pub fn ask(world: &World, args: &[&str], bytes: &[u8]) -> Seen {
     let input = world.scratch().join("input");
     watch(fed(world.serve(args), &input, bytes), &world.scratch())
 }
@@ -268,7 +120,7 @@ fn all_survived(world: &World, what: &str, cases: &[Case], counts: &Counts) {
     }
 }
 
-fn answers_hold(seen: &Seen, secret: &[u8]) -> bool {
+pub fn answers_hold(seen: &Seen, secret: &[u8]) -> bool {
     seen.stdout
         .windows(secret.len())
         .any(|window| window == secret)
@@ -289,7 +141,7 @@ fn start(world: &World, purpose: &str) -> Vec<u8> {
     hello(&client_hello(world, purpose).to_string())
 }
 
-fn right(world: &World, purpose: &str, session: &[Message]) -> Vec<u8> {
+pub fn right(world: &World, purpose: &str, session: &[Message]) -> Vec<u8> {
     [start(world, purpose), chunks(&frames(session))].concat()
 }
 
@@ -471,284 +323,6 @@ fn of_rules(world: &World) -> Vec<Case> {
         });
     }
     cases
-}
-
-/// Pushes that are well formed, with the right digest, and ask for what no client may.
-fn lies(world: &World) -> Vec<(String, Vec<Message>)> {
-    let tree = world.hub_tree();
-    let old = |at: &str| tree.get(&path(at)).cloned();
-    let new = file(b"evil");
-    let outside = world.sandbox.dir("outside").text_path().as_bytes().to_vec();
-    let link = |target: &[u8]| Node::Symlink {
-        target: target.into(),
-        mtime: rsyn::model::Mtime { secs: 1, nanos: 0 },
-    };
-    let sized = |size: u64| match file(b"evil") {
-        Node::File {
-            digest,
-            mode,
-            mtime,
-            ..
-        } => Node::File {
-            size,
-            digest,
-            mode,
-            mtime,
-        },
-        other => other,
-    };
-    let none = || vec![Number(0)];
-    let sent = || vec![Number(1)];
-    let mut lies = Vec::new();
-    let mut push = |name: &str, ops: Vec<Vec<Field>>, content: Vec<Message>| {
-        lies.push((name.to_owned(), push_of(&ops, content)));
-    };
-    let evil = || vec![whole(0, b"evil"), whole(1, b"evil")];
-    push(
-        "a file below a link",
-        vec![op("out/x", None, Some(&new), sent())],
-        evil(),
-    );
-    push(
-        "a file below a link, over one",
-        vec![op(
-            "out/secret",
-            Some(&file(b"nobody may see this")),
-            Some(&new),
-            sent(),
-        )],
-        evil(),
-    );
-    push(
-        "deletes below a link",
-        vec![op(
-            "out/secret",
-            Some(&file(b"nobody may see this")),
-            None,
-            none(),
-        )],
-        vec![],
-    );
-    push(
-        "a link and a file below it",
-        vec![
-            op("p", None, Some(&link(&outside)), none()),
-            op("p/x", None, Some(&new), sent()),
-        ],
-        evil(),
-    );
-    push(
-        "a directory becomes a link, with a file below it",
-        vec![
-            op("d", old("d").as_ref(), Some(&link(&outside)), none()),
-            op("d/n", None, Some(&new), sent()),
-        ],
-        evil(),
-    );
-    push(
-        "content from below a link",
-        vec![op(
-            "n",
-            None,
-            Some(&file(b"nobody may see this")),
-            vec![Number(3), Path(b"out/secret".to_vec())],
-        )],
-        vec![],
-    );
-    push(
-        "a delta against what is below a link",
-        vec![op(
-            "out/secret",
-            None,
-            Some(&file(&[b'x'; 20_000])),
-            vec![Number(2)],
-        )],
-        vec![],
-    );
-    push(
-        "twice the same path",
-        vec![
-            op("n", None, Some(&new), sent()),
-            op("n", None, Some(&new), sent()),
-        ],
-        evil(),
-    );
-    push(
-        "children before parents",
-        vec![
-            op("e/x", None, Some(&new), sent()),
-            op("e", None, Some(&Node::Dir { mode: 0o755.into() }), none()),
-        ],
-        evil(),
-    );
-    push(
-        "a file where it said nothing was",
-        vec![op("f", None, Some(&new), sent())],
-        evil(),
-    );
-    push(
-        "another old content",
-        vec![op("f", Some(&new), Some(&new), sent())],
-        evil(),
-    );
-    push(
-        "nothing to nothing",
-        vec![op("zz", None, None, none())],
-        vec![],
-    );
-    push(
-        "a file without content",
-        vec![op("n", None, Some(&new), none())],
-        vec![],
-    );
-    push(
-        "content that is not the told one",
-        vec![op("n", None, Some(&new), sent())],
-        vec![whole(0, b"live")],
-    );
-    push(
-        "too much content",
-        vec![op("n", None, Some(&new), sent())],
-        vec![whole(0, b"evil and more")],
-    );
-    push(
-        "too little content",
-        vec![op("n", None, Some(&new), sent())],
-        vec![whole(0, b"ev")],
-    );
-    push(
-        "no content",
-        vec![op("n", None, Some(&new), sent())],
-        vec![],
-    );
-    push(
-        "the content of another item",
-        vec![op("n", None, Some(&new), sent())],
-        vec![whole(7, b"evil")],
-    );
-    push(
-        "the same as itself",
-        vec![op("n", None, Some(&new), vec![Number(4), Number(0)])],
-        vec![],
-    );
-    push(
-        "the same as none",
-        vec![op(
-            "n",
-            None,
-            Some(&new),
-            vec![Number(4), Number(u64::from(u32::MAX))],
-        )],
-        vec![],
-    );
-    push(
-        "something to be skipped",
-        vec![op(
-            "n",
-            None,
-            Some(&Node::Skipped(rsyn::model::Skip::Special)),
-            none(),
-        )],
-        vec![],
-    );
-    push(
-        "an empty link",
-        vec![op("n", None, Some(&link(b"")), none())],
-        vec![],
-    );
-    push(
-        "a link with a NUL",
-        vec![op("n", None, Some(&link(b"a\0b")), none())],
-        vec![],
-    );
-    push(
-        "a link of 5000 bytes",
-        vec![op("n", None, Some(&link(&[b'x'; 5000])), none())],
-        vec![],
-    );
-    for size in [
-        0,
-        3,
-        5,
-        1 << 31,
-        1 << 40,
-        1 << 62,
-        (1 << 63) - 1,
-        1 << 63,
-        u64::MAX,
-    ] {
-        push(
-            &format!("a file that claims {size} bytes"),
-            vec![op("n", None, Some(&sized(size)), sent())],
-            evil(),
-        );
-        push(
-            &format!("a file that claims {size} bytes, in parts"),
-            vec![op("n", None, Some(&sized(size)), sent())],
-            vec![
-                control(13, [Number(0)]),
-                data(DATA, b"evil"),
-                control(15, []),
-            ],
-        );
-        push(
-            &format!("goes on at {size} bytes"),
-            vec![op(
-                "n",
-                None,
-                Some(&new),
-                vec![Number(5), Number(size), Number(0)],
-            )],
-            evil(),
-        );
-        push(
-            &format!("copies {size} bytes"),
-            vec![op(
-                "big",
-                old("big").as_ref(),
-                Some(&file(&noise(BIG, 5))),
-                vec![Number(5), Number(0), Number(2)],
-            )],
-            vec![
-                control(13, [Number(0)]),
-                control(14, [Number(1), Number(size)]),
-                control(14, [Number(size), Number(1)]),
-                control(15, []),
-            ],
-        );
-    }
-    lies
-}
-
-#[test]
-fn lies_of_a_client_about_its_push_reach_nothing() {
-    let world = World::new(|_| ());
-    let old = world.hub_tree();
-    let mut committed = Vec::new();
-    for (name, session) in lies(&world) {
-        let seen = ask(&world, &[], &right(&world, "push", &session));
-        seen.behaved(&name, MOST_KIB);
-        world.is_whole(&name);
-        assert!(!answers_hold(&seen, b"nobody may see this"), "{name}");
-        if verdict(&seen) == "committed" {
-            committed.push(name);
-        } else {
-            assert!(
-                world.hub_tree() == old,
-                "{name}: {} and changed the tree",
-                verdict(&seen)
-            );
-        }
-        world.reset();
-    }
-    // These say in odd words what a client may: its own order, or nothing at all.
-    println!("committed: {committed:?}");
-    let odd = ["children before parents", "nothing to nothing"];
-    let strange: Vec<_> = committed
-        .iter()
-        .filter(|name| !odd.contains(&name.as_str()))
-        .collect();
-    assert!(strange.is_empty(), "committed: {strange:?}");
 }
 
 /// Roots that a key for `served` may not have.

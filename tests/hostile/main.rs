@@ -22,7 +22,9 @@ mod damage;
 mod encoder;
 mod evil;
 mod hubs;
+mod lies;
 mod sample;
+mod sessions;
 mod watch;
 mod world;
 
