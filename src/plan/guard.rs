@@ -70,9 +70,9 @@ fn has_content(tree: &Tree) -> bool {
     tree.entries().iter().any(|e| is_content(&e.node))
 }
 
-/// Whether nothing is in a tree, though something was in `base`.
+/// Whether no file and no link is in a tree, though one was in `base`. Directories may be left, and what is excluded.
 fn is_emptied(tree: &Tree, base: &Tree) -> bool {
-    tree.entries().iter().all(|e| e.node.is_skipped()) && has_content(base)
+    !has_content(tree) && has_content(base)
 }
 
 /// Checks that a plan does not begin to fill `ours`, the emptied tree of the side that is written: the rest would stay

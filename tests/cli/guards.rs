@@ -277,6 +277,7 @@ fn an_emptied_tree_is_not_refilled_by_halves_and_then_taken_for_deletions() {
     for name in ["f", "g", "h"] {
         a.remove(name);
     }
+    a.mkdir("left");
     hub.write("news", "news");
     let before = hub.tree();
 
