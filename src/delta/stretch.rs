@@ -3,7 +3,8 @@
 //! What is far from the last match is likely to be new altogether. From there on the search rolls through samples and
 //! looks at the grid alone in between, where blocks that were not moved against it are still found. A moved run that is
 //! longer than a gap meets a sample, and all that is lost is the part of it before: at most a quarter of the unknown bytes
-//! that came before it. So a file that is new costs a tenth of the time, and one that is not costs few more bytes.
+//! that came before it. A shorter moved run can lie in a gap and be missed. So a file that is new rolls through a tenth of
+//! itself, and one that has little of the basis in moved pieces may cost more bytes.
 
 /// Unknown bytes that are searched completely, before the first gap.
 const FULL_BYTES: u64 = 16 * 1024 * 1024;
