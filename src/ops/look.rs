@@ -464,6 +464,21 @@ impl Look<'_> {
         Ok(plan)
     }
 
+    /// Plans one direction as [`Look::plan`] does, as if all conflicts that would be asked about were decided.
+    ///
+    /// # Errors
+    /// A policy cannot be read.
+    pub(super) fn plan_unasked(
+        &self,
+        direction: Direction,
+        request: &Request,
+    ) -> Result<Plan, Failure> {
+        let policies = self.world.project.policies(request.on_conflict)?;
+        let mut plan = self.reconcile(direction, request, &policies, &BTreeMap::new());
+        plan.undecided.retain(|conflict| !is_asked(conflict));
+        Ok(plan)
+    }
+
     fn reconcile(
         &self,
         direction: Direction,

@@ -153,11 +153,12 @@ fn carry_out(mut look: Look<'_>, request: &Request) -> Result<Report, Failure> {
     let mut legs = Vec::new();
     let mut refusal = None;
     let mut declined = false;
-    for direction in &request.directions {
+    for (at, direction) in request.directions.iter().enumerate() {
         let leg = if request.dry_run {
             look.rehearse(*direction, request, &mut refusal)?
         } else {
-            let done = look.perform(*direction, request);
+            let next = request.directions.get(at + 1).copied();
+            let done = look.perform(*direction, next, request);
             done.map_err(|failure| after_pull(&legs, failure))?
         };
         match leg {
@@ -209,19 +210,39 @@ impl Look<'_> {
         }
         let diff = self.diff(&plan, request)?;
         if request.directions.len() > 1 {
-            match direction {
-                Direction::Pull => {
-                    self.scan = std::mem::take(&mut self.scan).with_changes(plan.changes());
-                }
-                Direction::Push => self.view.tree = self.view.tree.with_changes(plan.changes()),
-            }
-            self.base = self.base.with_changes(plan.base.iter().cloned());
+            self.assume(&plan);
         }
         Ok(Some(Leg {
             plan,
             snapshot: None,
             diff,
         }))
+    }
+
+    /// Plans go on as if `plan` had been carried out: only trees are changed, not what the scan knows of files.
+    fn assume(&mut self, plan: &Plan) {
+        let written = match plan.direction {
+            Direction::Pull => &mut self.scan.tree,
+            Direction::Push => &mut self.view.tree,
+        };
+        *written = written.with_changes(plan.changes());
+        self.base = self.base.with_changes(plan.base.iter().cloned());
+    }
+
+    /// Refuses `plan` if the direction after it would be refused: a sync begins only where nothing that can be
+    /// foreseen keeps it from its end. What will be asked is not foreseen.
+    fn foresee(&mut self, plan: &Plan, next: Direction, request: &Request) -> Result<(), Failure> {
+        if plan.actions.is_empty() {
+            return Ok(());
+        }
+        let (ours, theirs) = (self.scan.tree.clone(), self.view.tree.clone());
+        let base = self.base.clone();
+        self.assume(plan);
+        let verdict = self
+            .plan_unasked(next, request)
+            .and_then(|next| self.check_guards(&next, request));
+        (self.scan.tree, self.view.tree, self.base) = (ours, theirs, base);
+        verdict
     }
 
     fn diff(&self, plan: &Plan, request: &Request) -> Result<Option<String>, Failure> {
@@ -231,13 +252,22 @@ impl Look<'_> {
         diff.transpose()
     }
 
-    /// Plans a direction, asks, and carries it out; `None` if the user said no.
-    fn perform(&mut self, direction: Direction, request: &Request) -> Result<Option<Leg>, Failure> {
+    /// Plans a direction, asks, and carries it out; `None` if the user said no. `next` is the direction that
+    /// follows.
+    fn perform(
+        &mut self,
+        direction: Direction,
+        next: Option<Direction>,
+        request: &Request,
+    ) -> Result<Option<Leg>, Failure> {
         let mut attempt = 1;
         let mut confirmed: Option<Plan> = None;
         loop {
             let plan = self.plan(direction, request)?;
             self.check_guards(&plan, request)?;
+            if let Some(next) = next {
+                self.foresee(&plan, next, request)?;
+            }
             // A plan that is the one confirmed already is not asked about again.
             if !plan.actions.is_empty() && confirmed.as_ref() != Some(&plan) {
                 let preview = Preview {

@@ -194,7 +194,7 @@ fn a_remote_inside_the_project_or_around_it_is_refused() {
 }
 
 #[test]
-fn a_sync_whose_push_is_refused_says_that_its_pull_is_done() {
+fn a_sync_whose_push_would_be_refused_changes_nothing() {
     let world = Sandbox::new();
     let a = world.project("a");
     for name in files(20) {
@@ -206,12 +206,15 @@ fn a_sync_whose_push_is_refused_says_that_its_pull_is_done() {
     }
     world.hub().write("new", "1");
 
-    let there = world.hub().tree();
-    let run = a.rsyn(&["sync"]).exits(4).says("the pull is done");
-
-    assert!(a.has("new"));
+    let (here, there) = (a.tree(), world.hub().tree());
+    for dry_run in [&["sync", "--dry-run"][..], &["sync"]] {
+        a.rsyn(dry_run).exits(4).says("15 of 22 files");
+    }
+    assert_same(&here, &a.tree());
     assert_same(&there, &world.hub().tree());
-    assert!(!run.all().contains("nothing was changed"), "{}", run.all());
+
+    a.ok(&["sync", "--max-delete", "15"]);
+    assert!(a.has("new") && !world.hub().has("f001"));
 }
 
 #[test]
