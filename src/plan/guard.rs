@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::str::FromStr;
 
 use super::{Plan, Side, Verb};
-use crate::model::{Digest, Kind, Node, Tree};
+use crate::model::{Digest, Entry, Kind, Node, Tree};
 
 /// How much one run may delete.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,13 +75,15 @@ fn is_emptied(tree: &Tree, base: &Tree) -> bool {
     !has_content(tree) && has_content(base)
 }
 
-/// Checks that a plan does not begin to fill `ours`, the emptied tree of the side that is written: the rest would stay
-/// deleted, and then look like deletions that were meant.
+/// Checks that a plan does not begin to fill `ours`, the emptied tree of the side that is written: what the other side still
+/// has of `base` would stay deleted, and then look like deletions that were meant.
 ///
 /// # Errors
 /// [`Guard::Emptied`].
 pub fn check_written(plan: &Plan, ours: &Tree, theirs: &Tree, base: &Tree) -> Result<(), Guard> {
-    match is_emptied(ours, base) && has_content(theirs) {
+    let is_left = |entry: &Entry| theirs.get(&entry.path).is_some_and(is_content);
+    let mut agreed = base.entries().iter().filter(|e| is_content(&e.node));
+    match !has_content(ours) && agreed.any(is_left) {
         true => Err(Guard::Emptied {
             side: plan.direction.written(),
         }),
@@ -156,7 +158,7 @@ pub fn deletions(plan: &Plan) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Entry, Mode, Mtime, RelPath};
+    use crate::model::{Mode, Mtime, RelPath};
     use crate::plan::{Direction, Input, Options, Policy, reconcile};
     use std::collections::BTreeMap;
 

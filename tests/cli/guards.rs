@@ -274,6 +274,20 @@ fn agreed_with_settings_out_of_scope() -> Sandbox {
 }
 
 #[test]
+fn a_side_that_both_have_emptied_may_be_filled_anew() {
+    let world = agreed_with_settings_out_of_scope();
+    let (a, hub) = (world.machine("a"), world.hub());
+    for name in ["f", "g", "h"] {
+        a.remove(name);
+        hub.remove(name);
+    }
+    a.write("new", "1");
+    a.ok(&["sync", "--dry-run"]);
+    a.ok(&["sync"]);
+    assert!(hub.has("new"));
+}
+
+#[test]
 fn an_emptied_tree_is_not_refilled_by_halves_and_then_taken_for_deletions() {
     let world = agreed_with_settings_out_of_scope();
     let (a, hub) = (world.dir("a"), world.hub());
