@@ -82,6 +82,8 @@ pub struct Look<'a> {
     pub client: Client,
     /// The rules in force on both sides.
     pub rules: Rules,
+    /// Those of them that outlast this run; `None` if all do.
+    lasting_rules: Option<Rules>,
     /// The tree here.
     pub scan: Scan,
     /// The tree there.
@@ -125,6 +127,10 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
             .push("an interrupted sync waits here: the next real run recovers it first".to_owned());
     }
     let rules = world.project.rules(&request.rules)?;
+    let lasting_rules = match request.rules.as_slice() {
+        [] => None,
+        _ => Some(world.project.rules(&[])?),
+    };
     warnings.extend(rules.warnings().iter().map(ToString::to_string));
     // ssh connects while this side reads what it remembers, and scans.
     let transport = dialing.connect()?;
@@ -171,6 +177,7 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
         hub,
         client,
         rules,
+        lasting_rules,
         scan,
         view,
         view_before,
@@ -502,6 +509,10 @@ impl Look<'_> {
             mirror: request.mirror,
             delete: !request.no_delete && !self.base_damaged,
             only: &request.only,
+            forgets: &|path, is_dir| {
+                let lasting = self.lasting_rules.as_ref();
+                lasting.is_none_or(|rules| !rules.verdict(path.as_bytes(), is_dir).included)
+            },
         };
         reconcile(&input, &options)
     }

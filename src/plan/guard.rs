@@ -191,6 +191,7 @@ mod tests {
             mirror: false,
             delete: true,
             only: &[],
+            forgets: &|_, _| true,
         };
         check(&reconcile(&input, &options), ours, theirs, ours, limit)
     }

@@ -47,6 +47,9 @@ pub struct Options<'a> {
     pub delete: bool,
     /// The sub-trees that the plan is confined to; empty for all.
     pub only: &'a [RelPath],
+    /// Whether a path that a side excludes, a directory or not, is out of scope for longer than this run: what was agreed on
+    /// it is forgotten then.
+    pub forgets: &'a dyn Fn(&RelPath, bool) -> bool,
 }
 
 /// What becomes of a path of ours.
@@ -116,7 +119,7 @@ fn decide<'a>(
         if let Some((top, forget)) = skipped.filter(|(top, _)| at.path.is_below(top)) {
             skipped = Some((top, forget));
             leave_alone(at, forget, base, &mut decisions);
-        } else if let Some(forget) = skip_of(&at) {
+        } else if let Some(forget) = skip_of(&at, options) {
             skipped = Some((at.path, forget));
             leave_alone(at, forget, base, &mut decisions);
         } else if !in_scope(at.path, options.only) {
@@ -138,15 +141,17 @@ fn decide<'a>(
     decisions
 }
 
-/// Whether a side skips this path, and if so, whether the base forgets it (it left the scope).
-fn skip_of(at: &Versions<'_>) -> Option<bool> {
+/// Whether a side skips this path, and if so, whether the base forgets it (it left the scope for good).
+fn skip_of(at: &Versions<'_>, options: &Options<'_>) -> Option<bool> {
     let skips = [at.ours, at.theirs]
         .into_iter()
         .flatten()
         .filter(|n| n.is_skipped());
-    skips
+    let is_excluded = skips
         .map(|n| *n == Node::Skipped(Skip::Excluded))
-        .reduce(|a, b| a || b)
+        .reduce(|a, b| a || b)?;
+    let was_dir = at.base.is_some_and(Node::is_dir);
+    Some(is_excluded && (options.forgets)(at.path, was_dir))
 }
 
 fn leave_alone<'a>(

@@ -101,3 +101,48 @@ fn a_hub_that_went_back_in_time_deletes_nothing() {
     assert!(a.has("g"));
     a.ok(&["push", "--force"]);
 }
+
+#[test]
+fn rules_of_one_run_forget_nothing_that_was_agreed() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write("f", "one");
+    a.write("d/gone", "1");
+    a.ok(&["push"]);
+    let b = world.clone_of_hub("b");
+    for rules in [
+        &["pull", "--exclude", "f", "--exclude", "/d"][..],
+        &["push", "--exclude", "/d"],
+    ] {
+        a.ok(rules);
+    }
+    b.write("f", "two");
+    b.ok(&["push"]);
+    a.remove("d/gone");
+
+    assert_eq!(a.ok(&["push", "--json"]).actions(), ["delete d/gone"]);
+    assert_eq!(
+        world.hub().text("f"),
+        "two",
+        "an unchanged file is no newer version"
+    );
+    assert_eq!(a.ok(&["pull", "--json"]).actions(), ["update f"]);
+}
+
+#[test]
+fn rules_that_last_forget_even_in_a_run_that_has_rules_of_its_own() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write("f", "one");
+    a.ok(&["push"]);
+    a.write(".rsync-exclude", "/f\n");
+    a.ok(&["push", "--exclude", "other"]);
+    a.remove("f");
+    a.write(".rsync-exclude", "");
+
+    assert_eq!(
+        a.ok(&["pull", "--json", "--only", "f"]).actions(),
+        ["create f"],
+        "what is deleted while it is out of scope is no deletion"
+    );
+}
