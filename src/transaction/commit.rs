@@ -14,7 +14,7 @@ use super::snapshot::heads;
 use super::stage::{Inner, Staging};
 use super::undo::undo;
 use super::work::Work;
-use super::{Change, Label, check, order, recover};
+use super::{Change, Label, check, linked, order, recover};
 
 /// What shall be done, and how.
 pub struct Request<'a> {
@@ -59,17 +59,18 @@ pub fn commit(
     root: &Root,
     lock: &Lock,
     staging: Staging,
-    request: Request<'_>,
+    mut request: Request<'_>,
     finish: Finish<'_>,
 ) -> Result<Committed, CommitError> {
     if !lock.is_exclusive() {
         return Err(CommitError::NotLocked);
     }
-    let Staging { inner } = staging;
-    let inner = &*inner;
     if recover::pending(root)?.is_some() {
         return Err(CommitError::RecoveryPending);
     }
+    linked::separate(root, &staging, &mut request.changes)?;
+    let Staging { inner } = staging;
+    let inner = &*inner;
     if request.changes.is_empty() {
         return nothing_to_move(inner, &request, finish);
     }

@@ -15,6 +15,7 @@ mod content;
 mod error;
 mod finish;
 mod journal;
+mod linked;
 mod order;
 mod partial;
 mod passing;

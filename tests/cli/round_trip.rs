@@ -358,3 +358,42 @@ fn a_clone_of_a_directory_without_settings_is_ready_for_push() {
 
     assert_eq!(world.hub().text("f"), "2");
 }
+
+#[test]
+fn permission_bits_of_one_name_leave_the_other_names_of_a_file_alone() {
+    use std::os::unix::fs::MetadataExt;
+
+    let world = Sandbox::new();
+    let a = world.project("a");
+    for name in ["f", "g", "h"] {
+        a.write(name, "1");
+    }
+    a.ok(&["push"]);
+    let b = world.clone_of_hub("b");
+    let outside = world.dir("outside");
+    for name in ["g", "h"] {
+        b.remove(name);
+        std::fs::hard_link(b.at("f"), b.at(name)).unwrap();
+    }
+    std::fs::hard_link(b.at("f"), &outside.0).unwrap();
+    a.chmod("f", 0o700);
+    a.chmod("g", 0o755);
+    a.ok(&["push"]);
+
+    let shown = b.ok(&["pull", "--dry-run", "--json"]).actions();
+    assert_eq!(b.ok(&["pull", "--json"]).actions(), shown);
+    assert_eq!(shown, ["meta f", "meta g"]);
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().mode() & 0o777;
+    let bits = ["f", "g", "h"].map(|name| mode(&b.at(name)));
+    assert_eq!(bits, [0o700, 0o755, 0o644]);
+    assert_eq!(
+        mode(&outside.0),
+        0o644,
+        "nothing outside of the root changes"
+    );
+    assert_eq!(b.ok(&["push", "--json"]).result(), "nothing_to_do");
+
+    b.ok(&["rollback"]);
+    let bits = ["f", "g", "h"].map(|name| mode(&b.at(name)));
+    assert_eq!(bits, [0o644; 3]);
+}
