@@ -7,11 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
+use crossbeam_channel::{
+    Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded,
+};
 use serde::de::DeserializeOwned;
 
 use super::PeerError;
+use super::flow::Flow;
 use super::stream::{read_hello, read_messages, write_messages};
+use crate::protocol::handshake::ARRIVED;
 use crate::protocol::message::{Control, Message};
 use crate::protocol::{ProtocolError, limits};
 
@@ -58,14 +62,35 @@ pub struct Terms {
     pub traffic: Arc<Traffic>,
     /// Set when the user wants to stop.
     pub interrupted: Interrupted,
+    /// What the threads tell each other of the link.
+    flow: Arc<Flow>,
 }
 
 impl Terms {
+    /// Of a session that begins.
+    #[must_use]
+    pub fn new(timeout: Duration, interrupted: Interrupted) -> Self {
+        Self {
+            timeout,
+            traffic: Arc::default(),
+            interrupted,
+            flow: Arc::default(),
+        }
+    }
+
+    /// The peer is one with these `features`.
+    pub fn meet(&self, features: &[String]) {
+        if features.iter().any(|feature| feature == ARRIVED) {
+            self.flow.agree();
+        }
+    }
+
     fn patience(&self) -> Patience {
         let Self {
             timeout,
             traffic,
             interrupted,
+            ..
         } = self.clone();
         Patience {
             timeout,
@@ -260,7 +285,7 @@ pub fn start_reader<T: DeserializeOwned + Send + 'static>(
     terms: &Terms,
 ) -> (Greeting<T>, Inbox) {
     let patience = terms.patience();
-    let traffic = Arc::clone(&terms.traffic);
+    let (traffic, flow) = (Arc::clone(&terms.traffic), Arc::clone(&terms.flow));
     let (greeting_sender, greeting) = bounded(1);
     let (sender, queue) = bounded(INBOX);
     std::thread::spawn(move || {
@@ -271,12 +296,26 @@ pub fn start_reader<T: DeserializeOwned + Send + 'static>(
         if greeting_sender.send(hello).is_err() || !go_on {
             return;
         }
+        let hand_over = |message| match sender.try_send(message) {
+            Ok(()) => true,
+            Err(TrySendError::Disconnected(_)) => false,
+            Err(TrySendError::Full(message)) => {
+                flow.set_deaf(true);
+                let is_taken = sender.send(message).is_ok();
+                flow.set_deaf(false);
+                is_taken
+            }
+        };
         // A keep-alive has done its work when it was read; a million of them wake nobody.
         let sink = |message| match message {
             Ok(Message::Control(Control::KeepAlive)) => true,
-            other => sender.send(other).is_ok(),
+            Ok(Message::Control(Control::Arrived(bytes))) => {
+                flow.arrived(bytes);
+                true
+            }
+            other => hand_over(other),
         };
-        if let Err(e) = read_messages(reader, &sink, &traffic) {
+        if let Err(e) = read_messages(reader, &sink, &traffic, &flow) {
             sink(Err(e));
         }
     });
@@ -289,7 +328,7 @@ pub fn start_writer(
     options: SendOptions,
     terms: &Terms,
 ) -> (Outbox, Writer) {
-    let traffic = Arc::clone(&terms.traffic);
+    let (traffic, flow) = (Arc::clone(&terms.traffic), Arc::clone(&terms.flow));
     let (queue, messages) = bounded(OUTBOX);
     let failure = Arc::new(Mutex::new(None));
     let outbox = Outbox {
@@ -298,7 +337,7 @@ pub fn start_writer(
         patience: terms.patience(),
     };
     let thread = std::thread::spawn(move || {
-        if let Err(e) = write_messages(writer, &messages, options, &traffic) {
+        if let Err(e) = write_messages(writer, &messages, options, &traffic, &flow) {
             *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
         }
     });

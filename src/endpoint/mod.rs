@@ -10,6 +10,7 @@ pub mod client;
 mod commit;
 pub mod connection;
 mod fetch;
+mod flow;
 pub mod kept;
 pub mod local;
 pub mod manage;

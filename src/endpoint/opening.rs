@@ -1,12 +1,11 @@
 //! Opens a session: starts both directions, says hello without waiting for the hub, and tells why it did not
 //! answer.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::PeerError;
 use super::client::Client;
-use super::connection::{self, Inbox, Interrupted, Outbox, SendOptions, Terms, Traffic, Writer};
+use super::connection::{self, Inbox, Interrupted, Outbox, SendOptions, Terms, Writer};
 use super::refusal::no_common_protocol;
 use crate::filter::Rules;
 use crate::protocol::handshake::{self, ClientHello, ProtocolRange, ServerHello};
@@ -22,9 +21,7 @@ pub struct Opening {
     writer: Writer,
     process: Process,
     stderr: Stderr,
-    traffic: Arc<Traffic>,
-    interrupted: Interrupted,
-    limit: Duration,
+    terms: Terms,
 }
 
 /// A session that did not start, with all that is known about why.
@@ -65,17 +62,12 @@ pub fn open(
         process,
         ..
     } = transport;
-    let traffic = Arc::new(Traffic::default());
     let OpenOptions {
         send,
         timeout,
         interrupted,
     } = options;
-    let terms = Terms {
-        timeout,
-        traffic: Arc::clone(&traffic),
-        interrupted: Arc::clone(&interrupted),
-    };
+    let terms = Terms::new(timeout, interrupted);
     let hello = handshake::encode_hello(hello)?;
     let (greeting, inbox) = connection::start_reader(reader, true, &terms);
     // A hub that is gone already says so on the reading side, with words.
@@ -94,9 +86,7 @@ pub fn open(
         writer,
         process,
         stderr,
-        traffic,
-        interrupted,
-        limit: timeout,
+        terms,
     })
 }
 
@@ -123,20 +113,18 @@ impl Opening {
             writer,
             mut process,
             stderr,
-            traffic,
-            interrupted,
-            limit,
+            terms,
         } = self;
         let step = Duration::from_millis(50);
         let mut waited = Duration::ZERO;
         let hello = loop {
             match greeting.wait(step).and_then(in_common) {
                 Err(PeerError::Silent(_))
-                    if interrupted.load(std::sync::atomic::Ordering::Relaxed) =>
+                    if terms.interrupted.load(std::sync::atomic::Ordering::Relaxed) =>
                 {
                     break Err(PeerError::Interrupted);
                 }
-                Err(PeerError::Silent(_)) if waited < limit => waited += step,
+                Err(PeerError::Silent(_)) if waited < terms.timeout => waited += step,
                 Err(PeerError::Silent(_)) => break Err(PeerError::Silent(waited)),
                 other => break other,
             }
@@ -154,14 +142,17 @@ impl Opening {
                     stderr: stderr.lines(),
                 })
             }
-            Ok(hello) => Ok(Client {
-                outbox,
-                inbox,
-                writer,
-                process,
-                hello,
-                traffic,
-            }),
+            Ok(hello) => {
+                terms.meet(&hello.features);
+                Ok(Client {
+                    outbox,
+                    inbox,
+                    writer,
+                    process,
+                    hello,
+                    traffic: terms.traffic,
+                })
+            }
             Err(error) => {
                 drop(outbox);
                 let exit_code = process.wait(Duration::from_secs(1)).flatten();

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::PeerError;
 use super::admission::{prepare, server_hello, writes};
-use super::connection::{self, Inbox, Outbox, SendOptions, Terms, Traffic, unexpected};
+use super::connection::{self, Inbox, Outbox, SendOptions, Terms, unexpected};
 use super::kept::{self, Keeper};
 use super::local::{LocalError, ScanOptions};
 use super::place::{self, Place};
@@ -73,12 +73,7 @@ pub fn serve(
     policy: &Policy,
     machinery: &Machinery,
 ) -> Result<(), PeerError> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let terms = Terms {
-        timeout: SILENCE,
-        traffic: Arc::new(Traffic::default()),
-        interrupted,
-    };
+    let terms = Terms::new(SILENCE, Arc::new(AtomicBool::new(false)));
     let mut magic = handshake::MAGIC.to_vec();
     magic.push(u8::try_from(handshake::PROTOCOL_MAX).unwrap_or(u8::MAX));
     writer
@@ -98,6 +93,7 @@ pub fn serve(
         .and_then(|()| writer.flush())
         .map_err(|e| stream::broken(&e))?;
     let Some(place) = place else { return Ok(()) };
+    terms.meet(&hello.features);
     let send = SendOptions {
         compress: hello.compress,
         bytes_per_second: Some(hello.bytes_per_second).filter(|b| *b > 0),

@@ -4,11 +4,12 @@ use std::io::{BufRead, ErrorKind, Read, Write};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, select};
 use serde::de::DeserializeOwned;
 
 use super::PeerError;
 use super::connection::{SendOptions, Traffic};
+use super::flow::Flow;
 use super::pace::Pace;
 use super::worth::{Sent, Worth};
 use crate::protocol::codec::{self, CHUNK_HEADER_BYTES, CHUNK_INPUT_BYTES, Decoder, Encoder};
@@ -73,60 +74,96 @@ fn shown(noise: &[u8]) -> String {
         .to_string()
 }
 
+/// A direction that is written.
+struct Stream<'a, W> {
+    to: W,
+    encoder: Encoder,
+    worth: Worth,
+    pace: Pace,
+    chunk: Vec<u8>,
+    /// Bytes of chunks so far.
+    sent: u64,
+    traffic: &'a Traffic,
+}
+
+impl<W: Write> Stream<'_, W> {
+    /// Writes `messages` in chunks. `waited` is how long there was no room for them.
+    fn write(&mut self, messages: &[u8], mut waited: Duration) -> Result<(), PeerError> {
+        let says_something = messages.len() != KEEP_ALIVE_BYTES;
+        for input in messages.chunks(CHUNK_INPUT_BYTES) {
+            self.chunk.clear();
+            let start = Instant::now();
+            let effort = self.worth.next(input.len());
+            self.encoder.chunk(input, effort, &mut self.chunk)?;
+            let ready = Instant::now();
+            for piece in self.chunk.chunks(self.pace.piece_bytes()) {
+                std::thread::sleep(self.pace.wait(piece.len(), Instant::now()));
+                self.to.write_all(piece).map_err(|e| broken(&e))?;
+                let bytes = piece.len() as u64;
+                self.traffic.sent.fetch_add(bytes, Ordering::Relaxed);
+                if says_something {
+                    self.traffic.life.fetch_add(bytes, Ordering::Relaxed);
+                }
+            }
+            self.sent += self.chunk.len() as u64;
+            self.worth.learn(Sent {
+                compressed: effort.is_some(),
+                input_bytes: input.len(),
+                sent_bytes: self.chunk.len(),
+                compressing: ready - start,
+                sending: std::mem::take(&mut waited) + ready.elapsed(),
+            });
+        }
+        self.to.flush().map_err(|e| broken(&e))
+    }
+}
+
 pub(super) fn write_messages(
-    mut to: impl Write,
+    to: impl Write,
     queue: &Receiver<Message>,
     options: SendOptions,
     traffic: &Traffic,
+    flow: &Flow,
 ) -> Result<(), PeerError> {
-    let mut encoder = Encoder::new();
-    let mut worth = Worth::new(options.compress);
-    let mut pace = Pace::new(options.bytes_per_second, Instant::now());
-    let (mut messages, mut chunk) = (Vec::new(), Vec::new());
+    let mut stream = Stream {
+        to,
+        encoder: Encoder::new(),
+        worth: Worth::new(options.compress),
+        pace: Pace::new(options.bytes_per_second, Instant::now()),
+        chunk: Vec::new(),
+        sent: 0,
+        traffic,
+    };
+    let mut messages = Vec::new();
     loop {
-        match queue.recv_timeout(KEEP_ALIVE) {
-            Ok(message) => frame::encode(&message, &mut messages)?,
-            Err(RecvTimeoutError::Timeout) => {
-                frame::encode(&Control::KeepAlive.into(), &mut messages)?;
-            }
-            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        select! {
+            recv(queue) -> message => match message {
+                Ok(message) => frame::encode(&message, &mut messages)?,
+                Err(_) => return Ok(()),
+            },
+            recv(flow.news()) -> _ => {}
+            default(KEEP_ALIVE) => frame::encode(&Control::KeepAlive.into(), &mut messages)?,
         }
-        let says_something = messages.len() != KEEP_ALIVE_BYTES;
         // What waits goes along: one chunk for many small messages.
         while messages.len() < CHUNK_INPUT_BYTES
             && let Ok(message) = queue.try_recv()
         {
             frame::encode(&message, &mut messages)?;
         }
-        for input in messages.chunks(CHUNK_INPUT_BYTES) {
-            chunk.clear();
-            let start = Instant::now();
-            let effort = worth.next(input.len());
-            encoder.chunk(input, effort, &mut chunk)?;
-            let ready = Instant::now();
-            for piece in chunk.chunks(pace.piece_bytes()) {
-                std::thread::sleep(pace.wait(piece.len(), Instant::now()));
-                to.write_all(piece).map_err(|e| broken(&e))?;
-                traffic
-                    .sent
-                    .fetch_add(piece.len() as u64, Ordering::Relaxed);
-                if says_something {
-                    traffic
-                        .life
-                        .fetch_add(piece.len() as u64, Ordering::Relaxed);
-                }
+        let start = Instant::now();
+        if !messages.is_empty() {
+            while let Some(read) = flow.wait_for_room(stream.sent) {
+                let mut news = Vec::new();
+                frame::encode(&Control::Arrived(read).into(), &mut news)?;
+                stream.write(&news, Duration::ZERO)?;
             }
-            worth.learn(Sent {
-                compressed: effort.is_some(),
-                input_bytes: input.len(),
-                sent_bytes: chunk.len(),
-                compressing: ready - start,
-                sending: ready.elapsed(),
-            });
         }
+        if let Some(read) = flow.due() {
+            frame::encode(&Control::Arrived(read).into(), &mut messages)?;
+        }
+        stream.write(&messages, start.elapsed())?;
         messages.clear();
         messages.shrink_to(2 * CHUNK_INPUT_BYTES);
-        to.flush().map_err(|e| broken(&e))?;
     }
 }
 
@@ -134,6 +171,7 @@ pub(super) fn read_messages(
     mut from: impl Read,
     sink: &dyn Fn(Result<Message, PeerError>) -> bool,
     traffic: &Traffic,
+    flow: &Flow,
 ) -> Result<(), PeerError> {
     let mut decoder = Decoder::new();
     let mut payload = Vec::new();
@@ -151,12 +189,10 @@ pub(super) fn read_messages(
         let (len, coding) = codec::Decoder::header(header)?;
         payload.resize(len, 0);
         from.read_exact(&mut payload).map_err(|e| broken(&e))?;
-        traffic
-            .received
-            .fetch_add((CHUNK_HEADER_BYTES + len) as u64, Ordering::Relaxed);
-        traffic
-            .life
-            .fetch_add((CHUNK_HEADER_BYTES + len) as u64, Ordering::Relaxed);
+        let bytes = (CHUNK_HEADER_BYTES + len) as u64;
+        traffic.received.fetch_add(bytes, Ordering::Relaxed);
+        traffic.life.fetch_add(bytes, Ordering::Relaxed);
+        flow.read(bytes);
         let mut open = true;
         decoder.chunk(coding, &payload, &mut |bytes| {
             // Whole messages are read where they lie; only the begin of one that goes on is kept.

@@ -10,16 +10,16 @@ use crate::protocol::codec::{CHUNK_INPUT_BYTES, Effort};
 const MOST_PLAIN_BYTES: usize = 16 * 1024 * 1024;
 /// Smaller chunks say little about what follows.
 const TELLING_BYTES: usize = 16 * 1024;
-/// Bytes on the way that tell how fast a link is: as many as pipes, ssh and sockets hold.
+/// Bytes on the way that tell how fast a link is, where the writer stays near the peer's reader (`flow.rs`).
 const WINDOW_BYTES: u64 = 4 * 1024 * 1024;
 /// So many of plain ones: fewer are gone before a scheduler's whim has evened out.
 const PLAIN_WINDOW_BYTES: u64 = 16 * 1024 * 1024;
 /// Plain bytes may take so many times longer: they leave the processors of both ends to others.
 const PLAIN_MAY_TAKE: f64 = 1.2;
-/// A window is not longer than this: so slow is a link that fills it that its buffers do not matter.
+/// A window is not longer than this: a slow link shows itself soon.
 const WINDOW_TIME: Duration = Duration::from_millis(100);
 /// Compressing harder may take this share of the time, and is given up at that one.
-const SHARE_TO_BEGIN: f64 = 0.5;
+const SHARE_TO_BEGIN: f64 = 0.7;
 const SHARE_TO_END: f64 = 0.85;
 /// A link that takes compressed bytes at this rate may be faster with plain ones.
 const FAST_BYTES_PER_SECOND: f64 = 15e6;
@@ -37,11 +37,22 @@ struct Cost {
 }
 
 impl Cost {
-    fn add(&mut self, chunk: &Sent) {
-        self.input_bytes += chunk.input_bytes as u64;
-        self.sent_bytes += chunk.sent_bytes as u64;
-        self.compressing += chunk.compressing;
-        self.sending += chunk.sending;
+    fn of(chunk: &Sent) -> Self {
+        Self {
+            input_bytes: chunk.input_bytes as u64,
+            sent_bytes: chunk.sent_bytes as u64,
+            compressing: chunk.compressing,
+            sending: chunk.sending,
+        }
+    }
+
+    fn plus(&self, other: &Self) -> Self {
+        Self {
+            input_bytes: self.input_bytes + other.input_bytes,
+            sent_bytes: self.sent_bytes + other.sent_bytes,
+            compressing: self.compressing + other.compressing,
+            sending: self.sending + other.sending,
+        }
     }
 
     /// Bytes on the link per second.
@@ -88,9 +99,10 @@ pub(super) struct Worth {
     /// Bytes that go plain because those before them did not shrink.
     plain_left: usize,
     plain_next: usize,
-    has_filled_buffers: bool,
     /// What the kind of chunks that is sent now costs.
     now: Cost,
+    /// The window before this one, if it had the same effort.
+    before: Option<Cost>,
     /// Seconds for a byte when it is compressed, while chunks go plain for being faster.
     plain_beats: Option<f64>,
     /// Windows to wait before plain chunks are tried again.
@@ -130,7 +142,7 @@ impl Worth {
         if chunk.compressed == self.plain_beats.is_some() {
             return;
         }
-        self.now.add(&chunk);
+        self.now = self.now.plus(&Cost::of(&chunk));
         let full_bytes = match chunk.compressed {
             true => WINDOW_BYTES,
             false => PLAIN_WINDOW_BYTES,
@@ -138,10 +150,7 @@ impl Worth {
         let is_full = self.now.sent_bytes >= full_bytes;
         if is_full || self.now.time() >= WINDOW_TIME {
             let window = std::mem::take(&mut self.now);
-            // The first window fills the buffers on the way, and says nothing of a fast link.
-            if std::mem::replace(&mut self.has_filled_buffers, true) || !is_full {
-                self.judge(&window);
-            }
+            self.judge(&window);
         }
     }
 
@@ -157,7 +166,7 @@ impl Worth {
 
     fn judge(&mut self, window: &Cost) {
         match self.plain_beats {
-            None if window.rate() < FAST_BYTES_PER_SECOND => self.effort = self.best_effort(window),
+            None if window.rate() < FAST_BYTES_PER_SECOND => self.adapt(window),
             None => match self.patience {
                 0 => self.plain_beats = Some(window.per_byte()),
                 _ => self.patience -= 1,
@@ -171,9 +180,12 @@ impl Worth {
         }
     }
 
-    /// The hardest effort that leaves the processor waiting for the link, as it did in `window`.
-    fn best_effort(&self, window: &Cost) -> Effort {
-        let share = |effort: Effort| window.share() * effort.cost() / self.effort.cost();
+    /// Takes the hardest effort that leaves the processor waiting for the link. What is on its way covers one window without
+    /// waiting, so that only the second one lowers the effort.
+    fn adapt(&mut self, window: &Cost) {
+        let before = self.before.replace(*window);
+        let now = before.map_or(*window, |before| before.plus(window));
+        let share = |effort: Effort| now.share() * effort.cost() / self.effort.cost();
         let fits = |effort: &Effort| {
             let limit = match *effort > self.effort {
                 true => SHARE_TO_BEGIN,
@@ -181,8 +193,10 @@ impl Worth {
             };
             share(*effort) <= limit
         };
-        let best = Effort::ALL.into_iter().rev().find(fits);
-        best.unwrap_or_default()
+        let best = Effort::ALL.into_iter().rev().find(fits).unwrap_or_default();
+        if best > self.effort || best < self.effort && before.is_some() {
+            (self.effort, self.before) = (best, None);
+        }
     }
 }
 
@@ -259,7 +273,7 @@ mod tests {
             send(&link, MANY).1
         };
         assert_eq!(efforts(3), [Effort::Quick, Effort::Thorough]);
-        assert_eq!(efforts(6), [Effort::Quick, Effort::Firm]);
+        assert_eq!(efforts(10), [Effort::Quick, Effort::Firm]);
         assert_eq!(efforts(40), [Effort::Quick]);
     }
 
@@ -277,8 +291,10 @@ mod tests {
             worth.next(CHUNK_INPUT_BYTES)
         };
         assert_eq!(window(30, 470), Some(Effort::Thorough));
+        assert_eq!(window(230, 20), Some(Effort::Thorough), "one window alone");
         assert_eq!(window(180, 320), Some(Effort::Thorough));
-        assert_eq!(window(230, 20), Some(Effort::Firm));
+        assert_eq!(window(240, 10), Some(Effort::Thorough));
+        assert_eq!(window(240, 10), Some(Effort::Firm));
     }
 
     #[test]

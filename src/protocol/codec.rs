@@ -42,8 +42,8 @@ impl Effort {
     pub fn cost(self) -> f64 {
         match self {
             Self::Quick => 1.0,
-            Self::Firm => 2.2,
-            Self::Thorough => 6.0,
+            Self::Firm => 2.0,
+            Self::Thorough => 4.0,
         }
     }
 

@@ -14,11 +14,13 @@ pub const PROTOCOL_MIN: u32 = 1;
 /// Highest protocol this version speaks.
 pub const PROTOCOL_MAX: u32 = 1;
 /// Features by name; both sides use those that both know.
-pub const FEATURES: &[&str] = &["zstd", "generations", AHEAD, UNNAMED, KEPT];
+pub const FEATURES: &[&str] = &["zstd", "generations", AHEAD, UNNAMED, KEPT, ARRIVED];
 /// The feature of content that is sent before it is asked for, and from where an earlier attempt stopped.
 pub const AHEAD: &str = "ahead";
 /// The feature of answers that say how many paths they do not name.
 pub const UNNAMED: &str = "unnamed";
+/// The feature of ends that tell how much they have read, so that the other one need not run ahead of the link.
+pub const ARRIVED: &str = "arrived";
 /// Signatures that a hub keeps, so that a pull need not send its own.
 pub const KEPT: &str = "kept";
 

@@ -147,6 +147,17 @@ pub enum RefusalKind {
     Busy,
 }
 
+impl RefusalKind {
+    /// Whether a push is refused for this before anything of it is done, whenever the client hears of it.
+    #[must_use]
+    pub fn is_early(self) -> bool {
+        match self {
+            Self::Usage | Self::Guard | Self::Version | Self::Busy => true,
+            Self::Failed | Self::Integrity => false,
+        }
+    }
+}
+
 /// Why a peer ends what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
@@ -329,6 +340,8 @@ pub enum Control {
     /// Receiver: what it has of items that it will ask for as deltas, of which the sender has kept the signatures: none
     /// follows (feature `kept`). `[bases]`
     Bases(#[serde(deserialize_with = "bounded::list")] Vec<(u32, Digest)>),
+    /// Either: so many bytes of chunks have been read in all (feature `arrived`). `[arrived]`
+    Arrived(u64),
 }
 
 impl Message {
@@ -383,6 +396,7 @@ impl Control {
             Self::Unnamed(_) => "unnamed",
             Self::Kept(_) => "kept",
             Self::Bases(_) => "bases",
+            Self::Arrived(_) => "arrived",
         }
     }
 }

@@ -98,11 +98,31 @@ pub fn passed(world: &Sandbox) -> Passed {
     }
 }
 
+/// Whether all that `piece` says is how much has arrived (`[arrived]`, alone in plain chunks): that flows beside the content, is
+/// no question, and is answered by nobody.
+fn is_news(mut piece: &[u8]) -> bool {
+    const PLAIN_CONTROL_ARRIVED: [u8; 3] = [0, 1, 34];
+    loop {
+        let Some([a, b, c, d, coding, _, _, _, _, kind, number]) = piece.first_chunk() else {
+            return false;
+        };
+        let end = 5 + u32::from_le_bytes([*a, *b, *c, *d]) as usize;
+        if [*coding, *kind, *number] != PLAIN_CONTROL_ARRIVED || end > 16 || end > piece.len() {
+            return false;
+        }
+        piece = &piece[end..];
+        if piece.is_empty() {
+            return true;
+        }
+    }
+}
+
 /// What both directions know of each other.
 #[derive(Default)]
 struct Shared {
     up: u64,
-    up_at_last_answer: u64,
+    /// Whether anything went up since the last answer.
+    asked: bool,
     round_trips: u64,
     down: u64,
     last_up: Option<Instant>,
@@ -113,7 +133,7 @@ fn pass(
     from: &mut impl Read,
     to: &mut impl Write,
     limit: u64,
-    mut before: impl FnMut(u64),
+    mut before: impl FnMut(&[u8]),
 ) -> bool {
     let mut left = limit;
     let mut buffer = vec![0; 64 * 1024];
@@ -124,7 +144,7 @@ fn pass(
         match from.read(&mut buffer[..most]) {
             Ok(0) | Err(_) => return true,
             Ok(read) => {
-                before(read as u64);
+                before(&buffer[..read]);
                 left -= read as u64;
                 if to.write_all(&buffer[..read]).is_err() {
                     return true;
@@ -174,10 +194,13 @@ fn be_a_wire(wire: Wire, note: &std::path::Path) -> ! {
     let mut stdin = File::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
     let mut stdout = File::from(std::io::stdout().as_fd().try_clone_to_owned().unwrap());
     std::thread::spawn(move || {
-        let ended = pass(&mut stdin, &mut to_hub, wire.up, |bytes| {
+        let ended = pass(&mut stdin, &mut to_hub, wire.up, |piece| {
             let mut shared = upwards.lock().unwrap();
-            shared.up += bytes;
-            shared.last_up = Some(Instant::now());
+            shared.up += piece.len() as u64;
+            if !is_news(piece) {
+                shared.asked = true;
+                shared.last_up = Some(Instant::now());
+            }
         });
         if !ended && wire.hangs {
             std::thread::sleep(Duration::from_secs(60));
@@ -185,18 +208,18 @@ fn be_a_wire(wire: Wire, note: &std::path::Path) -> ! {
         // The hub sees the end, and so does the machine when the hub has ended.
         drop(to_hub);
     });
-    let ended = pass(&mut from_hub, &mut stdout, wire.down, |bytes| {
+    let ended = pass(&mut from_hub, &mut stdout, wire.down, |piece| {
         let quiet = || {
             let last = shared.lock().unwrap().last_up;
-            !wire.counts || last.is_none_or(|at| at.elapsed() >= QUIET)
+            !wire.counts || is_news(piece) || last.is_none_or(|at| at.elapsed() >= QUIET)
         };
         while !quiet() {
             std::thread::sleep(Duration::from_millis(2));
         }
         let mut shared = shared.lock().unwrap();
-        shared.down += bytes;
-        if shared.up > shared.up_at_last_answer {
-            shared.up_at_last_answer = shared.up;
+        shared.down += piece.len() as u64;
+        if shared.asked && !is_news(piece) {
+            shared.asked = false;
             shared.round_trips += 1;
         }
     });

@@ -92,8 +92,8 @@ impl Tail {
         }
         while let Some((message, len)) = frame::decode(&self.messages)? {
             let bytes: Vec<_> = self.messages.drain(..len).collect();
-            // Only time makes one.
-            if matches!(message, Message::Control(Control::KeepAlive)) {
+            // Only time makes one, or the size of chunks.
+            if let Message::Control(Control::KeepAlive | Control::Arrived(_)) = message {
                 continue;
             }
             for part in bytes.chunks(CHUNK_INPUT_BYTES) {
