@@ -24,6 +24,7 @@ impl Look<'_> {
                 "decide with `--on-conflict local`, `remote` or `both`, or on a terminal",
             ));
         }
+        self.refuse_unwritable(plan)?;
         if request.force {
             return Ok(());
         }
@@ -44,6 +45,20 @@ impl Look<'_> {
         self.refuse_altered(plan)?;
         self.refuse_exposed(plan)?;
         self.check_space(plan)
+    }
+
+    /// A hub that would refuse the push is not sent any.
+    fn refuse_unwritable(&self, plan: &Plan) -> Result<(), Failure> {
+        let hello = &self.client.hello;
+        if plan.direction == Direction::Pull || plan.actions.is_empty() || hello.writable {
+            return Ok(());
+        }
+        let message = match hello.root_exists {
+            true => "the hub does not let itself be written",
+            false => "the hub cannot be made: its parent directory is missing or not writable",
+        };
+        let hint = "is the path right? is it served read-only? `rsyn setup` looks closer";
+        Err(Failure::new(FailureKind::Usage, message, hint))
     }
 
     /// What changed behind the back of its stat is not carried to the other side.

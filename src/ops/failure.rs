@@ -267,6 +267,9 @@ impl From<TransferError> for Failure {
             TransferError::Receive(ReceiveError::Peer(e)) => e.into(),
             TransferError::Receive(ReceiveError::Stage(e)) => e.into(),
             TransferError::Receive(ReceiveError::Disk(e)) => e.into(),
+            TransferError::Unheard(PeerError::Refused(refusal)) if refusal.kind.is_early() => {
+                PeerError::Refused(refusal).into()
+            }
             TransferError::Unheard(e) => Self {
                 state: "the hub was told to commit: the next run finds out what became of it"
                     .to_owned(),

@@ -309,3 +309,21 @@ fn an_emptied_tree_is_not_refilled_by_halves_and_then_taken_for_deletions() {
     assert_eq!(a.read("f"), b"f");
     assert_eq!(a.read("news"), b"news");
 }
+
+#[test]
+fn a_hub_that_cannot_be_made_is_refused_before_anything_is_done() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write("f", "1");
+    let nowhere = world.dir("no/such/hub");
+    for run in [
+        &["push", "--dry-run"][..],
+        &["sync", "--dry-run"],
+        &["push"],
+        &["sync"],
+    ] {
+        let args = [run, &[nowhere.text_path()]].concat();
+        let run = a.rsyn(&args).exits(2).says("cannot be made");
+        run.says("nothing was changed").says_no("told to commit");
+    }
+}

@@ -61,7 +61,15 @@ fn read_only_lets_a_key_pull_and_nothing_else() {
 
     a.ok(&["pull"]);
     assert_eq!(a.text("g"), "1");
+    assert_untouched(&before, &hub.root().touch());
     a.write("f", "3");
+    hub.root().write("h", "1");
+    let before = hub.root().touch();
+    for run in [&["sync", "--dry-run"][..], &["sync"]] {
+        let run = a.rsyn(run).exits(2).says("does not let itself be written");
+        run.says_no("told to commit");
+        assert!(!a.has("h"), "a sync that cannot end does not begin");
+    }
     let config = hub.config();
     for command in [
         &["push"][..],
