@@ -125,6 +125,7 @@ impl Sides {
             mirror,
             delete,
             only: &[],
+            forgets: &|_, _| true,
         };
         reconcile(&input, &options)
     }
