@@ -30,6 +30,9 @@ pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Ended {
     let options = project.settings.options.as_ref();
     let reach = reach(context, options, &args.reach, named.as_ref())?;
     let report = undo::rollback(&world, at, &reach, args.id.as_deref(), args.dry_run)?;
+    for line in &report.warnings {
+        terminal.warn(line);
+    }
     if args.json {
         ui::print_json(&undo::to_json(&report));
         return Ok(exit::DONE);

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::PeerError;
 use super::connection::{Inbox, Outbox, Traffic, Writer, unexpected};
-use super::transfer::TransferError;
+use super::transfer::{Pushed, TransferError};
 use super::view::{self, HubView};
-use crate::model::{Tombstones, Tree};
+use crate::model::{RelPath, Tombstones, Tree};
 use crate::protocol::bounded::Budget;
 use crate::protocol::handshake::{AHEAD, ServerHello};
-use crate::protocol::message::{CommitReport, Control, Op, SnapshotLine};
+use crate::protocol::message::{Control, Op, SnapshotLine};
 use crate::transport::Process;
 
 /// A session with a hub.
@@ -30,6 +30,16 @@ pub struct Client {
 pub(super) struct Answer {
     pub(super) control: Control,
     pub(super) unnamed: u64,
+}
+
+/// What undoing a snapshot of the hub would do.
+pub struct RollbackPlan {
+    /// The snapshot.
+    pub id: String,
+    /// Path by path.
+    pub ops: Vec<Op>,
+    /// Directories that stay, because something is inside that is none of the snapshot's.
+    pub staying: Vec<RelPath>,
 }
 
 impl Client {
@@ -83,17 +93,25 @@ impl Client {
     ///
     /// # Errors
     /// [`PeerError`], also if there is no such snapshot.
-    pub fn plan_rollback(&self, id: Option<String>) -> Result<(String, Vec<Op>), PeerError> {
+    pub fn plan_rollback(&self, id: Option<String>) -> Result<RollbackPlan, PeerError> {
         self.outbox.send(Control::PlanRollback { id })?;
-        let mut all = Vec::new();
+        let (mut all, mut staying) = (Vec::new(), Vec::new());
         let mut budget = Budget::of_tree("a plan of a rollback");
         loop {
             match self.inbox.control("rollback-plan")? {
+                Control::Staying(paths) => {
+                    budget.take(&paths)?;
+                    staying.extend(paths);
+                }
                 Control::RollbackPlan { id, ops, more } => {
                     budget.take(&ops)?;
                     all.extend(ops);
                     if !more {
-                        return Ok((id, all));
+                        return Ok(RollbackPlan {
+                            id,
+                            ops: all,
+                            staying,
+                        });
                     }
                 }
                 other => return Err(unexpected(&other.into(), "rollback-plan")),
@@ -105,11 +123,11 @@ impl Client {
     ///
     /// # Errors
     /// [`PeerError`], or paths that changed since.
-    pub fn rollback(&self, id: String, label: String) -> Result<CommitReport, TransferError> {
+    pub fn rollback(&self, id: String, label: String) -> Result<Pushed, TransferError> {
         self.outbox.send(Control::Rollback { id, label })?;
         let Answer { control, unnamed } = self.answer()?;
         match control {
-            Control::Committed(report) => Ok(report),
+            Control::Committed(report) => Ok(Pushed { report, unnamed }),
             Control::Stale(paths) => Err(TransferError::Changed { paths, unnamed }),
             other => Err(unexpected(&other.into(), "committed").into()),
         }

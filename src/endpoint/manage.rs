@@ -8,11 +8,12 @@ use super::observe::{holder, lock};
 use super::place::Place;
 use super::refusal::ServeError;
 use super::serve::Machinery;
+use super::undo::Undo;
 use crate::disk::DiskError;
 use crate::model::Tree;
 use crate::protocol::handshake::ClientHello;
 use crate::protocol::limits;
-use crate::protocol::message::{Control, Op, RefusalKind, SnapshotLine};
+use crate::protocol::message::{Control, RefusalKind, SnapshotLine};
 use crate::report::printable;
 use crate::state::State;
 use crate::transaction::{self, Label};
@@ -78,13 +79,10 @@ pub(super) fn machines(place: &Place) -> Result<Vec<(String, i64)>, ServeError> 
         .collect())
 }
 
-/// What undoing a snapshot would do.
-pub(super) fn plan_rollback(
-    place: &Place,
-    id: Option<&str>,
-) -> Result<(String, Vec<Op>), ServeError> {
+/// The plan to undo a snapshot; it is refused if paths changed since.
+pub(super) fn plan_rollback(place: &Place, id: Option<&str>) -> Result<Undo, ServeError> {
     let (local, _) = there(place)?;
-    let undo = super::undo::Undo::plan(local, id).map_err(ServeError::Refused)?;
+    let undo = Undo::plan(local, id).map_err(ServeError::Refused)?;
     let changed = undo.changed_since(local).map_err(LocalError::from)?;
     if let [first, others @ ..] = changed.as_slice() {
         let first = printable::path(first);
@@ -98,7 +96,7 @@ pub(super) fn plan_rollback(
             "sync or move them away first",
         ));
     }
-    Ok((undo.id().to_string(), undo.ops()))
+    Ok(undo)
 }
 
 /// Undoes a snapshot.
@@ -112,7 +110,7 @@ pub(super) fn rollback(
     let (local, _) = there(place)?;
     let lock = lock(local, &holder(hello, machinery, "rollback"))?;
     local.recover(&lock)?;
-    let undo = super::undo::Undo::plan(local, Some(id)).map_err(ServeError::Refused)?;
+    let undo = Undo::plan(local, Some(id)).map_err(ServeError::Refused)?;
     let label = Label {
         verb: "rollback".to_owned(),
         peer: label.chars().take(256).collect(),

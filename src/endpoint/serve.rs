@@ -22,6 +22,7 @@ use super::receiving::Receiving;
 use super::refusal::{ServeError, malformed};
 use super::signatures::{Head, Partial};
 use super::supply::{Item, Supplied, Supplier};
+use super::undo::Undo;
 use super::view::{self, Telling};
 use super::{commit, manage, naming, observe, stream};
 use crate::filter::{FileStyle, Rules};
@@ -265,23 +266,7 @@ impl<'a> Session<'a> {
                     .outbox
                     .send(Control::Machines(manage::machines(&self.place)?))?),
                 Control::PlanRollback { id } => {
-                    let (id, ops) = manage::plan_rollback(&self.place, id.as_deref())?;
-                    let mut left = ops.len();
-                    if ops.is_empty() {
-                        self.outbox.send(Control::RollbackPlan {
-                            id: id.clone(),
-                            ops: vec![],
-                            more: false,
-                        })?;
-                    }
-                    Ok(view::batches(ops, |ops| {
-                        left -= ops.len();
-                        self.outbox.send(Control::RollbackPlan {
-                            id: id.clone(),
-                            ops,
-                            more: left > 0,
-                        })
-                    })?)
+                    self.tell_rollback(&manage::plan_rollback(&self.place, id.as_deref())?)
                 }
                 Control::Rollback { id, label } => {
                     self.check_may_write()?;
@@ -297,6 +282,33 @@ impl<'a> Session<'a> {
             },
             data => self.receive(data),
         }
+    }
+
+    /// Tells what undoing a snapshot would do.
+    fn tell_rollback(&self, undo: &Undo) -> Result<(), ServeError> {
+        if self.knows(handshake::STAYING) {
+            let staying = undo.staying().iter().cloned();
+            view::batches(staying, |paths| self.outbox.send(Control::Staying(paths)))?;
+        }
+        let plan = |ops, more| Control::RollbackPlan {
+            id: undo.id().to_string(),
+            ops,
+            more,
+        };
+        let ops = undo.ops();
+        if ops.is_empty() {
+            return Ok(self.outbox.send(plan(ops, false))?);
+        }
+        let mut left = ops.len();
+        Ok(view::batches(ops, |ops| {
+            left -= ops.len();
+            self.outbox.send(plan(ops, left > 0))
+        })?)
+    }
+
+    /// Whether the client knows this feature.
+    fn knows(&self, feature: &str) -> bool {
+        self.hello.features.iter().any(|known| known == feature)
     }
 
     fn check_may_write(&self) -> Result<(), ServeError> {
@@ -385,7 +397,7 @@ impl<'a> Session<'a> {
 
     /// What is here of contents that an interrupted push began, if this one can go on with them.
     fn remains(&self) -> Result<Vec<(Digest, u64)>, ServeError> {
-        let knows = self.hello.features.iter().any(|f| f == handshake::AHEAD);
+        let knows = self.knows(handshake::AHEAD);
         let pushes = self.writes() && self.hello.purpose != Purpose::Pull;
         match &self.place {
             Place::There(local) if knows && pushes => {
@@ -397,7 +409,7 @@ impl<'a> Session<'a> {
 
     /// The contents of before whose signatures are here, if this client may ask for deltas against them.
     fn kept(&self) -> Vec<Digest> {
-        let knows = self.hello.features.iter().any(|f| f == handshake::KEPT);
+        let knows = self.knows(handshake::KEPT);
         let pulls = matches!(self.hello.purpose, Purpose::Pull | Purpose::Sync);
         let state = match &self.place {
             Place::There(local) if knows && pulls => local.state.as_ref(),
@@ -547,8 +559,7 @@ impl<'a> Session<'a> {
     /// Answers with as many paths as fit, and says how many do not.
     fn report(&self, answer: Control) -> Result<(), ServeError> {
         let (answer, unnamed) = naming::fit(answer);
-        let knows = self.hello.features.iter().any(|f| f == handshake::UNNAMED);
-        if unnamed > 0 && knows {
+        if unnamed > 0 && self.knows(handshake::UNNAMED) {
             self.outbox.send(Control::Unnamed(unnamed))?;
         }
         Ok(self.outbox.send(answer)?)

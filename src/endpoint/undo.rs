@@ -48,7 +48,14 @@ impl Undo {
     /// What it does, path by path.
     #[must_use]
     pub fn ops(&self) -> Vec<Op> {
-        self.inverse.changes.iter().map(op).collect()
+        let ops = self.inverse.changes.iter().map(op);
+        ops.filter(|op| op.old != op.new).collect()
+    }
+
+    /// Directories that stay, because something is inside that is none of the snapshot's.
+    #[must_use]
+    pub fn staying(&self) -> &[RelPath] {
+        &self.inverse.staying
     }
 
     /// Paths that were changed since, so that it would be refused.

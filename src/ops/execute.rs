@@ -65,6 +65,8 @@ impl From<LocalError> for Attempt {
     }
 }
 
+const OUT_OF_SCOPE: &str = "something out of scope is inside";
+
 impl Look<'_> {
     /// Carries a plan out. On `Err(None)` files changed meanwhile and a new look may do.
     pub(super) fn execute(
@@ -121,7 +123,10 @@ impl Look<'_> {
                 local.remember(id.as_str(), payload)
             })?;
         self.local.prune(lock, self.world.now_secs());
-        self.note_committed(&committed.kept_dirs, &committed.late_writes, "here");
+        let words = crowded_words(&committed.kept_dirs, "here", OUT_OF_SCOPE);
+        self.warnings.extend(words);
+        let words = late_words(&committed.late_writes, "here");
+        self.warnings.extend(words);
         self.remember_remote()?;
         self.base = self.base.with_changes(plan.base.iter().cloned());
         self.prune_signatures();
@@ -154,12 +159,11 @@ impl Look<'_> {
             &self.meter.counters,
         )?;
         // From here on the hub is new. What fails now is mended by the next run, which finds both sides equal.
-        self.note_committed(&report.kept_dirs, &report.late_writes, "on the hub");
-        if unnamed > 0 {
-            self.warnings.push(format!(
-                "{unnamed} more like these on the hub are not named"
-            ));
-        }
+        let words = crowded_words(&report.kept_dirs, "on the hub", OUT_OF_SCOPE);
+        self.warnings.extend(words);
+        let words = late_words(&report.late_writes, "on the hub");
+        self.warnings.extend(words);
+        self.warnings.extend(unnamed_words(unnamed));
         self.hub_id = RootId::parse(&report.root_id).or_else(|| self.hub_id.clone());
         let remote = self.view.tree.with_changes(plan.changes());
         let known_exactly = remote.view_digest() == report.view && report.kept_dirs.is_empty();
@@ -259,19 +263,6 @@ impl Look<'_> {
         Ok(())
     }
 
-    fn note_committed(&mut self, kept: &[RelPath], late: &[RelPath], side: &str) {
-        for dir in kept {
-            self.warnings.push(format!(
-                "{dir:?} stays {side}: something out of scope is inside"
-            ));
-        }
-        for path in late {
-            let words =
-                "a program went on writing to the old version; its bytes are in the snapshot";
-            self.warnings.push(format!("{path:?} {side}: {words}"));
-        }
-    }
-
     fn label(&self, verb: &str) -> Label {
         Label {
             verb: verb.to_owned(),
@@ -280,6 +271,32 @@ impl Look<'_> {
             when: self.world.now_secs(),
         }
     }
+}
+
+/// That directories stay, and why.
+pub(super) fn crowded_words<'a>(
+    dirs: &'a [RelPath],
+    side: &'a str,
+    why: &'a str,
+) -> impl Iterator<Item = String> + 'a {
+    dirs.iter()
+        .map(move |dir| format!("{dir:?} stays {side}: {why}"))
+}
+
+/// That programs went on writing to what was replaced.
+pub(super) fn late_words<'a>(
+    paths: &'a [RelPath],
+    side: &'a str,
+) -> impl Iterator<Item = String> + 'a {
+    let words = "a program went on writing to the old version; its bytes are in the snapshot";
+    paths
+        .iter()
+        .map(move |path| format!("{path:?} {side}: {words}"))
+}
+
+/// That a hub had no room for more names.
+pub(super) fn unnamed_words(unnamed: u64) -> Option<String> {
+    (unnamed > 0).then(|| format!("{unnamed} more like these on the hub are not named"))
 }
 
 fn change(action: &Action, slot: u32, scan: &Scan) -> Change {

@@ -5,13 +5,15 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 
 use super::connect::{Greeting, Hub, Reach};
+use super::execute::{crowded_words, late_words, unnamed_words};
 use super::look::World;
 use super::talk::Preview;
 use super::{Failure, FailureKind};
 use crate::disk::Holder;
-use crate::endpoint::client::Client;
+use crate::endpoint::client::{Client, RollbackPlan};
 use crate::endpoint::local::Local;
 use crate::endpoint::manage::snapshot_lines;
+use crate::endpoint::transfer::Pushed;
 use crate::endpoint::undo::Undo;
 use crate::filter::Rules;
 use crate::model::RelPath;
@@ -44,6 +46,19 @@ pub struct Report {
     pub dry_run: bool,
     /// Whether the user said no.
     pub declined: bool,
+    /// What the user should know: directories that stay, late writes.
+    pub warnings: Vec<String>,
+}
+
+/// Why a directory stays that the sync had made.
+const NOT_OF_THE_SYNC: &str = "something is inside that did not come with that sync";
+
+impl Report {
+    /// Takes note of what came out otherwise than it was planned.
+    fn note(&mut self, kept: &[RelPath], late: &[RelPath], side: &str) {
+        let kept = crowded_words(kept, side, NOT_OF_THE_SYNC);
+        self.warnings.extend(kept.chain(late_words(late, side)));
+    }
 }
 
 /// The snapshots, newest first.
@@ -118,6 +133,7 @@ fn rollback_here(world: &World<'_>, id: Option<&str>, dry_run: bool) -> Result<R
         snapshot: None,
         dry_run,
         declined: false,
+        warnings: crowded_words(undo.staying(), "here", NOT_OF_THE_SYNC).collect(),
     };
     let Some(lock) = lock else { return Ok(report) };
     if !world.confirm(&Preview {
@@ -137,6 +153,7 @@ fn rollback_here(world: &World<'_>, id: Option<&str>, dry_run: bool) -> Result<R
         world.interrupted.load(Ordering::Relaxed)
     })?;
     report.snapshot = committed.snapshot.map(|id| id.to_string());
+    report.note(&committed.kept_dirs, &committed.late_writes, "here");
     note_in_log(&local, world, &report);
     Ok(report)
 }
@@ -148,20 +165,26 @@ fn rollback_hub(
     dry_run: bool,
 ) -> Result<Report, Failure> {
     let (hub, client) = connect(world, reach)?;
-    let (id, ops) = client.plan_rollback(id.map(str::to_owned))?;
+    let RollbackPlan { id, ops, staying } = client.plan_rollback(id.map(str::to_owned))?;
     let mut report = Report {
         id: id.clone(),
         plan: plan(ops, Direction::Push),
         snapshot: None,
         dry_run,
         declined: false,
+        warnings: crowded_words(&staying, "on the hub", NOT_OF_THE_SYNC).collect(),
     };
     if !dry_run {
         if world.confirm(&Preview {
             plan: &report.plan,
             remote: &hub.name,
         })? {
-            let done = client.rollback(id, world.project.machine(world.environment))?;
+            let Pushed {
+                report: done,
+                unnamed,
+            } = client.rollback(id, world.project.machine(world.environment))?;
+            report.note(&done.kept_dirs, &done.late_writes, "on the hub");
+            report.warnings.extend(unnamed_words(unnamed));
             report.snapshot = done.snapshot;
         } else {
             report.declined = true;
@@ -272,7 +295,7 @@ pub fn to_json(report: &Report) -> Value {
     contract::object(
         "rollback",
         result,
-        json!({"id": report.id, "actions": actions_json(&report.plan), "snapshot": report.snapshot}),
+        json!({"id": report.id, "actions": actions_json(&report.plan), "snapshot": report.snapshot, "warnings": report.warnings}),
     )
 }
 

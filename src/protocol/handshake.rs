@@ -14,7 +14,15 @@ pub const PROTOCOL_MIN: u32 = 1;
 /// Highest protocol this version speaks.
 pub const PROTOCOL_MAX: u32 = 1;
 /// Features by name; both sides use those that both know.
-pub const FEATURES: &[&str] = &["zstd", "generations", AHEAD, UNNAMED, KEPT, ARRIVED];
+pub const FEATURES: &[&str] = &[
+    "zstd",
+    "generations",
+    AHEAD,
+    UNNAMED,
+    KEPT,
+    ARRIVED,
+    STAYING,
+];
 /// The feature of content that is sent before it is asked for, and from where an earlier attempt stopped.
 pub const AHEAD: &str = "ahead";
 /// The feature of answers that say how many paths they do not name.
@@ -23,6 +31,8 @@ pub const UNNAMED: &str = "unnamed";
 pub const ARRIVED: &str = "arrived";
 /// Signatures that a hub keeps, so that a pull need not send its own.
 pub const KEPT: &str = "kept";
+/// Directories that a rollback would remove and that stay are told with its plan.
+pub const STAYING: &str = "staying";
 
 /// A range of protocol versions, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

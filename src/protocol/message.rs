@@ -342,6 +342,9 @@ pub enum Control {
     Bases(#[serde(deserialize_with = "bounded::list")] Vec<(u32, Digest)>),
     /// Either: so many bytes of chunks have been read in all (feature `arrived`). `[arrived]`
     Arrived(u64),
+    /// Server: directories that a rollback would remove and that stay for what is inside; before its plan (feature
+    /// `staying`). `[staying]`
+    Staying(#[serde(deserialize_with = "bounded::list")] Vec<RelPath>),
 }
 
 impl Message {
@@ -397,6 +400,7 @@ impl Control {
             Self::Kept(_) => "kept",
             Self::Bases(_) => "bases",
             Self::Arrived(_) => "arrived",
+            Self::Staying(_) => "staying",
         }
     }
 }

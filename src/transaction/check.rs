@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use crate::disk::{Dir, DiskError, FileKind, Root, Stat};
 use crate::model::{Node, RelPath};
 
+use super::crowded::{crowded, makes_room};
 use super::error::{CommitError, StageError};
 use super::journal::{After, Before, Planned};
 use super::stage::Object;
@@ -25,8 +26,8 @@ pub(super) fn check(
 ) -> Result<Vec<Planned>, CommitError> {
     changes.sort_by(|a, b| a.path.cmp(&b.path));
     check_shape(&changes)?;
+    let mut stale = in_the_way(root, &changes)?;
     let mut planned = Vec::with_capacity(changes.len());
-    let mut stale = Vec::new();
     let mut made = Vec::new();
     for change in changes {
         let after = change
@@ -77,6 +78,14 @@ pub(super) fn stale(root: &Root, changes: &[Change]) -> Result<Vec<RelPath>, Dis
         }
     }
     Ok(stale)
+}
+
+/// What is inside directories that shall make room, and is not planned to go. Known here, nothing is moved and back.
+fn in_the_way(root: &Root, changes: &[Change]) -> Result<Vec<RelPath>, DiskError> {
+    match changes.iter().any(makes_room) {
+        true => Ok(crowded(root, changes)?.in_the_way),
+        false => Ok(Vec::new()),
+    }
 }
 
 /// What a look at a path found.

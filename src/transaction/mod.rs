@@ -12,6 +12,7 @@ mod area;
 mod check;
 mod commit;
 mod content;
+mod crowded;
 mod error;
 mod finish;
 mod journal;

@@ -42,9 +42,14 @@ pub(super) fn is_opened(change: &Planned) -> bool {
     opening(change).is_some()
 }
 
+/// Whether the owner of a directory with these permission bits cannot work inside.
+pub(super) fn needs_opening(bits: u16) -> bool {
+    bits & OWNER_ALL != OWNER_ALL
+}
+
 fn opening(change: &Planned) -> Option<Action> {
     let from = bits(old_dir(change)?);
-    (from & OWNER_ALL != OWNER_ALL).then_some(Action::Mode {
+    needs_opening(from).then_some(Action::Mode {
         from,
         to: from | OWNER_ALL,
     })

@@ -5,11 +5,12 @@ use crate::disk::{DiskError, FileKind, Root};
 use crate::model::{Mode, Node, RelPath};
 
 use super::apply::looks_as_seen;
+use super::crowded::{Crowded, crowded};
 use super::error::StageError;
 use super::journal::{Before, Damage, Planned, TxnId};
 use super::snapshot::Snapshot;
 use super::stage::Staging;
-use super::{Change, Expected, NewNode, check, content};
+use super::{Change, Expected, NewNode, check, content, order};
 
 /// Changes that take a transaction back, and the content for them.
 #[derive(Debug)]
@@ -18,6 +19,10 @@ pub struct Inverse {
     pub changes: Vec<Change>,
     /// Give it to `commit`, too.
     pub consumes: TxnId,
+    /// Directories that the transaction made and that stay, because something else is inside by now; in order.
+    pub staying: Vec<RelPath>,
+    /// What is inside directories that have to make room for something else.
+    in_the_way: Vec<RelPath>,
     snapshot: Snapshot,
 }
 
@@ -34,10 +39,36 @@ pub fn inverse(root: &Root, id: &TxnId) -> Result<Inverse, Damage> {
             changes.push(invert(&snapshot, index, number, change)?);
         }
     }
+    let Crowded {
+        staying,
+        in_the_way,
+    } = crowded(root, &changes)?;
+    let changes = changes
+        .into_iter()
+        .filter_map(|change| match staying.contains(&change.path) {
+            true => stay(change),
+            false => Some(change),
+        })
+        .collect();
+    let mut staying: Vec<_> = staying.into_iter().collect();
+    staying.sort();
     Ok(Inverse {
         changes,
         consumes: id.clone(),
+        staying,
+        in_the_way,
         snapshot,
+    })
+}
+
+/// What is left of the removal of a directory that stays: nothing, or one that changes nothing for a directory that has
+/// to be opened up for what goes inside.
+fn stay(change: Change) -> Option<Change> {
+    let node = change.old.as_ref().map(|old| old.node.clone())?;
+    let is_closed = order::needs_opening(node.mode()?.bits());
+    is_closed.then_some(Change {
+        new: Some(NewNode { node, slot: None }),
+        ..change
     })
 }
 
@@ -70,7 +101,11 @@ impl Inverse {
     /// # Errors
     /// The tree cannot be read.
     pub fn changed_since(&self, root: &Root) -> Result<Vec<RelPath>, DiskError> {
-        check::stale(root, &self.changes)
+        let mut changed = check::stale(root, &self.changes)?;
+        changed.extend(self.in_the_way.iter().cloned());
+        changed.sort();
+        changed.dedup();
+        Ok(changed)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Every sync can be undone, here and on the hub, and so can the undoing.
 
-use crate::support::{Machine, Sandbox, assert_same, assert_untouched};
+use crate::support::{Dir, Machine, Sandbox, assert_same, assert_untouched};
 
 /// A machine that pulled a change of every kind; with the tree before and after.
 fn pulled() -> (Sandbox, Machine, crate::support::Tree, crate::support::Tree) {
@@ -207,4 +207,79 @@ fn a_rollback_keeps_what_the_sync_did_not_touch() {
     a.ok(&["rollback"]);
     assert_eq!(a.text("made since"), "1");
     assert_eq!(a.text("mine alone"), "edited since");
+}
+
+/// A machine and its hub, of which one got a directory by a sync in the place of a file, and another one.
+fn with_directories(at: &[&str]) -> (Sandbox, Machine, Dir) {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    let hub = world.hub();
+    a.write("room", "a file");
+    a.ok(&["push"]);
+    let mine = Dir::clone(&a);
+    let (maker, taker, verb) = match at {
+        [] => (hub, mine, "pull"),
+        _ => (mine, hub, "push"),
+    };
+    maker.remove("room");
+    maker.write("room/for/it", "1");
+    maker.write("made/f", "1");
+    maker.write("made/deep/g", "1");
+    a.ok(&[verb]);
+    (world, a, taker)
+}
+
+const SIDES: [&[&str]; 2] = [&[], &["--remote"]];
+
+#[test]
+fn a_rollback_that_needs_the_room_of_newer_files_is_refused_by_its_dry_run_too() {
+    for at in SIDES {
+        let (_world, a, side) = with_directories(at);
+        side.write("room/for/newer", "work since");
+        let before = side.tree();
+
+        for more in [&["--dry-run"][..], &[]] {
+            let run = a.rsyn(&[&["rollback", "--json"], at, more].concat());
+            let json = run.exits(7).json();
+            let message = json["error"]["message"].as_str().unwrap();
+            assert!(message.contains("room/for/newer"), "{json}");
+        }
+
+        assert_same(&before, &side.tree());
+    }
+}
+
+#[test]
+fn a_directory_that_stays_for_what_is_in_it_is_told_by_a_rollback_and_by_its_dry_run() {
+    for at in SIDES {
+        let (_world, a, side) = with_directories(at);
+        side.write("made/deep/newer", "work since");
+        let said = |more: &[&str]| a.ok(&[&["rollback", "--json"], at, more].concat());
+        let (dry, real) = (said(&["--dry-run"]), said(&[]));
+
+        assert_eq!(dry.actions(), real.actions());
+        let expected = [
+            "delete made/deep/g",
+            "delete made/f",
+            "update room",
+            "delete room/for",
+            "delete room/for/it",
+        ];
+        assert_eq!(dry.actions(), expected);
+        let warnings = dry.json()["warnings"].clone();
+        assert_eq!(warnings, real.json()["warnings"]);
+        let dirs: Vec<_> = warnings
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|line| {
+                let line = line.as_str().unwrap();
+                line.split_once(" stays ").unwrap().0
+            })
+            .collect();
+        assert_eq!(dirs, ["\"made\"", "\"made/deep\""]);
+        assert_eq!(side.text("made/deep/newer"), "work since");
+        assert_eq!(side.text("room"), "a file");
+        assert!(!side.has("made/f"));
+    }
 }

@@ -154,6 +154,7 @@ fn messages() -> Vec<Message> {
         Control::Unnamed(300).into(),
         Control::Kept(vec![digest]).into(),
         Control::Bases(vec![(7, digest)]).into(),
+        Control::Staying(vec![path("a/b")]).into(),
         Control::Bye.into(),
         Message::Whole {
             id: 7,

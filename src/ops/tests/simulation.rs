@@ -511,7 +511,7 @@ impl Simulation {
         };
         self.judge(who, task, [&before, &after], &plans, &ended);
         if let Some(said) = said.filter(|_| !befell) {
-            let guarded = is_as_rehearsed(task, said, &ended);
+            let guarded = is_as_rehearsed(said, &ended);
             self.figures.count("guarded", usize::from(guarded));
         }
         let told = format!(
@@ -750,7 +750,6 @@ impl Simulation {
 
 /// Whether a run ended as its dry run said; gives whether a guard ended it.
 fn is_as_rehearsed(
-    task: &Task,
     rehearsal: &Result<Report, Failure>,
     ended: &Result<Report, Option<FailureKind>>,
 ) -> bool {
@@ -762,10 +761,8 @@ fn is_as_rehearsed(
         refusal.map(|f| f.kind),
         ended.as_ref().err().copied().flatten(),
     );
-    // A directory that holds newer things and has to make room is met in the commit alone.
-    let is_late = matches!(task, Task::Rollback(_)) && came == Some(FailureKind::Busy);
     assert!(
-        said == came || is_late,
+        said == came,
         "the dry run said {said:?}, then came {came:?}"
     );
     came == Some(FailureKind::Guard)
