@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Failure;
 use crate::config::{ConfigFile, dotenv, file};
-use crate::disk::{Root, durable};
+use crate::disk::{DiskError, Root, durable};
 use crate::endpoint::place::EXCLUDE_FILE;
 use crate::filter::{FileStyle, Origin, Rules, Sign};
 use crate::model::RelPath;
@@ -107,15 +107,24 @@ impl Project {
         let from = crate::disk::real_path(&from)?;
         let home =
             crate::disk::real_path(&environment.home).unwrap_or_else(|_| environment.home.clone());
+        // A directory that cannot be looked into may be the root: none further up is taken for it then.
+        let mut unseen = None;
         for directory in from.ancestors() {
             let by_name = start.is_some() && directory == from;
             let too_wide = directory == home || directory.parent().is_none();
-            if (by_name || !too_wide) && is_root(directory) {
-                return Self::at(directory.to_owned(), environment);
+            if !by_name && too_wide {
+                continue;
+            }
+            match (is_root(directory), unseen.take()) {
+                (Ok(false), before) => unseen = before,
+                (Err(e), before) => unseen = before.or(Some(e)),
+                (Ok(true), Some(e)) => return Err(e.into()),
+                (Ok(true), None) => return Self::at(directory.to_owned(), environment),
             }
         }
+        let but = unseen.map_or_else(String::new, |e| format!(", as far as can be seen: {e}"));
         let message = format!(
-            "{} is in no rsyn project",
+            "{} is in no rsyn project{but}",
             from.display().to_string().escape_debug()
         );
         Err(Failure::usage(
@@ -191,12 +200,14 @@ impl Project {
     }
 }
 
-fn is_root(directory: &Path) -> bool {
-    let Ok(root) = Root::open(directory) else {
-        return false;
-    };
-    let there = |name: &str| matches!(root.top().stat(name.as_bytes()), Ok(Some(_)));
-    there(CONFIG_FILE) || there(".rsyn") || there(EXCLUDE_FILE)
+fn is_root(directory: &Path) -> Result<bool, DiskError> {
+    let root = Root::open(directory)?;
+    for name in [CONFIG_FILE, ".rsyn", EXCLUDE_FILE] {
+        if root.top().stat(name.as_bytes())?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A rule of the command line.

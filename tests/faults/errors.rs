@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use crate::judge::{Stage, Verdict, hold};
 use crate::scenarios::{Scenario, named};
-use crate::strace::{Blow, CHANGING, LOOKING, Point};
+use crate::strace::{self, Blow, CHANGING, LOOKING, Point};
 use crate::support::Run;
 use crate::sweep::{Blown, Sum, is_sample, is_wanted, sample, stride, sweep};
+use crate::world::finish;
 
 /// Errors, and what the system calls them.
 const ERRORS: [(&str, &str); 13] = [
@@ -143,4 +144,39 @@ fn a_change_that_fails_is_told_with_what_was_tried_and_why() {
         "{told} of {}",
         points.len()
     );
+}
+
+/// The number of the first call of this name in a trace whose line holds `words`.
+fn point_at(log: &std::path::Path, call: &str, words: &str) -> Point {
+    let text = std::fs::read_to_string(log).unwrap();
+    let lines = text
+        .lines()
+        .filter(|line| line.starts_with(&format!("{call}(")));
+    let number = lines.clone().position(|line| line.contains(words));
+    Point {
+        call: call.to_owned(),
+        number: number.expect("no such call in the trace") + 1,
+    }
+}
+
+#[test]
+fn a_project_that_cannot_be_looked_at_is_not_passed_over_for_one_around_it() {
+    strace_or_skip!();
+    let world = crate::support::Sandbox::new();
+    let outer = world.project("a");
+    outer.ok(&["push"]);
+    outer.write("inner/rsyn.toml", "");
+    let inner = outer.dir("inner");
+    let command = outer.command_in(&inner.0, &["log"]);
+    let log = world.dir("").at("notes");
+    let traced = |options: &[String]| finish(strace::traced(&command, options), &["log"]);
+
+    traced(&strace::notes(&log)).exits(0).says_no("push");
+    let point = point_at(&log, "newfstatat", "\"rsyn.toml\"");
+    let options = Blow::Error("EIO").options(&point, &world.dir("").at("log"));
+    traced(&options)
+        .exits(1)
+        .says("rsyn.toml")
+        .says("Input/output error")
+        .says_no("push");
 }
