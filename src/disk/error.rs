@@ -64,6 +64,13 @@ impl DiskError {
         self.errno() == Some(rustix::io::Errno::XDEV)
     }
 
+    /// Whether the disk, or the user's share of it, is full.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        use rustix::io::Errno;
+        matches!(self.errno(), Some(Errno::NOSPC | Errno::DQUOT))
+    }
+
     /// The number of the system's answer, if it came from the system.
     #[must_use]
     pub(crate) fn errno(&self) -> Option<rustix::io::Errno> {

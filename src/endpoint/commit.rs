@@ -5,7 +5,7 @@ use super::observe::{holder, lock};
 use super::operations::{needs_slot, verb};
 use super::place::identity;
 use super::receiving::{Receiving, staging_error};
-use super::refusal::{ServeError, malformed};
+use super::refusal::{ServeError, disk_hint, malformed};
 use super::serve::Machinery;
 use crate::model::{Digest, Node, RelPath, Tombstone, Tree};
 use crate::protocol::handshake::ClientHello;
@@ -120,13 +120,19 @@ pub(super) fn report(
 }
 
 fn commit_error(error: &CommitError) -> ServeError {
-    let (kind, hint) = match error {
-        CommitError::Stage(_) | CommitError::Damaged(_) => (RefusalKind::Integrity, "run it again"),
-        CommitError::RecoveryPending => (RefusalKind::Busy, "run it again: the hub recovers first"),
-        CommitError::Unsettled { .. } | CommitError::Unfinished { .. } => (
-            RefusalKind::Failed,
-            "the next sync, or `rsyn recover` on the hub, goes on with it",
-        ),
+    let goes_on = "the next sync, or `rsyn recover` on the hub, goes on with it";
+    let (kind, hint) = match (error, error.disk_cause()) {
+        (CommitError::Unsettled { .. } | CommitError::Unfinished { .. }, _) => {
+            (RefusalKind::Failed, goes_on)
+        }
+        (_, Some(e)) if e.is_full() => (RefusalKind::Failed, disk_hint(e)),
+        (_, Some(_)) => (RefusalKind::Failed, "nothing was changed on the hub"),
+        (CommitError::Stage(_) | CommitError::Damaged(_), _) => {
+            (RefusalKind::Integrity, "run it again")
+        }
+        (CommitError::RecoveryPending, _) => {
+            (RefusalKind::Busy, "run it again: the hub recovers first")
+        }
         _ => (RefusalKind::Failed, "nothing was changed on the hub"),
     };
     ServeError::refused(kind, format!("on the hub: {error}"), hint)

@@ -2,10 +2,12 @@
 
 use super::PeerError;
 use super::local::LocalError;
-use crate::disk::LockError;
+use crate::disk::{DiskError, LockError};
 use crate::protocol::ProtocolError;
 use crate::protocol::handshake::ProtocolRange;
 use crate::protocol::message::{Refusal, RefusalKind};
+use crate::scan::ScanError;
+use crate::state::StateError;
 
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -53,16 +55,30 @@ impl ServeError {
 fn local_refusal(error: &LocalError) -> Refusal {
     let (kind, hint) = match error {
         LocalError::Lock(LockError::Held(_)) => (RefusalKind::Busy, "try again when it is done"),
+        LocalError::State(StateError::Disk(e))
+        | LocalError::Disk(e)
+        | LocalError::Lock(LockError::Disk(e))
+        | LocalError::Scan(ScanError::Disk(e)) => (RefusalKind::Failed, disk_hint(e)),
         LocalError::State(_) => (RefusalKind::Integrity, "look at .rsyn/ on the hub"),
-        LocalError::Recover(_) => (RefusalKind::Integrity, "run `rsyn recover` on the hub"),
-        LocalError::Disk(_) | LocalError::Lock(_) | LocalError::Scan(_) => {
-            (RefusalKind::Failed, "look at that path on the hub")
-        }
+        LocalError::Scan(_) => (RefusalKind::Failed, "run it again"),
+        LocalError::Recover(e) => match e.disk_cause() {
+            Some(e) => (RefusalKind::Failed, disk_hint(e)),
+            None => (RefusalKind::Integrity, "run `rsyn recover` on the hub"),
+        },
     };
     Refusal {
         kind,
         message: format!("on the hub: {error}"),
         hint: hint.to_owned(),
+    }
+}
+
+/// What to do about a call that failed on the hub.
+pub(super) fn disk_hint(error: &DiskError) -> &'static str {
+    if error.is_full() {
+        "make room on the hub's disk, then run it again"
+    } else {
+        "look at that path on the hub"
     }
 }
 

@@ -23,6 +23,7 @@ impl Undo {
         let unusable = |id: &TxnId, damage: &Damage| {
             let kind = match damage {
                 Damage::Disk(e) if e.is_missing() => RefusalKind::Usage,
+                Damage::Disk(_) => RefusalKind::Failed,
                 _ => RefusalKind::Integrity,
             };
             let message = format!("cannot use the snapshot {id}: {damage}");

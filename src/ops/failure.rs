@@ -11,7 +11,7 @@ use crate::endpoint::transfer::TransferError;
 use crate::protocol::message::{Refusal, RefusalKind};
 use crate::scan::ScanError;
 use crate::state::StateError;
-use crate::transaction::{CommitError, StageError};
+use crate::transaction::{CommitError, Damage, StageError};
 
 /// What sort of failure; `docs/cli.md` has the exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,17 +126,22 @@ impl fmt::Display for Failure {
 
 impl From<DiskError> for Failure {
     fn from(error: DiskError) -> Self {
-        Self::new(
-            FailureKind::Failed,
-            error.to_string(),
-            "look at that path, then run it again",
-        )
+        let hint = if error.is_full() {
+            "make room on that disk, then run it again"
+        } else {
+            "look at that path, then run it again"
+        };
+        Self::new(FailureKind::Failed, error.to_string(), hint)
     }
 }
 
 impl From<StateError> for Failure {
     fn from(error: StateError) -> Self {
         let (kind, hint) = match &error {
+            StateError::Disk(e) if e.is_full() => (
+                FailureKind::Failed,
+                "make room on that disk, then run it again",
+            ),
             StateError::Disk(_) => (FailureKind::Failed, "look at .rsyn/ and its permissions"),
             StateError::Damaged { .. } => (
                 FailureKind::Integrity,
@@ -211,6 +216,7 @@ impl From<CommitError> for Failure {
             CommitError::RecoveryPending => {
                 Self::new(FailureKind::Busy, message, "run `rsyn recover`")
             }
+            CommitError::Damaged(Damage::Disk(e)) => e.into(),
             CommitError::Damaged(_) => {
                 Self::new(FailureKind::Integrity, message, "run `rsyn recover`")
             }

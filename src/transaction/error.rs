@@ -110,6 +110,20 @@ pub enum CommitError {
     },
 }
 
+impl CommitError {
+    /// The failed call that it comes down to, if it does.
+    #[must_use]
+    pub fn disk_cause(&self) -> Option<&DiskError> {
+        match self {
+            Self::Disk(e) | Self::Stage(StageError::Disk(e)) | Self::Damaged(Damage::Disk(e)) => {
+                Some(e)
+            }
+            Self::Attention { cause, .. } | Self::Unsettled { cause, .. } => cause.disk_cause(),
+            _ => None,
+        }
+    }
+}
+
 /// Something that somebody else put in the way of an undo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attention {
