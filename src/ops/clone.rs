@@ -9,11 +9,19 @@ use super::look::World;
 use super::project::{Environment, Project, Settings};
 use super::sync::{Report, Request};
 use super::talk::Talk;
-use super::{Failure, sync};
+use super::{Failure, FailureKind, sync};
 use crate::disk::{Root, durable};
 use crate::plan::Direction;
+use crate::state::State;
 use crate::state::layout::STATE_DIR;
 use crate::transaction;
+
+/// In the state directory as long as a clone is not finished: the remote that it is made from.
+const UNFINISHED: &[u8] = b"unfinished-clone";
+/// In the state directory once a root agreed with a hub.
+const PEERS: &[u8] = b"peers";
+/// A remote is not longer, in bytes.
+const REMOTE_BYTES: u64 = 64 * 1024;
 
 /// Makes a directory (`dir`, or the last name of the remote's path), pulls everything into it and leaves it
 /// ready for `pull` and `push`.
@@ -35,7 +43,10 @@ pub fn clone(
         None => last_name(&hub)?,
     });
     let existed = match Root::open(&path) {
-        Ok(root) if !root.top().is_empty()? && !is_unfinished(&root)? => {
+        Ok(root)
+            if !root.top().is_empty()?
+                && !is_unfinished(&root, &remote_text(environment, &hub))? =>
+        {
             let shown = path.display().to_string().escape_debug().to_string();
             return Err(Failure::usage(
                 format!("{shown} is there and not empty"),
@@ -62,6 +73,8 @@ pub fn clone(
         Err(failure) if transaction::remains(&root).is_ok_and(|r| !r.is_empty()) => {
             Err(failure.hint("run it again: it goes on with what has arrived"))
         }
+        // Another clone may be at work there.
+        Err(failure) if failure.kind == FailureKind::Busy => Err(failure),
         // An interrupted one that could not go on: its journal is needed.
         Err(failure) if !holds_state_alone(&root).unwrap_or(false) => Err(failure),
         Err(failure) => {
@@ -71,13 +84,23 @@ pub fn clone(
     }
 }
 
-/// Whether a clone was interrupted there: it agreed with no hub yet, and what else stands there waits for recovery.
-fn is_unfinished(root: &Root) -> Result<bool, Failure> {
+/// Whether a clone from `remote` was interrupted there: it is not finished, or was not even noted.
+fn is_unfinished(root: &Root, remote: &str) -> Result<bool, Failure> {
     if root.top().stat(STATE_DIR)?.is_none() {
         return Ok(false);
     }
-    let agreed = root.top().open_dir(STATE_DIR)?.stat(b"peers")?.is_some();
-    Ok(!agreed && (holds_state_alone(root)? || transaction::pending(root)?.is_some()))
+    let state = root.top().open_dir(STATE_DIR)?;
+    match durable::read(&state, UNFINISHED, REMOTE_BYTES)? {
+        Some(noted) => Ok(noted == remote.as_bytes()),
+        None => Ok(state.stat(PEERS)?.is_none() && holds_state_alone(root)?),
+    }
+}
+
+/// The remote as a later run in the clone finds it.
+fn remote_text(environment: &Environment, hub: &Hub) -> String {
+    let path = hub.local_path(&environment.directory);
+    let path = path.and_then(|path| crate::disk::real_path(&path).ok());
+    path.map_or_else(|| hub.remote.to_string(), |path| path.display().to_string())
 }
 
 fn holds_state_alone(root: &Root) -> Result<bool, Failure> {
@@ -107,16 +130,22 @@ fn pull_all(
         clock,
         hub_here: crate::transport::local,
     };
+    let state = State::create(root)?;
+    let has_agreed = state.dir().stat(PEERS)?.is_some();
+    let remote = remote_text(environment, hub);
+    durable::replace(state.dir(), UNFINISHED, remote.as_bytes())?;
     let request = Request {
         reach: reach.clone(),
-        own_rules: true,
+        own_rules: !has_agreed,
         ..Request::of(vec![Direction::Pull])
     };
     let mut report = sync::run(&world, &request)?;
     // The files are here and agreed on: what fails now is no reason to take them away again.
-    if let Err(failure) = note_settings(environment, reach, path, hub, root) {
+    let noted = note_settings(environment, reach, path, &remote, root);
+    let finished = noted.and_then(|()| Ok(state.dir().remove_file(UNFINISHED)?));
+    if let Err(failure) = finished {
         report.warnings.push(format!(
-            "how this machine reaches the hub could not be noted: {failure}"
+            "how this machine reaches the hub could not be noted, the same clone once more does it: {failure}"
         ));
     }
     Ok(report)
@@ -127,19 +156,15 @@ fn note_settings(
     environment: &Environment,
     reach: &Reach,
     path: &Path,
-    hub: &Hub,
+    remote: &str,
     root: &Root,
 ) -> Result<(), Failure> {
-    let remote = match hub.local_path(&environment.directory) {
-        Some(path) => crate::disk::real_path(&path)?.display().to_string(),
-        None => hub.remote.to_string(),
-    };
     let brought = Project::at(path.to_owned(), &Environment::default())?
         .settings
         .remote;
     let mut lines = Vec::new();
     if brought.is_none_or(|setting| setting.value != remote) {
-        lines.push(format!("remote = {}", toml_text(&remote)));
+        lines.push(format!("remote = {}", toml_text(remote)));
     }
     if let Some(command) = &reach.ssh_command {
         lines.push(format!("ssh_command = {}", toml_text(command)));
@@ -154,7 +179,7 @@ fn note_settings(
             lines.join("\n")
         );
         durable::replace(
-            &root.top().open_dir(b".rsyn")?,
+            &root.top().open_dir(STATE_DIR)?,
             b"config.toml",
             text.as_bytes(),
         )?;

@@ -3,7 +3,7 @@
 use std::os::unix::fs::FileExt;
 
 use crate::sides::both_ways;
-use crate::support::{Dir, Sandbox, assert_same, assert_untouched, noise};
+use crate::support::{Dir, Machine, Sandbox, assert_same, assert_untouched, noise};
 
 /// A tree with everything that may stand in a project.
 fn fill(root: &Dir) {
@@ -396,4 +396,45 @@ fn permission_bits_of_one_name_leave_the_other_names_of_a_file_alone() {
     b.ok(&["rollback"]);
     let bits = ["f", "g", "h"].map(|name| mode(&b.at(name)));
     assert_eq!(bits, [0o644; 3]);
+}
+
+/// A clone that was killed when all had arrived, before it noted how to reach the hub.
+fn unfinished_clone(world: &Sandbox) -> Machine {
+    world.hub().write("f", "1");
+    let b = world.clone_of_hub("b");
+    b.remove(".rsyn/config.toml");
+    b.write(".rsyn/unfinished-clone", world.hub().text_path());
+    b
+}
+
+#[test]
+fn a_clone_that_was_killed_before_it_was_ready_goes_on() {
+    let world = Sandbox::new();
+    let b = unfinished_clone(&world);
+    b.write("mine", "made since");
+
+    let top = world.dir("").0;
+    let hub = world.hub();
+    let again = ["clone", hub.text_path(), "b"];
+    b.run_in(&top, &again).exits(0);
+
+    assert_eq!(b.text("mine"), "made since");
+    b.ok(&["push"]);
+    assert_eq!(world.hub().text("mine"), "made since");
+    b.run_in(&top, &again).exits(2).says("not empty");
+}
+
+#[test]
+fn an_unfinished_clone_of_another_hub_is_left_alone() {
+    let world = Sandbox::new();
+    let b = unfinished_clone(&world);
+    let other = world.dir("other");
+    other.write("g", "1");
+    let before = b.touch();
+
+    b.run_in(&world.dir("").0, &["clone", other.text_path(), "b"])
+        .exits(2)
+        .says("not empty");
+
+    assert_untouched(&before, &b.touch());
 }

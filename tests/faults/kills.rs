@@ -40,6 +40,8 @@ fn clones_again(stage: &Stage<'_>) -> Verdict {
         "clone again: {}",
         run.all()
     );
+    let status = stage.world.machine("b").rsyn(&["status"]);
+    hold!(status.code == 0, "no clone that is ready: {}", status.all());
     stage.recover()?;
     hold!(stage.old_or_new(true)?, "the clone did not go on");
     stage.no_litter()
