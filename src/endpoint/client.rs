@@ -10,7 +10,7 @@ use super::transfer::{Pushed, TransferError};
 use super::view::{self, HubView};
 use crate::model::{RelPath, Tombstones, Tree};
 use crate::protocol::bounded::Budget;
-use crate::protocol::handshake::{AHEAD, ServerHello};
+use crate::protocol::handshake::{AHEAD, PARTS, ServerHello};
 use crate::protocol::message::{Control, Op, SnapshotLine};
 use crate::transport::Process;
 
@@ -45,7 +45,11 @@ pub struct RollbackPlan {
 impl Client {
     /// Whether the hub knows content that comes from a place on, or before it was asked for.
     pub(super) fn sends_ahead(&self) -> bool {
-        self.hello.features.iter().any(|f| f == AHEAD)
+        self.hub_knows(AHEAD)
+    }
+
+    fn hub_knows(&self, feature: &str) -> bool {
+        self.hello.features.iter().any(|known| known == feature)
     }
 
     /// Receives the hub's view. `known` is what was seen last.
@@ -71,9 +75,20 @@ impl Client {
     /// [`PeerError`].
     pub fn snapshots(&self) -> Result<Vec<SnapshotLine>, PeerError> {
         self.outbox.send(Control::ListSnapshots)?;
-        match self.inbox.control("snapshots")? {
-            Control::Snapshots(lines) => Ok(lines),
-            other => Err(unexpected(&other.into(), "snapshots")),
+        let in_parts = self.hub_knows(PARTS);
+        let mut all = Vec::new();
+        let mut budget = Budget::of_tree("a list of snapshots");
+        loop {
+            let lines = match self.inbox.control("snapshots")? {
+                Control::Snapshots(lines) => lines,
+                other => return Err(unexpected(&other.into(), "snapshots")),
+            };
+            budget.take(&lines)?;
+            let is_last = lines.is_empty() || !in_parts;
+            all.extend(lines);
+            if is_last {
+                return Ok(all);
+            }
         }
     }
 

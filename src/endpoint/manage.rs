@@ -12,7 +12,6 @@ use super::undo::Undo;
 use crate::disk::DiskError;
 use crate::model::Tree;
 use crate::protocol::handshake::ClientHello;
-use crate::protocol::limits;
 use crate::protocol::message::{Control, RefusalKind, SnapshotLine};
 use crate::report::printable;
 use crate::state::State;
@@ -64,7 +63,6 @@ pub fn snapshot_lines(local: &Local) -> Result<Vec<SnapshotLine>, DiskError> {
     };
     Ok(transaction::snapshots(&local.root)?
         .into_iter()
-        .take(limits::LIST_ITEMS)
         .map(line)
         .collect())
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::PeerError;
 use super::client::{Answer, Client};
 use super::connection::unexpected;
 use super::kept::Keeper;
@@ -18,8 +17,8 @@ use crate::protocol::message::{Control, Form, Message, Op, OpSource};
 use crate::scan::Scan;
 use crate::state::State;
 
-/// How often content that did not verify is asked for again.
-const RESEND_ROUNDS: usize = 2;
+/// How often content that did not verify is sent again.
+const RESENDS: usize = 2;
 
 /// Words that go with a commit.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +66,8 @@ impl Client {
             counters,
         };
         sending.send_all()?;
-        for _ in 0..=RESEND_ROUNDS {
+        let mut asked = Asked::default();
+        loop {
             self.outbox.send(Control::Commit {
                 plan: digest,
                 snapshot: commit.keep_snapshot,
@@ -77,15 +77,28 @@ impl Client {
             match control {
                 Control::Committed(report) => return Ok(Pushed { report, unnamed }),
                 Control::Stale(paths) => return Err(TransferError::Changed { paths, unnamed }),
-                Control::Resend(ids) => sending.send_again(&ids)?,
+                Control::Resend(ids) if !ids.is_empty() => match asked.too_often(&ids) {
+                    None => sending.send_again(&ids)?,
+                    Some(id) => return Err(sending.never_verifies(id)),
+                },
                 other => return Err(unexpected(&other.into(), "committed").into()),
             }
         }
-        let path = ops.first().map(|op| op.path.clone());
-        path.map_or_else(
-            || Err(PeerError::Closed.into()),
-            |path| Err(TransferError::Integrity(path)),
-        )
+    }
+}
+
+/// How often each item was asked for again. Where many are, not all of them fit one message.
+#[derive(Default)]
+struct Asked(HashMap<u32, usize>);
+
+impl Asked {
+    /// Takes note that `ids` are asked for again; gives one that was so too often.
+    fn too_often(&mut self, ids: &[u32]) -> Option<u32> {
+        ids.iter().copied().find(|id| {
+            let times = self.0.entry(*id).or_default();
+            *times += 1;
+            *times > RESENDS
+        })
     }
 }
 
@@ -170,6 +183,13 @@ impl Sending<'_> {
             .try_for_each(|id| self.send_one(&mut supplier, *id, None, 0))
     }
 
+    fn never_verifies(&self, id: u32) -> TransferError {
+        match self.ops.get(id as usize) {
+            Some(op) => TransferError::Integrity(op.path.clone()),
+            None => unexpected(&Control::Resend(vec![id]).into(), "an item of the plan").into(),
+        }
+    }
+
     fn send_one(
         &self,
         supplier: &mut Supplier<'_>,
@@ -227,5 +247,19 @@ fn skip_bytes(op: &Op) -> u64 {
     match op.source {
         OpSource::Sent { skip_bytes, .. } => skip_bytes,
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_is_sent_again_twice_however_many_messages_ask_for_others() {
+        let mut asked = Asked::default();
+        for ids in [&[0, 1][..], &[2], &[3], &[0], &[1, 2, 3]] {
+            assert_eq!(asked.too_often(ids), None);
+        }
+        assert_eq!(asked.too_often(&[4, 3, 0]), Some(3));
     }
 }

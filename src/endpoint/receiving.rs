@@ -14,6 +14,9 @@ use crate::protocol::bounded::Budget;
 use crate::protocol::message::{Control, Form, Message, Op, OpSource, RefusalKind};
 use crate::transaction::{StageError, Staging};
 
+/// Items that one message asks for again: at five bytes each, the most that a number takes, they fit.
+const RESEND_ITEMS: usize = 200_000;
+
 /// A push that is being received.
 #[derive(Default)]
 pub(super) struct Receiving {
@@ -202,9 +205,11 @@ impl Receiving {
         }
     }
 
-    /// Items that have to come again, whole.
+    /// Items that have to come again, whole: as many as fit a message. The others are for the next call.
     pub(super) fn take_failed(&mut self) -> Vec<u32> {
-        std::mem::take(&mut self.again)
+        let named = self.again.len().min(RESEND_ITEMS);
+        let later = self.again.split_off(named);
+        std::mem::replace(&mut self.again, later)
     }
 }
 
@@ -240,5 +245,30 @@ fn receive_error(error: ReceiveError) -> ServeError {
                 "nothing was changed; run it again",
             )
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::frame;
+
+    #[test]
+    fn items_are_asked_for_again_in_messages_that_they_fit() {
+        let all: Vec<u32> = (u32::MAX - 450_000..u32::MAX).collect();
+        let mut receiving = Receiving {
+            again: all.clone(),
+            ..Receiving::default()
+        };
+        let mut asked: Vec<u32> = Vec::new();
+        loop {
+            let part = receiving.take_failed();
+            if part.is_empty() {
+                break;
+            }
+            asked.extend(&part);
+            frame::encode(&Control::Resend(part).into(), &mut Vec::new()).unwrap();
+        }
+        assert_eq!(asked, all);
     }
 }

@@ -259,9 +259,7 @@ impl<'a> Session<'a> {
                     snapshot,
                     label,
                 } => self.commit(plan, snapshot, &label),
-                Control::ListSnapshots => Ok(self
-                    .outbox
-                    .send(Control::Snapshots(manage::snapshots(&self.place)?))?),
+                Control::ListSnapshots => self.tell_snapshots(),
                 Control::ListMachines => Ok(self
                     .outbox
                     .send(Control::Machines(manage::machines(&self.place)?))?),
@@ -282,6 +280,25 @@ impl<'a> Session<'a> {
             },
             data => self.receive(data),
         }
+    }
+
+    /// Tells the snapshots, newest first; to a client that knows no parts as many as fit a message.
+    fn tell_snapshots(&self) -> Result<(), ServeError> {
+        let lines = manage::snapshots(&self.place)?;
+        let mut parts = Vec::new();
+        view::batches(lines, |part| {
+            parts.push(part);
+            Ok(())
+        })?;
+        // Empty, it ends the parts, or is the answer where there are none.
+        parts.push(Vec::new());
+        if !self.knows(handshake::PARTS) {
+            parts.truncate(1);
+        }
+        for part in parts {
+            self.outbox.send(Control::Snapshots(part))?;
+        }
+        Ok(())
     }
 
     /// Tells what undoing a snapshot would do.

@@ -4,6 +4,7 @@
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::message::SnapshotLine;
 use super::{ProtocolError, limits};
 use crate::model::{Node, RelPath, Tombstone};
 
@@ -31,6 +32,12 @@ impl Weight for Node {
 impl Weight for Tombstone {
     fn text_bytes(&self) -> usize {
         self.machine.len()
+    }
+}
+
+impl Weight for SnapshotLine {
+    fn text_bytes(&self) -> usize {
+        self.id.len() + self.label.len()
     }
 }
 

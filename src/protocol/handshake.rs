@@ -22,6 +22,7 @@ pub const FEATURES: &[&str] = &[
     KEPT,
     ARRIVED,
     STAYING,
+    PARTS,
 ];
 /// The feature of content that is sent before it is asked for, and from where an earlier attempt stopped.
 pub const AHEAD: &str = "ahead";
@@ -33,6 +34,9 @@ pub const ARRIVED: &str = "arrived";
 pub const KEPT: &str = "kept";
 /// Directories that a rollback would remove and that stay are told with its plan.
 pub const STAYING: &str = "staying";
+
+/// A list of snapshots in as many messages as it needs; an empty one ends it.
+pub const PARTS: &str = "parts";
 
 /// A range of protocol versions, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

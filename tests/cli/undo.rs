@@ -283,3 +283,29 @@ fn a_directory_that_stays_for_what_is_in_it_is_told_by_a_rollback_and_by_its_dry
         assert!(!side.has("made/f"));
     }
 }
+
+#[test]
+fn more_snapshots_of_a_hub_than_fit_a_message_are_all_listed() {
+    let world = Sandbox::new();
+    let a = world
+        .project("a")
+        .with("RSYN_MACHINE", "machine ".repeat(32));
+    let hub = world.hub();
+    a.write("f", "1");
+    a.ok(&["push"]);
+    a.write("f", "2");
+    a.ok(&["push"]);
+    let snap = hub.dir(".rsyn/snap");
+    let ids = snap.names("");
+    let plan = snap.read(format!("{}/plan", ids[0]));
+    for n in 0..4500 {
+        snap.write(format!("{n:016x}/plan"), &plan);
+    }
+
+    let json = a.ok(&["snapshots", "--remote", "--json"]).json();
+
+    let all = json["snapshots"].as_array().unwrap();
+    assert_eq!(all.len(), ids.len() + 4500);
+    let label = all[0]["label"].as_str().unwrap();
+    assert!(label.len() * all.len() > 1 << 20, "{label}");
+}
