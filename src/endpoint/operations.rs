@@ -156,3 +156,80 @@ pub fn verb(op: &Op) -> Verb {
         (Some(_), Some(_)) => Verb::Update,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Mode, Mtime, RelPath};
+    use crate::plan::Reason;
+
+    const KIB: u64 = 1024;
+
+    fn file(size: u64) -> Node {
+        Node::File {
+            size,
+            digest: Digest::of(&size.to_le_bytes()),
+            mode: Mode::from(0o644),
+            mtime: Mtime { secs: 0, nanos: 0 },
+        }
+    }
+
+    /// A plan that updates so many files of `size` bytes.
+    fn plan(direction: Direction, many: usize, size: u64) -> Plan {
+        let action = |n| Action {
+            path: RelPath::new(format!("f{n}").into_bytes()).unwrap(),
+            verb: Verb::Update,
+            reason: Reason::Undo,
+            old: Some(file(size)),
+            new: Some(file(size)),
+            source: Source::Nothing,
+            conflict: None,
+        };
+        Plan {
+            actions: (0..many).map(action).collect(),
+            ..Plan::nothing(direction)
+        }
+    }
+
+    /// From which length on files go as deltas beside so many of `size` bytes.
+    fn from_bytes(direction: Direction, many: usize, size: u64) -> Option<u64> {
+        let options = TransferOptions { whole_file: false };
+        let deltas = Deltas::of(&plan(direction, many, size), options);
+        let lengths = [1, 4 * KIB - 1, 4 * KIB, 64 * KIB - 1, 64 * KIB];
+        let want = |len: &u64| deltas.want(Some(&file(*len)), &file(*len));
+        lengths.into_iter().find(want)
+    }
+
+    #[test]
+    fn small_files_go_as_deltas_in_a_pull_and_where_they_are_much_in_a_push() {
+        use Direction::{Pull, Push};
+        for (direction, many, size, from) in [
+            (Pull, 1, 10 * KIB, 4 * KIB),
+            (Pull, 4096, 10 * KIB, 4 * KIB),
+            (Pull, 4097, 10 * KIB, 64 * KIB),
+            (Pull, 5000, KIB, 4 * KIB),
+            (Pull, 5000, 100 * KIB, 4 * KIB),
+            (Push, 1, 10 * KIB, 64 * KIB),
+            (Push, 102, 10 * KIB, 64 * KIB),
+            (Push, 103, 10 * KIB, 4 * KIB),
+            (Push, 5000, 3 * KIB, 64 * KIB),
+            (Push, 20, 100 * KIB, 64 * KIB),
+            (Push, 4097, 10 * KIB, 64 * KIB),
+        ] {
+            let found = from_bytes(direction, many, size);
+            assert_eq!(found, Some(from), "{direction:?}, {many} of {size}");
+        }
+    }
+
+    #[test]
+    fn lengths_that_differ_much_and_whole_files_are_no_deltas() {
+        let plan = plan(Direction::Pull, 1, 10 * KIB);
+        let deltas = Deltas::of(&plan, TransferOptions { whole_file: false });
+        let want = |old, new| deltas.want(Some(&file(old)), &file(new));
+        assert!(want(10 * KIB, 80 * KIB) && want(80 * KIB, 10 * KIB));
+        assert!(!want(10 * KIB, 90 * KIB) && !want(90 * KIB, 10 * KIB));
+        assert!(!deltas.want(None, &file(10 * KIB)));
+        let whole = Deltas::of(&plan, TransferOptions { whole_file: true });
+        assert!(!whole.want(Some(&file(KIB * KIB)), &file(KIB * KIB)));
+    }
+}

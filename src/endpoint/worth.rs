@@ -293,6 +293,8 @@ mod tests {
         assert_eq!(window(30, 470), Some(Effort::Thorough));
         assert_eq!(window(230, 20), Some(Effort::Thorough), "one window alone");
         assert_eq!(window(180, 320), Some(Effort::Thorough));
+        // Not worth beginning it, but no reason to give it up.
+        assert_eq!(window(350, 150), Some(Effort::Thorough));
         assert_eq!(window(240, 10), Some(Effort::Thorough));
         assert_eq!(window(240, 10), Some(Effort::Firm));
     }

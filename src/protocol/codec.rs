@@ -287,6 +287,66 @@ mod tests {
     }
 
     #[test]
+    fn another_effort_begins_another_frame_and_the_same_goes_on() {
+        use Effort::{Firm, Quick, Thorough};
+        let mut encoder = Encoder::new();
+        let mut coding = |effort| {
+            let mut out = vec![];
+            encoder.chunk(b"some text", effort, &mut out).unwrap();
+            out[CHUNK_HEADER_BYTES - 1]
+        };
+        let efforts = [Quick, Quick, Thorough, Thorough, Firm].map(Some);
+        let codings = efforts.map(&mut coding);
+        assert_eq!(codings, [ZSTD, ZSTD, ZSTD_ANEW, ZSTD, ZSTD_ANEW]);
+        assert_eq!([None, Some(Firm)].map(coding), [PLAIN, ZSTD]);
+    }
+
+    /// Words of a small language, each like many others.
+    fn text(words: usize) -> Vec<u8> {
+        let mut state = 1_u64;
+        let mut number = |limit: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) % limit
+        };
+        let mut word = |_| {
+            let stem = number(40) * number(40);
+            format!(
+                "{}{stem:x}_{} ",
+                &"set_get_is_as_"[..usize::try_from(number(12)).unwrap()],
+                number(7)
+            )
+        };
+        (0..words).map(&mut word).collect::<String>().into_bytes()
+    }
+
+    #[test]
+    fn more_effort_gives_fewer_bytes() {
+        let noise: Vec<u8> = (0..60_000_u64)
+            .flat_map(|n| crate::model::Digest::of(&n.to_le_bytes()).0)
+            .collect();
+        let bytes = |effort, content: &[u8]| {
+            let (mut encoder, mut out) = (Encoder::new(), vec![]);
+            for piece in content.chunks(CHUNK_INPUT_BYTES) {
+                encoder.chunk(piece, Some(effort), &mut out).unwrap();
+            }
+            out.len()
+        };
+        let sizes = |content: &[u8]| Effort::ALL.map(|effort| bytes(effort, content));
+        let (text, twice) = (sizes(&text(120_000)), sizes(&[&noise[..], &noise].concat()));
+        assert!(
+            text[2] * 100 < text[0] * 97 && text[1] <= text[0],
+            "{text:?}"
+        );
+        // What comes again a long way back.
+        assert!(
+            twice[1..].iter().all(|b| *b < noise.len() * 11 / 10),
+            "{twice:?}"
+        );
+    }
+
+    #[test]
     fn one_stream_remembers_earlier_chunks() {
         let mut encoder = Encoder::new();
         let mut state = 1u64;

@@ -248,3 +248,28 @@ fn block_that_stays_in_place_is_found_amid_much_that_is_new() {
         );
     }
 }
+
+#[test]
+fn moved_blocks_soon_after_a_match_are_found_however_much_that_is_new_was_before() {
+    const MIB: usize = 1 << 20;
+    const LARGE_BLOCK: usize = 16 * 1024;
+    let (run, few) = (24 * MIB, 4 * LARGE_BLOCK);
+    let basis = basis(run + few);
+    let new_bytes = |seed, len| Random::new(seed).bytes(len);
+    // Each piece stands where no grid is. The few blocks are shorter than a gap that the first part would bring about.
+    let parts = [
+        new_bytes(12, 48 * MIB + 777),
+        basis[..run].to_vec(),
+        new_bytes(13, 2 * MIB + 333),
+        basis[run..].to_vec(),
+        new_bytes(14, MIB),
+    ];
+    let stats = round_trip(params(LARGE_BLOCK as u32), &basis, &parts.concat());
+
+    let of_the_run = stats.copied_bytes - few as u64;
+    assert!(of_the_run > run as u64 / 2, "{stats:?}");
+    assert_eq!(of_the_run % LARGE_BLOCK as u64, 0);
+    let without = [&parts[..3], &parts[4..]].concat().concat();
+    let stats = round_trip(params(LARGE_BLOCK as u32), &basis, &without);
+    assert_eq!(stats.copied_bytes, of_the_run);
+}
