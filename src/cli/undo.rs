@@ -145,6 +145,9 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Ended {
     };
     let is_stream = matches!(target, Target::Stream(_));
     let report = restore::restore(&world, &path, args.from.as_deref(), target)?;
+    for line in &report.warnings {
+        terminal.warn(line);
+    }
     if is_stream {
         return Ok(exit::DONE);
     }

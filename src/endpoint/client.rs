@@ -11,7 +11,7 @@ use super::view::{self, HubView};
 use crate::model::{RelPath, Tombstones, Tree};
 use crate::protocol::bounded::Budget;
 use crate::protocol::handshake::{AHEAD, PARTS, ServerHello};
-use crate::protocol::message::{Control, Op, SnapshotLine};
+use crate::protocol::message::{Control, Op, Refusal, RefusalKind, SnapshotLine};
 use crate::transport::Process;
 
 /// A session with a hub.
@@ -145,6 +145,22 @@ impl Client {
             Control::Committed(report) => Ok(Pushed { report, unnamed }),
             Control::Stale(paths) => Err(TransferError::Changed { paths, unnamed }),
             other => Err(unexpected(&other.into(), "committed").into()),
+        }
+    }
+
+    /// Has the hub settle an interrupted sync, and do nothing else. Gives the words with which it refuses to do more.
+    ///
+    /// # Errors
+    /// [`TransferError`]: it could not be settled, or the answer did not come.
+    pub fn settle(&self, label: String) -> Result<Refusal, TransferError> {
+        match self.rollback(String::new(), label) {
+            Err(TransferError::Unheard(PeerError::Refused(refusal)))
+                if refusal.kind == RefusalKind::Busy =>
+            {
+                Ok(refusal)
+            }
+            Err(e) => Err(e),
+            Ok(done) => Err(unexpected(&Control::Committed(done.report).into(), "refused").into()),
         }
     }
 

@@ -101,20 +101,26 @@ impl Local {
         Ok(lock)
     }
 
-    /// Finishes or undoes an interrupted transaction.
+    /// Finishes or undoes an interrupted transaction. Says for people what it did, also in the log; nothing if there was
+    /// none.
     ///
     /// # Errors
     /// It could not be settled; the next try goes on.
-    pub fn recover(&self, lock: &Lock) -> Result<Recovery, LocalError> {
+    #[must_use = "the tree may be another one than before"]
+    pub fn recover(&self, lock: &Lock, now_secs: i64) -> Result<Option<String>, LocalError> {
         if let Some(state) = &self.state {
             // Best effort: what stays does no harm, and the next time finds it.
             drop(state.sweep());
         }
-        Ok(transaction::recover(
-            &self.root,
-            lock,
-            &mut |id, payload| self.remember(id.as_str(), payload),
-        )?)
+        let recovery = transaction::recover(&self.root, lock, &mut |id, payload| {
+            self.remember(id.as_str(), payload)
+        })?;
+        let words = recovery_words(&recovery);
+        if let (Some(state), Some(words)) = (&self.state, &words) {
+            // A log never changes the outcome.
+            drop(log::append(state, &log::Record::recovered(now_secs, words)));
+        }
+        Ok(words)
     }
 
     /// Writes what goes with a decided transaction.
@@ -259,8 +265,7 @@ pub fn stage_plain(
 }
 
 /// What a recovery did, for people; `None` if there was nothing to do.
-#[must_use]
-pub fn recovery_words(recovery: &Recovery) -> Option<String> {
+fn recovery_words(recovery: &Recovery) -> Option<String> {
     if recovery.is_nothing() {
         return None;
     }

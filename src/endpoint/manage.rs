@@ -80,6 +80,13 @@ pub(super) fn machines(place: &Place) -> Result<Vec<(String, i64)>, ServeError> 
 /// The plan to undo a snapshot; it is refused if paths changed since.
 pub(super) fn plan_rollback(place: &Place, id: Option<&str>) -> Result<Undo, ServeError> {
     let (local, _) = there(place)?;
+    if local.pending()?.is_some() {
+        return Err(ServeError::refused(
+            RefusalKind::Busy,
+            "a sync was interrupted on the hub or is under way there: its files are between two states",
+            "a rollback without `-n` settles that first, and ends there",
+        ));
+    }
     let undo = Undo::plan(local, id).map_err(ServeError::Refused)?;
     let changed = undo.changed_since(local).map_err(LocalError::from)?;
     if let [first, others @ ..] = changed.as_slice() {
@@ -97,7 +104,8 @@ pub(super) fn plan_rollback(place: &Place, id: Option<&str>) -> Result<Undo, Ser
     Ok(undo)
 }
 
-/// Undoes a snapshot.
+/// Undoes a snapshot, unless an interrupted sync had to be settled: what was planned is void then, and the client is told
+/// of that alone. Without `id` there is nothing else to do.
 pub(super) fn rollback(
     place: &Place,
     id: &str,
@@ -106,14 +114,28 @@ pub(super) fn rollback(
     machinery: &Machinery,
 ) -> Result<Control, ServeError> {
     let (local, _) = there(place)?;
-    let lock = lock(local, &holder(hello, machinery, "rollback"))?;
-    local.recover(&lock)?;
+    let holder = holder(hello, machinery, "rollback");
+    let lock = lock(local, &holder)?;
+    if let Some(words) = local.recover(&lock, holder.since)? {
+        return Err(ServeError::refused(
+            RefusalKind::Busy,
+            format!("the hub had to settle an interrupted sync first: {words}"),
+            "look at it, then run it again to undo the newest sync that is there now",
+        ));
+    }
+    if id.is_empty() {
+        return Err(ServeError::refused(
+            RefusalKind::Busy,
+            "the sync that was interrupted or under way on the hub is settled by now",
+            "run it again",
+        ));
+    }
     let undo = Undo::plan(local, Some(id)).map_err(ServeError::Refused)?;
     let label = Label {
         verb: "rollback".to_owned(),
         peer: label.chars().take(256).collect(),
         machine: hello.machine.chars().take(128).collect(),
-        when: (machinery.clock)().div_euclid(1000),
+        when: holder.since,
     };
     let committed = undo.commit(local, &lock, label, &|| false);
     report(local, committed, &Tree::default())

@@ -1,6 +1,6 @@
 //! What a hub does before it tells of its tree: settles what was interrupted, scans at rest, takes note.
 
-use super::local::{Local, LocalError, ScanOptions, recovery_words};
+use super::local::{Local, LocalError, ScanOptions};
 use super::refusal::ServeError;
 use super::serve::Machinery;
 use crate::disk::{Holder, LockError};
@@ -52,7 +52,7 @@ pub(super) fn recover(
         Err(LocalError::Lock(LockError::Held(_))) if local.pending()?.is_none() => return Ok(None),
         Err(_) => lock(local, &holder)?,
     };
-    Ok(recovery_words(&local.recover(&lock)?))
+    Ok(local.recover(&lock, holder.since)?)
 }
 
 /// Takes note of the tree as it is, durably, if anything is new.

@@ -111,6 +111,16 @@ impl Failure {
         }
     }
 
+    /// The same failure of a run that had settled an interrupted one before; `words` say how.
+    pub(super) fn after_recovery(self, words: Option<&String>) -> Self {
+        let Some(words) = words else { return self };
+        let state = match self.state.as_str() {
+            UNCHANGED | "" => format!("{words}; nothing else was changed"),
+            state => format!("{words}; {state}"),
+        };
+        Self { state, ..self }
+    }
+
     /// The user interrupted.
     #[must_use]
     pub fn interrupted() -> Self {

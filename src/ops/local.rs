@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 
 use super::Failure;
 use super::look::World;
-use crate::disk::Holder;
-use crate::endpoint::local::{Local, recovery_words};
+use crate::disk::{Holder, Lock};
+use crate::endpoint::local::Local;
 use crate::filter::Rules;
 use crate::model::Entry;
 use crate::scan;
@@ -57,12 +57,25 @@ pub fn recover(world: &World<'_>) -> Result<Option<String>, Failure> {
     if local.state.is_none() {
         return Ok(None);
     }
+    Ok(take_over(world, &local, "recover")?.1)
+}
+
+/// Locks the root for `verb` and settles what an interrupted run left; says what that was.
+///
+/// # Errors
+/// The root is busy, or the transaction cannot be settled.
+pub(super) fn take_over(
+    world: &World<'_>,
+    local: &Local,
+    verb: &str,
+) -> Result<(Lock, Option<String>), Failure> {
     let holder = Holder {
         pid: std::process::id(),
         machine: world.project.machine(world.environment),
-        verb: "recover".to_owned(),
-        since: (world.clock)().div_euclid(1000),
+        verb: verb.to_owned(),
+        since: world.now_secs(),
     };
     let lock = local.lock(&holder)?;
-    Ok(recovery_words(&local.recover(&lock)?))
+    let recovered = local.recover(&lock, holder.since)?;
+    Ok((lock, recovered))
 }

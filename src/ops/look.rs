@@ -10,9 +10,9 @@ use super::project::{Environment, PathPolicies, Project};
 use super::sync::Request;
 use super::talk::{Meter, Preview, Step, Talk};
 use super::{Failure, FailureKind};
-use crate::disk::{Holder, Lock};
+use crate::disk::Lock;
 use crate::endpoint::client::Client;
-use crate::endpoint::local::{Local, ScanOptions, recovery_words};
+use crate::endpoint::local::{Local, ScanOptions};
 use crate::endpoint::view::HubView;
 use crate::filter::Rules;
 use crate::model::{RelPath, Tombstone, Tombstones, Tree};
@@ -266,19 +266,9 @@ fn take_over(
     warnings: &mut Vec<String>,
 ) -> Result<Lock, Failure> {
     local.make_state()?;
-    let lock = local.lock(&holder(world, request.verb()))?;
-    let recovery = local.recover(&lock)?;
-    warnings.extend(recovery_words(&recovery));
+    let (lock, recovered) = super::local::take_over(world, local, request.verb())?;
+    warnings.extend(recovered);
     Ok(lock)
-}
-
-fn holder(world: &World<'_>, verb: &str) -> Holder {
-    Holder {
-        pid: std::process::id(),
-        machine: world.project.machine(world.environment),
-        verb: verb.to_owned(),
-        since: world.now_secs(),
-    }
 }
 
 /// A hub inside the root, around it, or the root itself would sync a tree with a part of itself.

@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
+use super::local::take_over;
 use super::look::World;
 use super::undo;
 use super::{Failure, FailureKind};
-use crate::disk::{Holder, Root};
+use crate::disk::{Lock, Root};
 use crate::endpoint::local::Local;
 use crate::model::RelPath;
 use crate::plan::{Direction, Plan};
@@ -39,6 +40,8 @@ pub struct Report {
     pub snapshot: Option<String>,
     /// Where it was written, if not into the tree.
     pub written: Option<PathBuf>,
+    /// What the user should know: that an interrupted sync was settled first.
+    pub warnings: Vec<String>,
 }
 
 /// Restores `path` from the snapshot `from`, or from the newest that keeps a version of it.
@@ -72,6 +75,7 @@ pub fn restore(
         plan: Plan::nothing(Direction::Pull),
         snapshot: None,
         written: written.1,
+        warnings: vec![],
     })
 }
 
@@ -91,15 +95,20 @@ fn restore_in_place(
     if local.state.is_none() {
         return Err(RestoreError::NoVersion(path.clone()).into());
     }
-    let machine = world.project.machine(world.environment);
-    let now = world.now_secs();
-    let lock = local.lock(&Holder {
-        pid: std::process::id(),
-        machine: machine.clone(),
-        verb: "restore".to_owned(),
-        since: now,
-    })?;
-    local.recover(&lock)?;
+    let (lock, recovered) = take_over(world, local, "restore")?;
+    let restored = restore_locked(world, local, &lock, path, id);
+    let mut report = restored.map_err(|e| e.after_recovery(recovered.as_ref()))?;
+    report.warnings.extend(recovered);
+    Ok(report)
+}
+
+fn restore_locked(
+    world: &World<'_>,
+    local: &Local,
+    lock: &Lock,
+    path: &RelPath,
+    id: Option<&TxnId>,
+) -> Result<Report, Failure> {
     let versions = transaction::old_versions(&local.root, id, path)?;
     let changes = versions.changes(&local.root)?;
     let from = versions.id.to_string();
@@ -111,6 +120,7 @@ fn restore_in_place(
         from: from.clone(),
         snapshot: None,
         written: None,
+        warnings: vec![],
     };
     if changes.is_empty() {
         return Ok(report);
@@ -123,15 +133,15 @@ fn restore_in_place(
         label: Label {
             verb: "restore".to_owned(),
             peer: from,
-            machine,
-            when: now,
+            machine: world.project.machine(world.environment),
+            when: world.now_secs(),
         },
         keep_snapshot: true,
         consumes: None,
         interrupted: &|| world.interrupted.load(Ordering::Relaxed),
     };
     let committed =
-        transaction::commit(&local.root, &lock, staging, request, &mut |id, payload| {
+        transaction::commit(&local.root, lock, staging, request, &mut |id, payload| {
             local.remember(id.as_str(), payload)
         })?;
     report.snapshot = committed.snapshot.map(|id| id.to_string());
@@ -200,6 +210,7 @@ pub fn to_json(report: &Report) -> Value {
             "actions": undo::actions_json(&report.plan),
             "written": written,
             "snapshot": report.snapshot,
+            "warnings": report.warnings,
         }),
     )
 }

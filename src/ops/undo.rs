@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use super::connect::{Greeting, Hub, Reach};
 use super::execute::{crowded_words, late_words, unnamed_words};
+use super::local::take_over;
 use super::look::World;
 use super::talk::Preview;
 use super::{Failure, FailureKind};
-use crate::disk::Holder;
+use crate::disk::Lock;
 use crate::endpoint::client::{Client, RollbackPlan};
 use crate::endpoint::local::Local;
 use crate::endpoint::manage::snapshot_lines;
@@ -22,7 +23,7 @@ use crate::protocol::handshake::Purpose;
 use crate::protocol::message::{Op, SnapshotLine};
 use crate::report::json as contract;
 use crate::state::log;
-use crate::transaction::Label;
+use crate::transaction::{Label, PendingKind};
 
 /// Whose tree is undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,9 +47,12 @@ pub struct Report {
     pub dry_run: bool,
     /// Whether the user said no.
     pub declined: bool,
-    /// What the user should know: directories that stay, late writes.
+    /// What the user should know: directories that stay, late writes, that an interrupted sync was settled first.
     pub warnings: Vec<String>,
 }
+
+/// How things are after a rollback that settled an interrupted sync and ended there.
+const ROLLED_NOTHING_BACK: &str = "nothing was rolled back";
 
 /// Why a directory stays that the sync had made.
 const NOT_OF_THE_SYNC: &str = "something is inside that did not come with that sync";
@@ -107,31 +111,60 @@ pub fn rollback(
 
 fn rollback_here(world: &World<'_>, id: Option<&str>, dry_run: bool) -> Result<Report, Failure> {
     let local = Local::open(&world.project.path)?;
-    let machine = world.project.machine(world.environment);
-    let now = (world.clock)().div_euclid(1000);
-    let lock = match (dry_run, &local.state) {
-        (false, Some(_)) => {
-            let holder = Holder {
-                pid: std::process::id(),
-                machine: machine.clone(),
-                verb: "rollback".to_owned(),
-                since: now,
-            };
-            let lock = local.lock(&holder)?;
-            local.recover(&lock)?;
-            Some(lock)
-        }
-        _ => None,
+    if dry_run || local.state.is_none() {
+        refuse_pending(local.pending()?)?;
+        return rollback_locked(world, &local, id, None);
+    }
+    let (lock, recovered) = take_over(world, &local, "rollback")?;
+    if let (Some(words), None) = (&recovered, id) {
+        return Err(settled_first(words));
+    }
+    let undone = rollback_locked(world, &local, id, Some(&lock));
+    let mut report = undone.map_err(|e| e.after_recovery(recovered.as_ref()))?;
+    report.warnings.extend(recovered);
+    Ok(report)
+}
+
+/// What the newest sync is has changed by the recovery: which one is meant is left to the user.
+fn settled_first(words: &str) -> Failure {
+    let message = format!("an interrupted sync had to be settled first: {words}");
+    let hint = "look at it; `rsyn rollback` once more undoes the newest sync that is there now";
+    Failure {
+        state: ROLLED_NOTHING_BACK.to_owned(),
+        ..Failure::new(FailureKind::Busy, message, hint)
+    }
+}
+
+/// A preview of a tree that is between two states would tell of neither.
+fn refuse_pending(pending: Option<PendingKind>) -> Result<(), Failure> {
+    let first = match pending {
+        None => return Ok(()),
+        Some(PendingKind::Undo) => "undoes",
+        Some(PendingKind::Finish) => "finishes",
     };
-    let undo = Undo::plan(&local, id)?;
+    let message = "a sync was interrupted here or is under way: the files are between two states";
+    let hint = format!(
+        "`rsyn recover` {first} it, and so does a rollback without `-n`, which then ends unless it was given an ID"
+    );
+    Err(Failure::new(FailureKind::Busy, message, hint))
+}
+
+/// With the lock: does it. Without: a dry run.
+fn rollback_locked(
+    world: &World<'_>,
+    local: &Local,
+    id: Option<&str>,
+    lock: Option<&Lock>,
+) -> Result<Report, Failure> {
+    let undo = Undo::plan(local, id)?;
     let name = undo.id().to_string();
     let plan = plan(undo.ops(), Direction::Pull);
-    refuse_changed(&undo.changed_since(&local)?)?;
+    refuse_changed(&undo.changed_since(local)?)?;
     let mut report = Report {
         id: name,
         plan,
         snapshot: None,
-        dry_run,
+        dry_run: lock.is_none(),
         declined: false,
         warnings: crowded_words(undo.staying(), "here", NOT_OF_THE_SYNC).collect(),
     };
@@ -146,15 +179,15 @@ fn rollback_here(world: &World<'_>, id: Option<&str>, dry_run: bool) -> Result<R
     let label = Label {
         verb: "rollback".to_owned(),
         peer: report.id.clone(),
-        machine,
-        when: now,
+        machine: world.project.machine(world.environment),
+        when: world.now_secs(),
     };
-    let committed = undo.commit(&local, &lock, label, &|| {
+    let committed = undo.commit(local, lock, label, &|| {
         world.interrupted.load(Ordering::Relaxed)
     })?;
     report.snapshot = committed.snapshot.map(|id| id.to_string());
     report.note(&committed.kept_dirs, &committed.late_writes, "here");
-    note_in_log(&local, world, &report);
+    note_in_log(local, world, &report);
     Ok(report)
 }
 
@@ -165,6 +198,9 @@ fn rollback_hub(
     dry_run: bool,
 ) -> Result<Report, Failure> {
     let (hub, client) = connect(world, reach)?;
+    if client.hello.recovery_pending && !dry_run {
+        return Err(settle_hub(world, client)?);
+    }
     let RollbackPlan { id, ops, staying } = client.plan_rollback(id.map(str::to_owned))?;
     let mut report = Report {
         id: id.clone(),
@@ -192,6 +228,16 @@ fn rollback_hub(
     }
     client.close();
     Ok(report)
+}
+
+/// Has the hub settle an interrupted sync; gives the failure that says how.
+fn settle_hub(world: &World<'_>, client: Client) -> Result<Failure, Failure> {
+    let refusal = client.settle(world.project.machine(world.environment))?;
+    client.close();
+    Ok(Failure {
+        state: ROLLED_NOTHING_BACK.to_owned(),
+        ..refusal.into()
+    })
 }
 
 fn connect(world: &World<'_>, reach: &Reach) -> Result<(Hub, Client), Failure> {

@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 
 use super::connect::{Hub, Reach};
+use super::local::take_over;
 use super::look::{Look, World, known_hub, look};
 use super::sync::Request;
 use super::undo::Where;
 use super::{Failure, FailureKind};
-use crate::disk::{Holder, Lock};
+use crate::disk::Lock;
 use crate::endpoint::local::{Local, ScanOptions};
 use crate::model::{Node, RelPath, Skip, Tree, total_bytes};
 use crate::plan::{Action, Altered, Direction, Plan, Reason, Source, Verb, altered};
@@ -91,10 +92,26 @@ pub fn verify(
 
 fn verify_here(world: &World<'_>, reach: &Reach, repair: bool) -> Result<Report, Failure> {
     let local = Local::open(&world.project.path)?;
-    let lock = match (&local.state, repair) {
-        (Some(_), true) => Some(take_lock(world, &local)?),
-        _ => None,
+    let (lock, recovered) = match (&local.state, repair) {
+        (Some(_), true) => {
+            let (lock, recovered) = take_over(world, &local, "verify")?;
+            (Some(lock), recovered)
+        }
+        _ => (None, None),
     };
+    let verified = verify_recovered(world, reach, &local, lock);
+    let mut report = verified.map_err(|e| e.after_recovery(recovered.as_ref()))?;
+    report.warnings.extend(recovered);
+    Ok(report)
+}
+
+/// With the lock: repairs.
+fn verify_recovered(
+    world: &World<'_>,
+    reach: &Reach,
+    local: &Local,
+    lock: Option<Lock>,
+) -> Result<Report, Failure> {
     let rules = world.project.rules(&[])?;
     let progress = Progress::default();
     let scan = local.scan(&ScanOptions {
@@ -105,15 +122,15 @@ fn verify_here(world: &World<'_>, reach: &Reach, repair: bool) -> Result<Report,
         interrupted: world.interrupted,
     })?;
     let agreed = match Hub::find(&world.project.settings, reach) {
-        Ok(hub) => known_hub(&local, &hub)?.base.map(|base| base.agreed()),
+        Ok(hub) => known_hub(local, &hub)?.base.map(|base| base.agreed()),
         Err(_) => None,
     };
     let mut found = altered(&agreed.unwrap_or_default(), &scan.tree);
-    found.extend(against_index(&local, &scan)?);
+    found.extend(against_index(local, &scan)?);
     let mut report = Report::of(&scan.tree, found);
     report.warnings = unread(&scan.problems);
     if let Some(lock) = lock {
-        repair_from_snapshots(world, &local, &lock, &scan, &mut report)?;
+        repair_from_snapshots(world, local, &lock, &scan, &mut report)?;
         drop(lock);
         if report.unrepaired().next().is_some() {
             let asked = repair_from_hub(world, reach, &mut report);
@@ -125,17 +142,6 @@ fn verify_here(world: &World<'_>, reach: &Reach, repair: bool) -> Result<Report,
         }
     }
     Ok(report)
-}
-
-fn take_lock(world: &World<'_>, local: &Local) -> Result<Lock, Failure> {
-    let lock = local.lock(&Holder {
-        pid: std::process::id(),
-        machine: world.project.machine(world.environment),
-        verb: "verify".to_owned(),
-        since: world.now_secs(),
-    })?;
-    local.recover(&lock)?;
-    Ok(lock)
 }
 
 /// The files that differ from what the index knows while their stat does not.

@@ -72,6 +72,17 @@ impl Record {
         record
     }
 
+    /// The record of a recovery that had something to settle, at `now_secs` since 1970; `words` say what.
+    #[must_use]
+    pub fn recovered(now_secs: i64, words: &str) -> Self {
+        Self {
+            when: rfc3339(now_secs.saturating_mul(1000)),
+            verb: "recover".to_owned(),
+            note: Some(words.to_owned()),
+            ..Self::of([])
+        }
+    }
+
     /// The record of a run that could not write one.
     #[must_use]
     pub fn killed(holder: &Holder) -> Self {

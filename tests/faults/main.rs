@@ -29,6 +29,7 @@ mod mutants;
 mod order;
 mod power;
 mod scenarios;
+mod settled;
 mod sweep;
 mod twice;
 mod world;
