@@ -276,6 +276,10 @@ fn recovery_words(recovery: &Recovery) -> Option<String> {
     if !recovery.finished.is_empty() {
         words.push("an interrupted sync was finished: the files are as after it".to_owned());
     }
+    let late = recovery.late_writes.iter();
+    words.extend(late.map(|(id, path)| {
+        format!("{path:?}: a program went on writing to the old version; its bytes are in the snapshot {id}")
+    }));
     words.extend(recovery.attention.iter().map(ToString::to_string));
     Some(words.join("; "))
 }

@@ -5,7 +5,7 @@ use crate::model::{Mtime, RelPath, total_bytes};
 
 use super::apply::{apply, looks_as_seen};
 use super::error::{CommitError, Finish};
-use super::finish::finish_forward;
+use super::finish::{Finished, finish_forward};
 use super::journal::{
     Action, Body, COMMITTED, Head, PREPARED, Plan, Planned, TxnId, old_name, write_committed,
     write_plan,
@@ -24,7 +24,8 @@ pub struct Request<'a> {
     pub payload: Vec<u8>,
     /// Who and why.
     pub label: Label,
-    /// Whether what is displaced becomes a snapshot; else it is deleted after the decision.
+    /// Whether what is displaced becomes a snapshot; else it is deleted after the decision, unless a program still
+    /// wrote into it.
     pub keep_snapshot: bool,
     /// The snapshot that is taken back, see [`super::Inverse`]; it ends with this transaction.
     pub consumes: Option<TxnId>,
@@ -87,13 +88,13 @@ pub fn commit(
         plan: &plan,
     };
     let kept = carry_out(&work, inner, now, interrupted)?;
-    finish_forward(&inner.area, &inner.id, &plan, finish).map_err(|cause| {
+    let finished = finish_forward(&inner.area, &work, &kept, finish).map_err(|cause| {
         CommitError::Unfinished {
             id: inner.id.clone(),
             cause,
         }
     })?;
-    let committed = report(&work, &kept);
+    let committed = report(&work, &kept, finished);
     // Best effort: the next recovery empties it, too.
     drop(inner.area.empty_trash());
     Ok(committed)
@@ -234,7 +235,7 @@ pub(super) fn end_undone(work: &Work<'_>) -> Result<(), DiskError> {
     work.home.sync()
 }
 
-fn report(work: &Work<'_>, kept: &[u32]) -> Committed {
+fn report(work: &Work<'_>, kept: &[u32], finished: Finished) -> Committed {
     let Plan { head, body } = work.plan;
     let path = |index: &u32| body.changes.get(*index as usize).map(|c| c.path.clone());
     let moves = |a: &Action| matches!(a, Action::Exchange | Action::Displace);
@@ -243,8 +244,8 @@ fn report(work: &Work<'_>, kept: &[u32]) -> Committed {
         txn_id: head.id.clone(),
         displaced: displaced - kept.len(),
         kept_dirs: kept.iter().filter_map(path).collect(),
-        late_writes: late_writes(work, kept),
-        snapshot: head.keep.then(|| head.id.clone()),
+        late_writes: finished.late_writes,
+        snapshot: finished.snapshot,
     }
 }
 

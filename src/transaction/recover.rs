@@ -2,12 +2,13 @@
 //! finish it after.
 
 use crate::disk::{Dir, DiskError, Lock, Root, durable, lock};
+use crate::model::RelPath;
 use crate::model::path::STATE_DIR;
 
 use super::area::{Area, TXN, open_if_there};
 use super::commit::end_undone;
 use super::error::{Attention, CommitError, Finish};
-use super::finish::finish_forward;
+use super::finish::{Finished, finish_forward};
 use super::journal::{COMMITTED, NEW, OLD, PREPARED, TxnId, read_committed, read_plan};
 use super::partial;
 use super::undo::undo;
@@ -22,6 +23,8 @@ pub struct Recovery {
     pub finished: Vec<TxnId>,
     /// Transfers of dead processes that were put away; they had not touched the tree.
     pub discarded: usize,
+    /// Old versions of the finished ones that a program still wrote into; each with the snapshot that has them.
+    pub late_writes: Vec<(TxnId, RelPath)>,
     /// What other programs did in between, for a person to look at.
     pub attention: Vec<Attention>,
 }
@@ -129,13 +132,12 @@ fn recover_one(
 ) -> Result<(), CommitError> {
     match kind {
         Some(PendingKind::Finish) => {
-            read_committed(home)?;
-            finish_forward(area, id, &read_plan(home)?, finish).map_err(|cause| {
-                CommitError::Unfinished {
-                    id: id.clone(),
-                    cause,
-                }
-            })?;
+            let kept = read_committed(home)?.unwrap_or_default();
+            let finished = finish_decided(root, area, home, &kept, finish)?;
+            let late = finished.late_writes.into_iter();
+            recovery
+                .late_writes
+                .extend(late.map(|path| (id.clone(), path)));
             recovery.finished.push(id.clone());
         }
         Some(PendingKind::Undo) => {
@@ -151,6 +153,28 @@ fn recover_one(
         }
     }
     Ok(())
+}
+
+fn finish_decided(
+    root: &Root,
+    area: &Area,
+    home: &Dir,
+    kept: &[u32],
+    finish: Finish<'_>,
+) -> Result<Finished, CommitError> {
+    let plan = read_plan(home)?;
+    let (new, old) = (home.open_dir(NEW)?, home.open_dir(OLD)?);
+    let work = Work {
+        root,
+        home,
+        new: &new,
+        old: &old,
+        plan: &plan,
+    };
+    finish_forward(area, &work, kept, finish).map_err(|cause| CommitError::Unfinished {
+        id: plan.head.id.clone(),
+        cause,
+    })
 }
 
 fn undo_prepared(root: &Root, home: &Dir) -> Result<Vec<Attention>, CommitError> {

@@ -210,11 +210,11 @@ const MUTANTS: &[Mutant] = &[
     mutant(
         "the snapshot before the base",
         &[
-            (FINISH, "    finish(id, &plan.body.payload)?;\n", ""),
+            (FINISH, "    finish(id, &work.plan.body.payload)?;\n", ""),
             (
                 FINISH,
-                "    area.txn.sync()?;\n    Ok(())",
-                "    area.txn.sync()?;\n    finish(id, &plan.body.payload)",
+                "    area.txn.sync()?;\n    Ok(match stays",
+                "    area.txn.sync()?;\n    finish(id, &work.plan.body.payload)?;\n    Ok(match stays",
             ),
         ],
     ),

@@ -513,8 +513,19 @@ fn what_was_removed_between_crash_and_recovery_is_the_old_version_again() {
 
 #[test]
 fn a_program_that_goes_on_writing_into_a_replaced_file_is_reported_and_its_bytes_are_kept() {
+    for keep_snapshot in [true, false] {
+        for cut in [false, true] {
+            late_bytes_are_kept(keep_snapshot, cut);
+        }
+    }
+}
+
+/// The program writes in the moment of the decision; with `cut`, the run ends there and a recovery goes on.
+fn late_bytes_are_kept(keep_snapshot: bool, cut: bool) {
     let old = tree([("log", F("line\n", 0o644)), ("other", F("x", 0o644))]);
-    let scene = Scene::new(&old, &tree([("log", F("replaced\n", 0o644))]));
+    let mut scene = Scene::new(&old, &tree([("log", F("replaced\n", 0o644))]));
+    scene.keep_snapshot = keep_snapshot;
+    let path = RelPath::new(*b"log").unwrap();
     let lock = scene.lock();
     let mut log = OpenOptions::new()
         .append(true)
@@ -524,15 +535,28 @@ fn a_program_that_goes_on_writing_into_a_replaced_file_is_reported_and_its_bytes
         if verb == "overwrite" && path.ends_with(b"COMMITTED") {
             log.write_all(b"late\n").unwrap();
         }
-        Ok(())
+        match cut && path.ends_with(b"base") {
+            true => Err(std::io::Error::other("cut")),
+            false => Ok(()),
+        }
     });
-    let committed = fault::with_hook(hook, || scene.run(&lock)).unwrap();
-    assert_eq!(committed.late_writes, [RelPath::new(*b"log").unwrap()]);
+    let committed = fault::with_hook(hook, || scene.run(&lock));
+    let id = match committed {
+        Ok(committed) => {
+            assert!(!cut);
+            assert_eq!(committed.late_writes, std::slice::from_ref(&path));
+            committed.snapshot.unwrap()
+        }
+        Err(e) => {
+            assert!(matches!(e, CommitError::Unfinished { .. }), "{e}");
+            let recovery = scene.recover(&lock).unwrap();
+            let (id, late) = recovery.late_writes.into_iter().next().unwrap();
+            assert_eq!(late, path);
+            id
+        }
+    };
     assert_eq!(scene.read("log"), "replaced\n");
-    let id = committed.snapshot.unwrap();
-    let kept = preimage(&scene.root, &id, &committed.late_writes[0])
-        .unwrap()
-        .unwrap();
+    let kept = preimage(&scene.root, &id, &path).unwrap().unwrap();
     let content = std::io::read_to_string(kept.content.unwrap()).unwrap();
     assert_eq!(content, "line\nlate\n");
 }
