@@ -138,7 +138,7 @@ pub(super) fn why(context: &Context, args: &WhyArgs, extra: &[ExtraRule]) -> End
 
 /// Shows the syncs of this root.
 pub(super) fn log(context: &Context, args: &LogArgs) -> Ended {
-    let project = context.project()?;
+    let project = context.project_for_undo()?;
     let local = Local::open(&project.path)?;
     let records = match &local.state {
         Some(state) => log::last(state, args.count)?,
@@ -188,7 +188,7 @@ pub(super) fn log(context: &Context, args: &LogArgs) -> Ended {
 
 /// Settles an interrupted sync.
 pub(super) fn recover(context: &Context, args: &PlainArgs) -> Ended {
-    let project = context.project()?;
+    let project = context.project_for_undo()?;
     let terminal = Terminal::new(context, Manner::default());
     let words = ops::recover(&world(context, &project, &terminal))?;
     if args.json {

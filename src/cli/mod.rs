@@ -43,6 +43,18 @@ impl Context {
     fn project(&self) -> Result<Project, Failure> {
         Project::find(&self.environment, self.directory.as_deref())
     }
+
+    /// The project of a verb that undoes or recovers something here: what is to be undone may be its settings.
+    fn project_for_undo(&self) -> Result<Project, Failure> {
+        let project = Project::find_for_undo(&self.environment, self.directory.as_deref())?;
+        for line in &project.settings.warnings {
+            ui::say(&format!(
+                "warning: {}",
+                crate::report::printable::text(line)
+            ));
+        }
+        Ok(project)
+    }
 }
 
 /// Milliseconds since 1970.

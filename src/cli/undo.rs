@@ -2,20 +2,21 @@
 
 use serde_json::json;
 
-use super::args::{RestoreArgs, RollbackArgs, SnapshotsArgs, VerifyArgs};
+use super::args::{ReachArgs, RestoreArgs, RollbackArgs, SnapshotsArgs, VerifyArgs};
 use super::local::world;
 use super::sync::{inside, reach};
 use super::ui::{self, Manner, Terminal};
 use super::{Context, Ended, clock_ms, exit};
-use crate::ops::Talk;
+use crate::ops::connect::Reach;
 use crate::ops::restore::{self, Target};
 use crate::ops::undo::{self, Where};
 use crate::ops::verify;
+use crate::ops::{Failure, Project, Talk};
 use crate::report::{json as contract, printable, text, time};
 
 /// Undoes a sync.
 pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Ended {
-    let project = context.project()?;
+    let (project, at, reach) = whose(context, &args.reach, args.remote.as_deref())?;
     let terminal = Terminal::new(
         context,
         Manner {
@@ -25,10 +26,6 @@ pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Ended {
         },
     );
     let world = world(context, &project, &terminal);
-    let at = site(args.remote.as_deref());
-    let named = args.remote.clone().filter(|r| !r.is_empty());
-    let options = project.settings.options.as_ref();
-    let reach = reach(context, options, &args.reach, named.as_ref())?;
     let report = undo::rollback(&world, at, &reach, args.id.as_deref(), args.dry_run)?;
     for line in &report.warnings {
         terminal.warn(line);
@@ -72,6 +69,23 @@ pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Ended {
     Ok(exit::DONE)
 }
 
+/// Whose tree is meant and how the hub is reached. The settings of the project may be what is to be undone here, so only
+/// `--remote` needs them.
+fn whose(
+    context: &Context,
+    flags: &ReachArgs,
+    remote: Option<&str>,
+) -> Result<(Project, Where, Reach), Failure> {
+    let Some(name) = remote else {
+        return Ok((context.project_for_undo()?, Where::Here, Reach::default()));
+    };
+    let project = context.project()?;
+    let named = Some(name.to_owned()).filter(|name| !name.is_empty());
+    let options = project.settings.options.as_ref();
+    let reach = reach(context, options, flags, named.as_ref())?;
+    Ok((project, Where::Hub, reach))
+}
+
 fn site(remote: Option<&str>) -> Where {
     if remote.is_some() {
         Where::Hub
@@ -82,7 +96,7 @@ fn site(remote: Option<&str>) -> Where {
 
 /// Lists snapshots.
 pub(super) fn snapshots(context: &Context, args: &SnapshotsArgs) -> Ended {
-    let project = context.project()?;
+    let (project, at, reach) = whose(context, &args.reach, args.remote.as_deref())?;
     let terminal = Terminal::new(
         context,
         Manner {
@@ -91,17 +105,7 @@ pub(super) fn snapshots(context: &Context, args: &SnapshotsArgs) -> Ended {
         },
     );
     let world = world(context, &project, &terminal);
-    let named = args.remote.clone().filter(|r| !r.is_empty());
-    let lines = undo::snapshots(
-        &world,
-        site(args.remote.as_deref()),
-        &reach(
-            context,
-            project.settings.options.as_ref(),
-            &args.reach,
-            named.as_ref(),
-        )?,
-    )?;
+    let lines = undo::snapshots(&world, at, &reach)?;
     if args.json {
         let all: Vec<_> = lines.iter().map(|l| json!({
             "id": l.id, "when": time::rfc3339(l.when_secs * 1000), "label": l.label, "changes": l.changes, "bytes": l.bytes,
@@ -133,7 +137,7 @@ pub(super) fn snapshots(context: &Context, args: &SnapshotsArgs) -> Ended {
 
 /// Brings an older version of a path back.
 pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Ended {
-    let project = context.project()?;
+    let project = context.project_for_undo()?;
     let terminal = Terminal::new(context, Manner::default());
     let world = world(context, &project, &terminal);
     let path = inside(context, &project, &args.path)?;

@@ -116,7 +116,7 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
     let hub = Hub::find(&world.project.settings, &request.reach)?;
     refuse_same_root(world, &hub)?;
     let dialing = hub.dial(world);
-    let mut warnings = Vec::new();
+    let mut warnings = world.project.settings.warnings.clone();
     let lock = if request.dry_run {
         None
     } else {

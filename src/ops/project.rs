@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Failure;
 use crate::config::{ConfigFile, dotenv, file};
-use crate::disk::{DiskError, Root, durable};
+use crate::disk::{DiskError, FileKind, Root, durable};
 use crate::endpoint::place::EXCLUDE_FILE;
 use crate::filter::{FileStyle, Origin, Rules, Sign};
 use crate::model::RelPath;
@@ -16,6 +16,8 @@ use crate::plan::{Policies, Policy};
 pub const CONFIG_FILE: &str = "rsyn.toml";
 /// Settings of this machine alone.
 const MACHINE_CONFIG: &str = ".rsyn/config.toml";
+/// Variables of the project; only those that are ours are read.
+const ENV_FILE: &str = ".env";
 /// A configuration file is not longer than this, in bytes.
 const CONFIG_BYTES: u64 = 1024 * 1024;
 
@@ -86,6 +88,17 @@ pub struct Settings {
     pub exclude: Vec<Setting>,
     /// Who wins conflicts, first match first: pattern, policy, file.
     pub conflict: Vec<(String, Policy, String)>,
+    /// Files that were passed over, in words.
+    pub warnings: Vec<String>,
+}
+
+/// What becomes of a settings file that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Faulty {
+    /// It is an error.
+    Refused,
+    /// It counts as absent, with a warning.
+    PassedOver,
 }
 
 /// A project.
@@ -103,34 +116,18 @@ impl Project {
     /// # Errors
     /// There is none, or its configuration cannot be read.
     pub fn find(environment: &Environment, start: Option<&Path>) -> Result<Self, Failure> {
-        let from = environment.directory.join(start.unwrap_or(Path::new("")));
-        let from = crate::disk::real_path(&from)?;
-        let home =
-            crate::disk::real_path(&environment.home).unwrap_or_else(|_| environment.home.clone());
-        // A directory that cannot be looked into may be the root: none further up is taken for it then.
-        let mut unseen = None;
-        for directory in from.ancestors() {
-            let by_name = start.is_some() && directory == from;
-            let too_wide = directory == home || directory.parent().is_none();
-            if !by_name && too_wide {
-                continue;
-            }
-            match (is_root(directory), unseen.take()) {
-                (Ok(false), before) => unseen = before,
-                (Err(e), before) => unseen = before.or(Some(e)),
-                (Ok(true), Some(e)) => return Err(e.into()),
-                (Ok(true), None) => return Self::at(directory.to_owned(), environment),
-            }
-        }
-        let but = unseen.map_or_else(String::new, |e| format!(", as far as can be seen: {e}"));
-        let message = format!(
-            "{} is in no rsyn project{but}",
-            from.display().to_string().escape_debug()
-        );
-        Err(Failure::usage(
-            message,
-            "`rsyn init REMOTE` makes it one, `rsyn clone REMOTE` brings one here",
-        ))
+        Self::at(root_above(environment, start)?, environment)
+    }
+
+    /// As [`Project::find`], for verbs that undo and recover: a settings file that cannot be read is passed over, with a
+    /// warning, for it may be what is to be undone.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn find_for_undo(environment: &Environment, start: Option<&Path>) -> Result<Self, Failure> {
+        let path = root_above(environment, start)?;
+        let settings = Settings::load(&path, environment, Faulty::PassedOver)?;
+        Ok(Self { path, settings })
     }
 
     /// The project whose root is `path`.
@@ -138,7 +135,7 @@ impl Project {
     /// # Errors
     /// Its configuration cannot be read.
     pub fn at(path: PathBuf, environment: &Environment) -> Result<Self, Failure> {
-        let settings = Settings::load(&path, environment)?;
+        let settings = Settings::load(&path, environment, Faulty::Refused)?;
         Ok(Self { path, settings })
     }
 
@@ -200,14 +197,49 @@ impl Project {
     }
 }
 
-fn is_root(directory: &Path) -> Result<bool, DiskError> {
-    let root = Root::open(directory)?;
-    for name in [CONFIG_FILE, ".rsyn", EXCLUDE_FILE] {
-        if root.top().stat(name.as_bytes())?.is_some() {
-            return Ok(true);
+/// The root that `environment.directory`, or `start` if given, lies in.
+fn root_above(environment: &Environment, start: Option<&Path>) -> Result<PathBuf, Failure> {
+    let from = environment.directory.join(start.unwrap_or(Path::new("")));
+    let from = crate::disk::real_path(&from)?;
+    let home =
+        crate::disk::real_path(&environment.home).unwrap_or_else(|_| environment.home.clone());
+    // A directory that cannot be looked into may be the root: none further up is taken for it then.
+    let mut unseen = None;
+    for directory in from.ancestors() {
+        let by_name = start.is_some() && directory == from;
+        let too_wide = directory == home || directory.parent().is_none();
+        if !by_name && too_wide {
+            continue;
+        }
+        match (is_root(directory), unseen.take()) {
+            (Ok(false), before) => unseen = before,
+            (Err(e), before) => unseen = before.or(Some(e)),
+            (Ok(true), Some(e)) => return Err(e.into()),
+            (Ok(true), None) => return Ok(directory.to_owned()),
         }
     }
-    Ok(false)
+    let but = unseen.map_or_else(String::new, |e| format!(", as far as can be seen: {e}"));
+    let message = format!(
+        "{} is in no rsyn project{but}",
+        from.display().to_string().escape_debug()
+    );
+    Err(Failure::usage(
+        message,
+        "`rsyn init REMOTE` makes it one, `rsyn clone REMOTE` brings one here",
+    ))
+}
+
+fn is_root(directory: &Path) -> Result<bool, DiskError> {
+    let root = Root::open(directory)?;
+    let mut unseen = None;
+    for name in [CONFIG_FILE, ".rsyn", EXCLUDE_FILE] {
+        match root.top().stat(name.as_bytes()) {
+            Ok(Some(_)) => return Ok(true),
+            Ok(None) => {}
+            Err(e) => unseen = Some(e),
+        }
+    }
+    unseen.map_or(Ok(false), Err)
 }
 
 /// A rule of the command line.
@@ -295,26 +327,27 @@ impl Policies for PathPolicies {
 
 impl Settings {
     /// Reads all layers below the command line; a higher one wins.
-    fn load(path: &Path, environment: &Environment) -> Result<Self, Failure> {
+    fn load(path: &Path, environment: &Environment, faulty: Faulty) -> Result<Self, Failure> {
         let root = Root::open(path)?;
         let mut settings = Self::default();
         for (file, travels) in [(CONFIG_FILE, true), (MACHINE_CONFIG, false)] {
-            if let Some(text) = read_text(&root, file)? {
-                let wrong = |e: crate::config::ConfigError| {
-                    let hint = "commands belong into .rsyn/config.toml, the environment or flags";
-                    Failure::usage(e.to_string(), if travels { hint } else { "" })
-                };
-                settings.overlay(
-                    file::parse(&text, file, travels).map_err(wrong)?,
-                    file,
-                    travels,
-                );
+            let config = read_config(&root, file, travels);
+            if let Some(config) = settings.heed(config, file, faulty)?.flatten() {
+                settings.overlay(config, file, travels);
             }
         }
-        if let Some(text) = read_text(&root, ".env")? {
-            for line in dotenv::parse(&text) {
-                let origin = format!(".env line {} ({})", line.line, line.key);
-                settings.variable(&line.key, line.value, origin, true);
+        let text = settings.heed(read_env(&root), ENV_FILE, faulty)?;
+        match text.unwrap_or(EnvFile::Absent) {
+            EnvFile::Absent => {}
+            EnvFile::Text(text) => {
+                for line in dotenv::parse(&text) {
+                    let origin = format!(".env line {} ({})", line.line, line.key);
+                    settings.variable(&line.key, line.value, origin, true);
+                }
+            }
+            EnvFile::NoFile => {
+                let words = ".env is no regular file and is passed over";
+                settings.warnings.push(words.to_owned());
             }
         }
         // The names of before rsyn first, so that ours win over them.
@@ -333,6 +366,23 @@ impl Settings {
             }
         }
         Ok(settings)
+    }
+
+    /// What was read of `file`; or `None` and a warning, where a file that cannot be read is to be passed over.
+    fn heed<T>(
+        &mut self,
+        read: Result<T, Failure>,
+        file: &str,
+        faulty: Faulty,
+    ) -> Result<Option<T>, Failure> {
+        match (read, faulty) {
+            (Ok(read), _) => Ok(Some(read)),
+            (Err(e), Faulty::Refused) => Err(e),
+            (Err(e), Faulty::PassedOver) => {
+                self.warnings.push(format!("{file} is passed over: {e}"));
+                Ok(None)
+            }
+        }
     }
 
     fn overlay(&mut self, config: ConfigFile, file: &str, travels: bool) {
@@ -397,6 +447,32 @@ impl Settings {
             travels,
         });
     }
+}
+
+fn read_config(root: &Root, file: &str, travels: bool) -> Result<Option<ConfigFile>, Failure> {
+    let wrong = |e: crate::config::ConfigError| {
+        let hint = "commands belong into .rsyn/config.toml, the environment or flags";
+        Failure::usage(e.to_string(), if travels { hint } else { "" })
+    };
+    let text = read_text(root, file)?;
+    text.map(|text| file::parse(&text, file, travels).map_err(wrong))
+        .transpose()
+}
+
+/// What stands at `.env`.
+enum EnvFile {
+    Absent,
+    Text(String),
+    /// A link, a directory, a FIFO: whoever pushed it must not stop every run here.
+    NoFile,
+}
+
+fn read_env(root: &Root) -> Result<EnvFile, Failure> {
+    let stat = root.top().stat(ENV_FILE.as_bytes())?;
+    if stat.is_some_and(|stat| stat.kind != FileKind::File) {
+        return Ok(EnvFile::NoFile);
+    }
+    Ok(read_text(root, ENV_FILE)?.map_or(EnvFile::Absent, EnvFile::Text))
 }
 
 fn read_text(root: &Root, file: &str) -> Result<Option<String>, Failure> {

@@ -309,3 +309,54 @@ fn more_snapshots_of_a_hub_than_fit_a_message_are_all_listed() {
     let label = all[0]["label"].as_str().unwrap();
     assert!(label.len() * all.len() > 1 << 20, "{label}");
 }
+
+#[test]
+fn settings_that_a_pull_brought_and_that_stop_every_run_can_be_undone() {
+    let brought = [
+        ("rsyn.toml", "remote = [", "rsyn.toml is passed over"),
+        (".env", "", ".env is no regular file"),
+        (".env", "RSYN_OPTIONS=--no-such\n", ""),
+    ];
+    for (file, content, words) in brought {
+        let world = Sandbox::new();
+        let a = world.project("a");
+        a.write("f", "1");
+        a.ok(&["push"]);
+        let before = a.tree();
+        match content {
+            "" => world.hub().link(file, "f"),
+            content => world.hub().write(file, content),
+        }
+        world.hub().write("f", "22");
+        a.ok(&["pull"]);
+
+        let shown: [&[&str]; 5] = [
+            &["snapshots"],
+            &["log"],
+            &["recover"],
+            &["restore", "f", "-o", "-"],
+            &["rollback", "-n"],
+        ];
+        for verb in shown {
+            a.ok(verb).says(words);
+        }
+        // On the hub f was edited by hand since the push: that is said where the settings can be read.
+        let needs_settings = a.rsyn(&["rollback", "--remote", "-n"]);
+        needs_settings.exits(if words.starts_with(".env") { 7 } else { 2 });
+        a.ok(&["rollback"]).says(words).says("rolled back");
+
+        assert_same(&before, &a.tree());
+        a.ok(&["pull", "-n"]);
+    }
+}
+
+#[test]
+fn a_link_in_the_place_of_dotenv_stops_no_sync_and_is_told() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.link(".env", "nowhere");
+    a.ok(&["push"]).says(".env is no regular file");
+    world.hub().write("f", "1");
+    a.ok(&["pull"]).says(".env is no regular file");
+    assert_eq!(a.text("f"), "1");
+}
