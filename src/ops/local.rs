@@ -38,7 +38,8 @@ pub fn list(path: &Path, rules: &Rules, interrupted: &AtomicBool) -> Result<List
             p.detail
         )
     };
-    let problems = found.problems.iter().map(problem).collect();
+    let worth_a_word = found.problems.iter().filter(|p| !p.is_nested_state());
+    let problems = worth_a_word.map(problem).collect();
     let entries = found
         .tree
         .into_entries()

@@ -1,6 +1,6 @@
 //! Looks at both sides at the same time and plans: what the hub holds, what is here, what both last agreed on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ use crate::endpoint::client::Client;
 use crate::endpoint::local::{Local, ScanOptions};
 use crate::endpoint::view::HubView;
 use crate::filter::Rules;
-use crate::model::{RelPath, Tombstone, Tombstones, Tree};
+use crate::model::{RelPath, Skip, Tombstone, Tombstones, Tree};
 use crate::plan::{Choice, Direction, Input, Kept, Options, Plan, Policy, moves, reconcile};
 use crate::protocol::handshake::{Purpose, Seen};
 use crate::protocol::message::Problem;
@@ -424,11 +424,14 @@ impl Look<'_> {
     }
 
     fn note_problems(&mut self) {
-        let here = self.scan.problems.iter().map(|p| problem_words(p, "here"));
+        let worth_a_word = |p: &&Problem| !p.is_nested_state();
+        let here = self.scan.problems.iter().filter(worth_a_word);
+        let here = here.map(|p| problem_words(p, "here"));
         let there = self
             .view
             .problems
             .iter()
+            .filter(worth_a_word)
             .map(|p| problem_words(p, "on the hub"));
         let lines: Vec<_> = here.chain(there).collect();
         self.warnings.extend(lines);
@@ -485,10 +488,15 @@ impl Look<'_> {
     ) -> Plan {
         let none = Tombstones::new();
         let news = self.tombstones_that_are_news();
+        let unnamed = match direction {
+            Direction::Pull => holders_of_unnamed(&self.scan.problems),
+            Direction::Push => holders_of_unnamed(&self.view.problems),
+        };
         let input = Input {
             base: &self.base,
             local: &self.scan.tree,
             remote: &self.view.tree,
+            unnamed: &unnamed,
             local_tombstones: &none,
             remote_tombstones: &news,
         };
@@ -522,6 +530,16 @@ impl Look<'_> {
     }
 }
 
+/// The directories that hold something whose name no tree can carry.
+fn holders_of_unnamed(problems: &[Problem]) -> BTreeSet<RelPath> {
+    let bad = problems.iter().filter(|p| p.skip == Skip::BadName);
+    let holder = |problem: &Problem| {
+        let slash = problem.path.iter().rposition(|byte| *byte == b'/')?;
+        RelPath::new(&problem.path[..slash]).ok()
+    };
+    bad.filter_map(holder).collect()
+}
+
 fn is_asked(conflict: &Kept) -> bool {
     conflict
         .conflict
@@ -538,7 +556,6 @@ fn another_root(hub: &Hub, exists: bool) -> Failure {
     Failure::new(FailureKind::Guard, message, hint)
 }
 fn problem_words(problem: &Problem, side: &str) -> String {
-    use crate::model::Skip;
     let path = problem.path.escape_ascii();
     let why = match problem.skip {
         Skip::Special => "is a socket, FIFO or device and is skipped".to_owned(),
@@ -563,7 +580,7 @@ fn problem_words(problem: &Problem, side: &str) -> String {
 mod tests {
     use super::*;
     use crate::filter::{Origin, Sign};
-    use crate::model::{Entry, Mode, Node, Skip};
+    use crate::model::{Entry, Mode, Node};
 
     fn view(entries: &[(&str, &Node)]) -> HubView {
         let entry = |(path, node): &(&str, &Node)| Entry {

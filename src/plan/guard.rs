@@ -160,7 +160,7 @@ mod tests {
     use super::*;
     use crate::model::{Mode, Mtime, RelPath};
     use crate::plan::{Direction, Input, Options, Policy, reconcile};
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     fn files(range: std::ops::Range<u32>, dir: &str) -> Vec<Entry> {
         let make = |i: u32| Entry {
@@ -181,6 +181,7 @@ mod tests {
             base: ours,
             local: ours,
             remote: theirs,
+            unnamed: &BTreeSet::new(),
             local_tombstones: &none,
             remote_tombstones: &none,
         };

@@ -239,7 +239,7 @@ pub enum KeptReason {
     Behind,
     /// Edited on the written side, deleted on the other; or a conflict that the written side wins.
     EditKept,
-    /// A directory that should go, but holds entries that are out of scope.
+    /// A directory that should go, but holds entries that are out of scope or cannot be named.
     ExcludedInside,
 }
 

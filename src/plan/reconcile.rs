@@ -26,6 +26,8 @@ pub struct Input<'a> {
     pub local: &'a Tree,
     /// The hub.
     pub remote: &'a Tree,
+    /// Directories of the written side that hold something which no tree can name, so that they cannot go.
+    pub unnamed: &'a BTreeSet<RelPath>,
     /// Deletions remembered here. Only a hub remembers; empty on a plain machine.
     pub local_tombstones: &'a Tombstones,
     /// Deletions that the hub remembers.
@@ -97,7 +99,7 @@ impl Decision<'_> {
 pub fn reconcile(input: &Input<'_>, options: &Options<'_>) -> Plan {
     let mut base = Vec::new();
     let mut decisions = decide(input, options, &mut base);
-    keep_needed_directories(&mut decisions, options);
+    keep_needed_directories(&mut decisions, input, options);
     respect_what_is_no_directory(&mut decisions, options);
     emit(decisions, base, input, options)
 }
@@ -310,7 +312,11 @@ fn conflict(
 /// inside is put there.
 ///
 /// Children come right after their directory, so "something below" is a question about the nearest path seen.
-fn keep_needed_directories(decisions: &mut [Decision<'_>], options: &Options<'_>) {
+fn keep_needed_directories(
+    decisions: &mut [Decision<'_>],
+    input: &Input<'_>,
+    options: &Options<'_>,
+) {
     let mut next_stays: Option<&RelPath> = None;
     let mut next_skipped: Option<&RelPath> = None;
     let mut next_put: Option<&RelPath> = None;
@@ -319,7 +325,8 @@ fn keep_needed_directories(decisions: &mut [Decision<'_>], options: &Options<'_>
         let below = |next: Option<&RelPath>| next.is_some_and(|p| p.is_below(at.path));
         let goes =
             at.ours.is_some_and(Node::is_dir) && !decisions[i].result().is_some_and(Node::is_dir);
-        if goes && (below(next_stays) || below(next_skipped)) {
+        let must_stay = below(next_stays) || below(next_skipped) || input.unnamed.contains(at.path);
+        if goes && must_stay {
             decisions[i].fate = stays(&decisions[i], below(next_stays), options);
         } else if below(next_put) && at.ours.is_none() && !decisions[i].puts() {
             decisions[i].fate = Fate::Take(Reason::NeededInside, None);

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::bounded::{self, Weight};
+use crate::model::path::STATE_DIR;
 use crate::model::{Digest, Node, RelPath, Skip, Tombstone};
 
 /// One message.
@@ -46,6 +47,16 @@ pub struct Problem {
     /// The system's words, if there are any.
     #[serde(deserialize_with = "bounded::text")]
     pub detail: String,
+}
+
+impl Problem {
+    /// Whether it is the state directory of a project inside this one: it keeps its directory from going, and is
+    /// otherwise as it should be.
+    #[must_use]
+    pub fn is_nested_state(&self) -> bool {
+        let name = self.path.strip_suffix(STATE_DIR);
+        self.skip == Skip::BadName && name.is_some_and(|above| above.ends_with(b"/"))
+    }
 }
 
 impl Weight for Problem {

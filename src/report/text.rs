@@ -63,7 +63,7 @@ pub fn kept_words(kept: &Kept, direction: Direction) -> String {
         KeptReason::Ahead => "changed here alone; `rsyn push` sends it".to_owned(),
         KeptReason::Behind => "changed on the hub alone; `rsyn pull` fetches it".to_owned(),
         KeptReason::ExcludedInside => {
-            "should go, but holds entries that are out of scope".to_owned()
+            "should go, but holds entries that are out of scope or cannot be named".to_owned()
         }
         KeptReason::EditKept => match kept.conflict.as_ref().and_then(|c| c.winner) {
             Some(_) => format!(

@@ -221,8 +221,9 @@ impl Walk<'_> {
         let path = match path {
             Ok(path) => path,
             Err(PathError::StateDir) => {
-                // `.rsyn` is ours; the same name in other letters is the user's and deserves a word.
-                if name != STATE_DIR {
+                // `.rsyn` at the root is ours. One further down is that of a project inside this one, and in other letters
+                // it is the user's: its directory cannot go.
+                if name != STATE_DIR || parent.is_some() {
                     self.report(bad_name(parent, name, "reserved for rsyn's own state"));
                 }
                 return Ok(None);

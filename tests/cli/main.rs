@@ -29,4 +29,5 @@ mod semantics;
 mod sides;
 mod trust;
 mod undo;
+mod unnamed;
 mod verify;

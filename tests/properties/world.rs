@@ -114,6 +114,7 @@ impl Sides {
             base: &self.base,
             local: &self.local,
             remote: &self.remote,
+            unnamed: &std::collections::BTreeSet::new(),
             local_tombstones: &self.local_tombstones,
             remote_tombstones: &self.remote_tombstones,
         };
