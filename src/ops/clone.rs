@@ -142,7 +142,11 @@ fn pull_all(
     let mut report = sync::run(&world, &request)?;
     // The files are here and agreed on: what fails now is no reason to take them away again.
     let noted = note_settings(environment, reach, path, &remote, root);
-    let finished = noted.and_then(|()| Ok(state.dir().remove_file(UNFINISHED)?));
+    let finished = noted.and_then(|()| {
+        state.dir().remove_file(UNFINISHED)?;
+        // A power cut must not bring the note back: the next clone would take this one for unfinished.
+        Ok(state.dir().sync()?)
+    });
     if let Err(failure) = finished {
         report.warnings.push(format!(
             "how this machine reaches the hub could not be noted, the same clone once more does it: {failure}"
