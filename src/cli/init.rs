@@ -130,13 +130,13 @@ pub(super) fn setup(context: &Context, args: &SetupArgs) -> Ended {
                 "{:<4}  {:<13} {}\n",
                 line.verdict.word(),
                 line.name,
-                printable::text(&line.found)
+                printable::indented(&line.found, 20)
             ));
             if line.verdict != Verdict::Ok && !line.fix.is_empty() {
                 ui::print(&format!(
                     "      {:<13} fix: {}\n",
                     "",
-                    printable::text(&line.fix)
+                    printable::line(&line.fix)
                 ));
             }
         }

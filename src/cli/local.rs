@@ -51,7 +51,7 @@ pub(super) fn list(context: &Context, args: &ListArgs, extra: &[ExtraRule]) -> E
     }
     let listing = ops::list(&path, &rules, &context.interrupted)?;
     for problem in &listing.problems {
-        ui::say(&format!("warning: {}", printable::text(problem)));
+        ui::say(&format!("warning: {}", printable::line(problem)));
     }
     if args.json {
         let paths: Vec<_> = listing
@@ -178,7 +178,7 @@ pub(super) fn log(context: &Context, args: &LogArgs) -> Ended {
             record.peer,
             counts.join(" ")
         );
-        ui::print(&format!("{}\n", printable::text(line.trim_end())));
+        ui::print(&format!("{}\n", printable::line(line.trim_end())));
     }
     if records.is_empty() {
         ui::say("no sync yet");

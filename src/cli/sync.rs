@@ -227,7 +227,7 @@ pub(super) fn clone(context: &Context, args: &CloneArgs) -> Ended {
     if args.json {
         ui::print_json(&json::sync("clone", &report));
     } else if !args.quiet {
-        let shown = crate::report::printable::text(&path.display().to_string());
+        let shown = crate::report::printable::line(&path.display().to_string());
         ui::print(&format!(
             "cloned into {shown}: {}\n",
             text::done_sum(&report)

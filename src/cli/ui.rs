@@ -76,13 +76,16 @@ pub(super) fn say_failure(failure: &Failure) {
     let style = red();
     say(&format!(
         "{style}error{style:#}: {}",
-        printable::text(&failure.message)
+        printable::indented(&failure.message, 2)
     ));
     if !failure.state.is_empty() {
-        say(&format!("  {}", printable::text(&failure.state)));
+        say(&format!("  {}", printable::indented(&failure.state, 2)));
     }
     if !failure.hint.is_empty() {
-        say(&format!("  hint: {}", printable::text(&failure.hint)));
+        say(&format!(
+            "  hint: {}",
+            printable::indented(&failure.hint, 2)
+        ));
     }
 }
 
@@ -166,7 +169,7 @@ impl Talk for Terminal {
         let style = yellow();
         say(&format!(
             "{style}warning{style:#}: {}",
-            printable::text(line)
+            printable::line(line)
         ));
     }
 
@@ -188,7 +191,7 @@ impl Talk for Terminal {
         say(text::plan(plan, style).trim_end());
         let question = format!(
             "push this to {} ({})? [y/N]",
-            printable::text(preview.remote),
+            printable::line(preview.remote),
             text::sum(plan)
         );
         self.ask(&question).is_some_and(|a| a == "y" || a == "yes")
@@ -201,7 +204,7 @@ impl Talk for Terminal {
         say(&format!(
             "{} changed here and on {}",
             printable::path(&conflict.path),
-            printable::text(remote)
+            printable::line(remote)
         ));
         loop {
             let answer = self.ask("keep [l]ocal, [r]emote, [b]oth, or [q]uit?")?;

@@ -127,7 +127,7 @@ pub(super) fn snapshots(context: &Context, args: &SnapshotsArgs) -> Ended {
             indicatif::HumanBytes(line.bytes).to_string(),
             line.label
         );
-        ui::print(&format!("{}\n", printable::text(&words)));
+        ui::print(&format!("{}\n", printable::line(&words)));
     }
     if lines.is_empty() {
         ui::say("no snapshots");
@@ -164,7 +164,7 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Ended {
         let to = to.display().to_string();
         ui::print(&format!(
             "{}\n",
-            printable::text(&format!("wrote {to} (snapshot {from})"))
+            printable::line(&format!("wrote {to} (snapshot {from})"))
         ));
         return Ok(exit::DONE);
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::PeerError;
 use super::connection::{Inbox, Outbox, Traffic, Writer, unexpected};
+use super::told_ids;
 use super::transfer::{Pushed, TransferError};
 use super::view::{self, HubView};
 use crate::model::{RelPath, Tombstones, Tree};
@@ -84,6 +85,7 @@ impl Client {
                 other => return Err(unexpected(&other.into(), "snapshots")),
             };
             budget.take(&lines)?;
+            told_ids::check_list(&lines)?;
             let is_last = lines.is_empty() || !in_parts;
             all.extend(lines);
             if is_last {
@@ -122,6 +124,7 @@ impl Client {
                     budget.take(&ops)?;
                     all.extend(ops);
                     if !more {
+                        told_ids::check_snapshot(&id)?;
                         return Ok(RollbackPlan {
                             id,
                             ops: all,
@@ -170,7 +173,7 @@ impl Client {
             let verdict = self.inbox.verdict("committed");
             verdict.map_err(TransferError::Unheard)
         };
-        Ok(match verdict()? {
+        let answer = match verdict()? {
             Control::Unnamed(unnamed) => Answer {
                 control: verdict()?,
                 unnamed,
@@ -179,7 +182,11 @@ impl Client {
                 control,
                 unnamed: 0,
             },
-        })
+        };
+        if let Control::Committed(report) = &answer.control {
+            told_ids::check_report(report).map_err(TransferError::Unheard)?;
+        }
+        Ok(answer)
     }
 
     /// Says goodbye and waits for the end of the hub's process.

@@ -28,6 +28,7 @@ pub mod serve;
 mod signatures;
 mod stream;
 pub mod supply;
+mod told_ids;
 pub mod transfer;
 pub mod undo;
 pub mod view;

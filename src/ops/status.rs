@@ -138,7 +138,7 @@ fn counts(plans: &(Plan, Plan)) -> (usize, usize, usize) {
 pub fn to_text(status: &Status, verbose: bool, now_secs: i64) -> String {
     let mut out = String::new();
     let remote = status.remote.as_deref().unwrap_or("no remote");
-    out.push_str(&format!("hub        {}\n", printable::text(remote)));
+    out.push_str(&format!("hub        {}\n", printable::line(remote)));
     if let Some(plans) = &status.plans {
         let (pull, push, conflicts) = counts(plans);
         let words = match (pull, push, conflicts) {
@@ -187,7 +187,7 @@ pub fn to_text(status: &Status, verbose: bool, now_secs: i64) -> String {
     for (machine, then) in &status.machines {
         out.push_str(&format!(
             "machine    {}: {}\n",
-            printable::text(machine),
+            printable::line(machine),
             time::ago(*then, now_secs)
         ));
     }
@@ -200,7 +200,7 @@ pub fn to_text(status: &Status, verbose: bool, now_secs: i64) -> String {
         indicatif::HumanBytes(bytes)
     ));
     for warning in &status.warnings {
-        out.push_str(&format!("note       {}\n", printable::text(warning)));
+        out.push_str(&format!("note       {}\n", printable::line(warning)));
     }
     out
 }

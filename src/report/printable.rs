@@ -22,6 +22,18 @@ pub fn bytes(bytes: &[u8]) -> String {
     out
 }
 
+/// A text for people that has no more than its one line to itself: a line break in it would pass for what follows.
+#[must_use]
+pub fn line(text: &str) -> String {
+    bytes(text.as_bytes())
+}
+
+/// Any text for people whose further lines begin `columns` in, so that none passes for a line of its own.
+#[must_use]
+pub fn indented(words: &str, columns: usize) -> String {
+    text(words).replace('\n', &format!("\n{:columns$}", ""))
+}
+
 /// Any text for people; its own line breaks stay.
 #[must_use]
 pub fn text(text: &str) -> String {
@@ -83,6 +95,13 @@ mod tests {
             assert_eq!(bytes(raw), shown);
             assert!(!bytes(raw).chars().any(char::is_control));
         }
+    }
+
+    #[test]
+    fn what_has_one_line_to_itself_begins_no_other() {
+        assert_eq!(line("a\nerror: b\r\tc"), "a\\nerror: b\\r\\tc");
+        assert_eq!(text("a\n\tb\r"), "a\n\tb\\r");
+        assert_eq!(indented("a\nerror: b\r", 3), "a\n   error: b\\r");
     }
 
     #[test]

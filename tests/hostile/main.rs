@@ -26,6 +26,7 @@ mod lies;
 mod sample;
 mod sessions;
 mod watch;
+mod words;
 mod world;
 
 /// The most memory that a message may cost, whatever it claims.
