@@ -160,11 +160,7 @@ pub(super) fn log(context: &Context, args: &LogArgs) -> Ended {
             .filter(|c| c.0 > 0)
             .map(|(n, sign)| format!("{sign}{n}"))
             .collect();
-        let snapshot = record
-            .snapshot
-            .as_ref()
-            .map(|id| format!("  snapshot {id}"))
-            .unwrap_or_default();
+        let snapshot = snapshots(record);
         let note = record
             .note
             .as_ref()
@@ -184,6 +180,17 @@ pub(super) fn log(context: &Context, args: &LogArgs) -> Ended {
         ui::say("no sync yet");
     }
     Ok(exit::DONE)
+}
+
+/// The snapshots of a run, and which of them lie on the hub.
+fn snapshots(record: &log::Record) -> String {
+    let log::Snapshots { local, remote } = &record.snapshots;
+    let old = record.snapshot.as_ref();
+    let known = local.is_some() || remote.is_some();
+    let here = local.as_ref().or(old.filter(|_| !known));
+    let here = here.map_or_else(String::new, |id| format!("  snapshot {id}"));
+    let hub = remote.as_ref();
+    here + &hub.map_or_else(String::new, |id| format!("  snapshot {id} on the hub"))
 }
 
 /// Settles an interrupted sync.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::args::{CloneArgs, CompressArg, DiffArgs, ReachArgs, StatusArgs, SyncArgs};
 use super::ui::{self, Manner, Terminal};
-use super::{Context, Ended, clock_ms, exit};
+use super::{Context, Ended, blame_interruption, clock_ms, exit};
 use crate::model::RelPath;
 use crate::ops::connect::{Compress, Reach};
 use crate::ops::look::World;
@@ -41,7 +41,9 @@ pub(super) fn sync(
         verbose: args.verbose > 0,
         itemize: args.itemize,
     };
-    let report = ops::sync::run(&world, &request)?;
+    let mut report = ops::sync::run(&world, &request)?;
+    let refusal = report.refusal.take();
+    report.refusal = refusal.map(|failure| blame_interruption(failure, &context.interrupted));
     finish(verb, &terminal, args, &report, style);
     match &report.refusal {
         None => Ok(exit::DONE),

@@ -61,7 +61,7 @@ pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Ended {
             };
             if let Some(id) = &report.snapshot {
                 ui::print(&format!(
-                    "this can be undone as well: `rsyn rollback{flag}` (snapshot {id})\n"
+                    "this can be undone as well: `rsyn rollback{flag} {id}`\n"
                 ));
             }
         }
@@ -176,7 +176,7 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Ended {
     }
     ui::print(&format!("restored from {from}: {}\n", text::past(&sum)));
     if let Some(id) = &report.snapshot {
-        ui::print(&format!("`rsyn rollback` undoes it (snapshot {id})\n"));
+        ui::print(&format!("`rsyn rollback {id}` undoes it\n"));
     }
     Ok(exit::DONE)
 }

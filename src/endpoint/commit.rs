@@ -88,7 +88,12 @@ pub(super) fn commit(
     let answer = report(local, committed, &tree)?;
     local.prune(&lock, (order.machinery.clock)().div_euclid(1000));
     if let Control::Committed(report) = &answer {
-        note_in_log(local, &receiving.ops, order, report);
+        let done = receiving.ops.iter().map(verb);
+        let record = log::Record {
+            verb: "push".to_owned(),
+            ..log::Record::of(done)
+        };
+        note_in_log(local, record, (order.hello, order.machinery), report);
         return Ok((answer, Some(tree)));
     }
     Ok((answer, None))
@@ -173,13 +178,21 @@ fn tombstones(ops: &[Op], hello: &ClientHello, machinery: &Machinery) -> Vec<(Re
     gone.filter_map(tombstone).collect()
 }
 
-fn note_in_log(local: &Local, ops: &[Op], order: &Order<'_>, report: &CommitReport) {
+/// Writes what a client had done here into the log.
+pub(super) fn note_in_log(
+    local: &Local,
+    record: log::Record,
+    (hello, machinery): (&ClientHello, &Machinery),
+    report: &CommitReport,
+) {
+    let snapshots = log::Snapshots {
+        local: report.snapshot.clone(),
+        remote: None,
+    };
     let record = log::Record {
-        when: crate::report::time::rfc3339((order.machinery.clock)()),
-        verb: "push".to_owned(),
-        peer: order.hello.machine.chars().take(128).collect(),
-        snapshot: report.snapshot.clone(),
-        ..log::Record::of(ops.iter().map(verb))
+        when: crate::report::time::rfc3339((machinery.clock)()),
+        peer: hello.machine.chars().take(128).collect(),
+        ..record.undone_by(snapshots)
     };
     if let Some(state) = &local.state {
         // A log that cannot be written never changes the outcome.

@@ -2,9 +2,10 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use super::commit::report;
+use super::commit::{note_in_log, report};
 use super::local::{Local, LocalError};
 use super::observe::{holder, lock};
+use super::operations::verb;
 use super::place::Place;
 use super::refusal::ServeError;
 use super::serve::Machinery;
@@ -14,7 +15,7 @@ use crate::model::Tree;
 use crate::protocol::handshake::ClientHello;
 use crate::protocol::message::{Control, RefusalKind, SnapshotLine};
 use crate::report::printable;
-use crate::state::State;
+use crate::state::{State, log};
 use crate::transaction::{self, Label};
 
 fn there(place: &Place) -> Result<(&Local, &State), ServeError> {
@@ -137,6 +138,15 @@ pub(super) fn rollback(
         machine: hello.machine.chars().take(128).collect(),
         when: holder.since,
     };
+    let record = log::Record {
+        verb: "rollback".to_owned(),
+        note: Some(format!("of {id}")),
+        ..log::Record::of(undo.ops().iter().map(verb))
+    };
     let committed = undo.commit(local, &lock, label, &|| false);
-    report(local, committed, &Tree::default())
+    let answer = report(local, committed, &Tree::default())?;
+    if let Control::Committed(report) = &answer {
+        note_in_log(local, record, (hello, machinery), report);
+    }
+    Ok(answer)
 }

@@ -112,7 +112,11 @@ impl Look<'_> {
                 .map(|(slot, a)| change(a, slot, &self.scan))
                 .collect(),
             payload: payload.encode().map_err(Failure::from)?,
-            label: self.label("pull"),
+            label: self.label(if request.repair {
+                request.verb()
+            } else {
+                "pull"
+            }),
             keep_snapshot: !request.no_snapshot,
             consumes: None,
             interrupted: &interrupted,
@@ -145,7 +149,12 @@ impl Look<'_> {
         let options = TransferOptions {
             whole_file: request.whole_file,
         };
-        let label = self.world.project.machine(self.world.environment);
+        let machine = self.world.project.machine(self.world.environment);
+        // The hub puts the verb before it, and knows pushes alone.
+        let label = match request.repair {
+            true => format!("{machine} (verify --repair)"),
+            false => machine,
+        };
         let commit = Commit {
             keep_snapshot: !request.no_snapshot,
             label: &label,

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::sync::Leg;
 use crate::disk::{DiskError, LockError};
 use crate::endpoint::PeerError;
 use crate::endpoint::local::LocalError;
@@ -68,14 +67,10 @@ pub struct Failure {
 pub const UNCHANGED: &str = "nothing was changed";
 
 /// The same for a sync whose first direction had been carried out.
-pub const UNCHANGED_AFTER_PULL: &str =
-    "the pull is done (`rsyn rollback` undoes it); the hub was not changed";
+pub const UNCHANGED_AFTER_PULL: &str = "the pull is done; the hub was not changed";
 
-/// A failure after `legs` were carried out: what they changed is said.
-pub(super) fn after_pull(legs: &[Leg], failure: Failure) -> Failure {
-    if legs.iter().all(|leg| leg.plan.actions.is_empty()) {
-        return failure;
-    }
+/// A failure after a pull that changed something was carried out: that is said.
+pub(super) fn after_pull(failure: Failure) -> Failure {
     let state = match failure.state.as_str() {
         UNCHANGED | "" => UNCHANGED_AFTER_PULL.to_owned(),
         state => format!("the pull is done; {state}"),

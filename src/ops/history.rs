@@ -1,72 +1,103 @@
-//! The log line of a run, however it ended.
+//! The log line of a run, however it ended: each verb that may change a tree hands in its own.
 
 use super::look::World;
 use super::sync::{Leg, Outcome, Report, Request};
 use super::{Failure, FailureKind};
 use crate::config::remote::without_password;
 use crate::endpoint::local::Local;
-use crate::state::{State, log};
+use crate::ops::connect::Reach;
+use crate::plan::Plan;
+use crate::state::log::{self, Record, Snapshots};
 
-/// Writes what became of a run into the log of this root. A log never changes the outcome.
-pub(super) fn note_in_log(
-    world: &World<'_>,
-    request: &Request,
-    outcome: Result<&Report, &Failure>,
-) {
-    let Ok(local) = Local::open(&world.project.path) else {
-        return;
-    };
-    let Some(state) = &local.state else { return };
-    drop(append_to_log(state, world, request, outcome));
+/// How a run ended.
+pub(super) enum Ending<'a> {
+    /// This was done, and these snapshots undo it.
+    Done(&'a Plan, Snapshots),
+    /// There was nothing to do.
+    NothingToDo,
+    /// The user said no.
+    Declined,
+    /// It failed before it changed anything.
+    Failed(&'a Failure),
 }
 
-fn append_to_log(
-    state: &State,
+/// The record of a run in one step.
+pub(super) fn record(verb: &str, peer: &str, ending: &Ending<'_>) -> Record {
+    let (record, (result, note)) = match ending {
+        Ending::Done(plan, snapshots) => (
+            Record::of(plan.actions.iter().map(|a| a.verb)).undone_by(snapshots.clone()),
+            ("ok", None),
+        ),
+        Ending::NothingToDo => (Record::default(), ("nothing_to_do", None)),
+        Ending::Declined => (Record::default(), declined()),
+        Ending::Failed(failure) => (Record::default(), failed(failure)),
+    };
+    Record {
+        verb: verb.to_owned(),
+        peer: peer.to_owned(),
+        result: result.to_owned(),
+        note,
+        ..record
+    }
+}
+
+/// The record of a pull, push or sync. What a run did before it failed is in it.
+pub(super) fn of_sync(
     world: &World<'_>,
     request: &Request,
     outcome: Result<&Report, &Failure>,
-) -> Result<(), crate::state::StateError> {
+) -> Record {
     let legs: &[Leg] = outcome.map_or(&[], |r| &r.legs);
-    let done = legs.iter().flat_map(|l| &l.plan.actions).map(|a| a.verb);
-    let (result, note) = match outcome {
-        Ok(report) => match report.outcome {
+    let (result, note) = match outcome.map(|r| (r, &r.refusal)) {
+        Err(failure) | Ok((_, Some(failure))) => failed(failure),
+        Ok((report, None)) => match report.outcome {
             Outcome::NothingToDo => ("nothing_to_do", None),
-            Outcome::Declined => ("stopped", Some("declined".to_owned())),
+            Outcome::Declined => declined(),
             Outcome::Done | Outcome::DryRun => (
                 "ok",
                 request.force.then(|| "guards lifted (--force)".to_owned()),
             ),
         },
-        Err(failure) => {
-            let stopped = matches!(failure.kind, FailureKind::Conflict | FailureKind::Guard);
-            (
-                if stopped { "stopped" } else { "failed" },
-                Some(failure.message.clone()),
-            )
-        }
     };
-    let remote = world
-        .project
-        .settings
-        .remote
-        .as_ref()
-        .map(|s| s.value.clone());
-    let named = request.reach.remote.clone();
-    let asked = named.or(remote).unwrap_or_default();
-    let record = log::Record {
-        when: crate::report::time::rfc3339((world.clock)()),
+    let done = legs.iter().flat_map(|l| &l.plan.actions).map(|a| a.verb);
+    Record {
         verb: request.verb().to_owned(),
         peer: outcome.map_or_else(
-            |_| without_password(&asked).into_owned(),
+            |_| remote_asked(world, &request.reach),
             |r| r.remote.clone(),
         ),
         conflicts: legs.iter().map(|l| l.plan.conflicts() as u64).sum(),
         bytes_sent: outcome.map_or(0, |r| r.bytes_sent),
         bytes_received: outcome.map_or(0, |r| r.bytes_received),
         result: result.to_owned(),
-        snapshot: legs.iter().rev().find_map(|l| l.snapshot.clone()),
         note,
-        ..log::Record::of(done)
+        ..Record::of(done).undone_by(outcome.map(Report::snapshots).unwrap_or_default())
+    }
+}
+
+fn declined() -> (&'static str, Option<String>) {
+    ("stopped", Some("declined".to_owned()))
+}
+
+fn failed(failure: &Failure) -> (&'static str, Option<String>) {
+    let stopped = matches!(failure.kind, FailureKind::Conflict | FailureKind::Guard);
+    let result = if stopped { "stopped" } else { "failed" };
+    (result, Some(failure.message.clone()))
+}
+
+/// The remote that a run was to reach.
+pub(super) fn remote_asked(world: &World<'_>, reach: &Reach) -> String {
+    let set = world.project.settings.remote.as_ref();
+    let asked = reach.remote.as_ref().or(set.map(|s| &s.value));
+    asked.map_or_else(String::new, |r| without_password(r).into_owned())
+}
+
+/// Writes a record into the log of this root, if it has one. A log never changes the outcome.
+pub(super) fn note_in_log(world: &World<'_>, record: Record) {
+    let Ok(local) = Local::open(&world.project.path) else {
+        return;
     };
-    log::append(state, &record)
+    let Some(state) = &local.state else { return };
+    let when = crate::report::time::rfc3339((world.clock)());
+    drop(log::append(state, &Record { when, ..record }));
 }

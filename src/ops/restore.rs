@@ -7,9 +7,10 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
+use super::history::{Ending, note_in_log, record};
 use super::local::take_over;
 use super::look::World;
-use super::undo;
+use super::undo::{self, Where};
 use super::{Failure, FailureKind};
 use crate::disk::{Lock, Root};
 use crate::endpoint::local::Local;
@@ -58,7 +59,11 @@ pub fn restore(
     let local = Local::open(&world.project.path)?;
     let find = || transaction::old_versions(&local.root, id.as_ref(), path);
     let written = match target {
-        Target::Place => return restore_in_place(world, &local, path, id.as_ref()),
+        Target::Place => {
+            let outcome = restore_in_place(world, &local, path, id.as_ref());
+            note_in_log(world, of_restore(from, outcome.as_ref()));
+            return outcome;
+        }
         Target::Elsewhere(to) => {
             let versions = find()?;
             let to = export(&versions, path, &to)?;
@@ -145,22 +150,17 @@ fn restore_locked(
             local.remember(id.as_str(), payload)
         })?;
     report.snapshot = committed.snapshot.map(|id| id.to_string());
-    note_in_log(local, world, &report);
     Ok(report)
 }
 
-fn note_in_log(local: &Local, world: &World<'_>, report: &Report) {
-    let record = log::Record {
-        when: crate::report::time::rfc3339((world.clock)()),
-        verb: "restore".to_owned(),
-        peer: report.from.clone(),
-        snapshot: report.snapshot.clone(),
-        ..log::Record::of(report.plan.actions.iter().map(|a| a.verb))
+fn of_restore(asked: Option<&str>, outcome: Result<&Report, &Failure>) -> log::Record {
+    let from = outcome.map_or(asked, |report| Some(&report.from));
+    let ending = match outcome {
+        Err(failure) => Ending::Failed(failure),
+        Ok(report) if report.plan.actions.is_empty() => Ending::NothingToDo,
+        Ok(report) => Ending::Done(&report.plan, Where::Here.snapshots(report.snapshot.clone())),
     };
-    if let Some(state) = &local.state {
-        // A log never changes the outcome.
-        drop(log::append(state, &record));
-    }
+    record("restore", from.unwrap_or_default(), &ending)
 }
 
 /// Writes the versions to `to`, or into `to` if that is a directory. Returns where they are.

@@ -1,19 +1,21 @@
 //! Pull, push, sync: look at both sides, plan, ask, transfer, commit, remember.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Failure;
 use super::connect::Reach;
 use super::execute::Attempt;
 use super::failure::after_pull;
-use super::history::note_in_log;
+use super::history::{note_in_log, of_sync};
 use super::look::{Look, World, look};
 use super::project::ExtraRule;
 use super::talk::{Preview, Step};
 use crate::endpoint::transfer::Counters;
 use crate::model::{Digest, RelPath};
 use crate::plan::guard::MaxDelete;
-use crate::plan::{Direction, Plan, Policy};
+use crate::plan::{Direction, Kept, Plan, Policy};
+use crate::state::log::Snapshots;
 
 /// Files that change under a sync are looked at again this often before it gives up.
 const ATTEMPTS: usize = 3;
@@ -51,6 +53,8 @@ pub struct Request {
     pub own_rules: bool,
     /// Show contents as text diffs.
     pub diff: bool,
+    /// It brings old content back (`verify --repair`) and is named so where it is written down.
+    pub repair: bool,
 }
 
 impl Request {
@@ -73,13 +77,15 @@ impl Request {
             checksum: false,
             own_rules: false,
             diff: false,
+            repair: false,
         }
     }
 
-    /// `pull`, `push` or `sync`.
+    /// `pull`, `push` or `sync`; `verify` for a repair.
     #[must_use]
     pub fn verb(&self) -> &'static str {
         match self.directions.as_slice() {
+            _ if self.repair => "verify",
             [one] => one.name(),
             _ => "sync",
         }
@@ -133,8 +139,44 @@ pub struct Report {
     pub matched_bytes: u64,
     /// What the user should know.
     pub warnings: Vec<String>,
-    /// Why the real run would be refused; only after a dry run.
+    /// After a dry run: why the real run would be refused. Else: why the direction after `legs` was not carried out.
     pub refusal: Option<Failure>,
+}
+
+impl Leg {
+    /// Whether it changes anything.
+    #[must_use]
+    pub fn has_acted(&self) -> bool {
+        !self.plan.actions.is_empty()
+    }
+}
+
+impl Report {
+    /// The snapshots that undo it.
+    #[must_use]
+    pub fn snapshots(&self) -> Snapshots {
+        let of = |direction| {
+            let mut legs = self.legs.iter().filter(|l| l.plan.direction == direction);
+            legs.find_map(|leg| leg.snapshot.clone())
+        };
+        Snapshots {
+            local: of(Direction::Pull),
+            remote: of(Direction::Push),
+        }
+    }
+
+    /// What still differs in the end, by leg: what a later direction acts on or keeps itself is its matter.
+    #[must_use]
+    pub fn kept(&self, leg: usize) -> Vec<&Kept> {
+        let (kept, later) = match self.legs.get(leg..) {
+            Some([leg, later @ ..]) => (leg.plan.kept.iter().chain(&leg.plan.undecided), later),
+            _ => return vec![],
+        };
+        let later: HashSet<&RelPath> = later.iter().flat_map(|l| l.plan.paths()).collect();
+        let mut kept: Vec<_> = kept.filter(|k| !later.contains(&k.path)).collect();
+        kept.sort_by(|a, b| a.path.cmp(&b.path));
+        kept
+    }
 }
 
 /// Runs a pull, push or sync.
@@ -144,7 +186,7 @@ pub struct Report {
 pub fn run(world: &World<'_>, request: &Request) -> Result<Report, Failure> {
     let outcome = look(world, request).and_then(|look| carry_out(look, request));
     if !request.dry_run {
-        note_in_log(world, request, outcome.as_ref());
+        note_in_log(world, of_sync(world, request, outcome.as_ref()));
     }
     outcome
 }
@@ -155,47 +197,57 @@ fn carry_out(mut look: Look<'_>, request: &Request) -> Result<Report, Failure> {
     let mut declined = false;
     for (at, direction) in request.directions.iter().enumerate() {
         let leg = if request.dry_run {
-            look.rehearse(*direction, request, &mut refusal)?
+            look.rehearse(*direction, request, &mut refusal)
         } else {
             let next = request.directions.get(at + 1).copied();
-            let done = look.perform(*direction, next, request);
-            done.map_err(|failure| after_pull(&legs, failure))?
+            look.perform(*direction, next, request)
         };
         match leg {
-            Some(leg) => legs.push(leg),
-            None => {
+            Ok(Some(leg)) => legs.push(leg),
+            Ok(None) => {
                 declined = true;
                 break;
             }
+            // What was carried out before is reported all the same.
+            Err(failure) if !request.dry_run && legs.iter().any(Leg::has_acted) => {
+                look.world.talk.step(Step::Done, &look.meter);
+                let failure = after_pull(failure);
+                return Ok(look.report(Outcome::Done, legs, Some(failure)));
+            }
+            Err(failure) => return Err(failure),
         }
     }
     look.world.talk.step(Step::Done, &look.meter);
     let outcome = match () {
         () if declined => Outcome::Declined,
         () if request.dry_run => Outcome::DryRun,
-        () if legs.iter().all(|l| l.plan.actions.is_empty()) => Outcome::NothingToDo,
+        () if !legs.iter().any(Leg::has_acted) => Outcome::NothingToDo,
         () => Outcome::Done,
     };
-    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let Counters { received, supplied } = &look.meter.counters;
-    let report = Report {
-        remote: look.hub.name.clone(),
-        outcome,
-        legs,
-        local_digest: look.scan.tree.digest(),
-        remote_digest: look.view.tree.digest(),
-        bytes_sent: count(&look.client.traffic.sent),
-        bytes_received: count(&look.client.traffic.received),
-        literal_bytes: count(&received.literal_bytes) + count(&supplied.literal_bytes),
-        matched_bytes: count(&received.matched_bytes) + count(&supplied.matched_bytes),
-        warnings: std::mem::take(&mut look.warnings),
-        refusal,
-    };
+    let report = look.report(outcome, legs, refusal);
     look.client.close();
     Ok(report)
 }
 
 impl Look<'_> {
+    fn report(&mut self, outcome: Outcome, legs: Vec<Leg>, refusal: Option<Failure>) -> Report {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Counters { received, supplied } = &self.meter.counters;
+        Report {
+            remote: self.hub.name.clone(),
+            outcome,
+            legs,
+            local_digest: self.scan.tree.digest(),
+            remote_digest: self.view.tree.digest(),
+            bytes_sent: count(&self.client.traffic.sent),
+            bytes_received: count(&self.client.traffic.received),
+            literal_bytes: count(&received.literal_bytes) + count(&supplied.literal_bytes),
+            matched_bytes: count(&received.matched_bytes) + count(&supplied.matched_bytes),
+            warnings: std::mem::take(&mut self.warnings),
+            refusal,
+        }
+    }
+
     /// Plans a direction and goes on as if it had been carried out, for the direction after it.
     fn rehearse(
         &mut self,

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::connect::{Greeting, Hub, Reach};
 use super::execute::{crowded_words, late_words, unnamed_words};
+use super::history::{Ending, note_in_log, record, remote_asked};
 use super::local::take_over;
 use super::look::World;
 use super::talk::Preview;
@@ -22,7 +23,7 @@ use crate::plan::{Action, Direction, Plan, Reason, Source, Verb};
 use crate::protocol::handshake::Purpose;
 use crate::protocol::message::{Op, SnapshotLine};
 use crate::report::json as contract;
-use crate::state::log;
+use crate::state::log::{self, Snapshots};
 use crate::transaction::{Label, PendingKind};
 
 /// Whose tree is undone.
@@ -32,6 +33,22 @@ pub enum Where {
     Here,
     /// The hub's.
     Hub,
+}
+
+impl Where {
+    /// The snapshot of a change there, with its side.
+    pub(super) fn snapshots(self, id: Option<String>) -> Snapshots {
+        match self {
+            Self::Here => Snapshots {
+                local: id,
+                remote: None,
+            },
+            Self::Hub => Snapshots {
+                local: None,
+                remote: id,
+            },
+        }
+    }
 }
 
 /// What a rollback did, or would do.
@@ -103,10 +120,14 @@ pub fn rollback(
     id: Option<&str>,
     dry_run: bool,
 ) -> Result<Report, Failure> {
-    match at {
+    let outcome = match at {
         Where::Here => rollback_here(world, id, dry_run),
         Where::Hub => rollback_hub(world, reach, id, dry_run),
+    };
+    if !dry_run {
+        note_in_log(world, of_rollback(world, at, reach, id, outcome.as_ref()));
     }
+    outcome
 }
 
 fn rollback_here(world: &World<'_>, id: Option<&str>, dry_run: bool) -> Result<Report, Failure> {
@@ -187,7 +208,6 @@ fn rollback_locked(
     })?;
     report.snapshot = committed.snapshot.map(|id| id.to_string());
     report.note(&committed.kept_dirs, &committed.late_writes, "here");
-    note_in_log(local, world, &report);
     Ok(report)
 }
 
@@ -315,18 +335,30 @@ pub(super) fn plan(ops: Vec<Op>, direction: Direction) -> Plan {
     }
 }
 
-fn note_in_log(local: &Local, world: &World<'_>, report: &Report) {
-    let record = log::Record {
-        when: crate::report::time::rfc3339((world.clock)()),
-        verb: "rollback".to_owned(),
-        peer: report.id.clone(),
-        snapshot: report.snapshot.clone(),
-        ..log::Record::of(report.plan.actions.iter().map(|a| a.verb))
+fn of_rollback(
+    world: &World<'_>,
+    at: Where,
+    reach: &Reach,
+    asked: Option<&str>,
+    outcome: Result<&Report, &Failure>,
+) -> log::Record {
+    let id = outcome.map_or(asked, |report| Some(&report.id));
+    let id = id.unwrap_or_default();
+    let ending = match outcome {
+        Err(failure) => Ending::Failed(failure),
+        Ok(report) if report.declined => Ending::Declined,
+        Ok(report) => Ending::Done(&report.plan, at.snapshots(report.snapshot.clone())),
     };
-    if let Some(state) = &local.state {
-        // A log never changes the outcome.
-        drop(log::append(state, &record));
-    }
+    let peer = match at {
+        Where::Here => id.to_owned(),
+        Where::Hub => remote_asked(world, reach),
+    };
+    let record = record("rollback", &peer, &ending);
+    let note = match (at, outcome) {
+        (Where::Hub, Ok(report)) if !report.declined => Some(format!("of {id} on the hub")),
+        _ => record.note.clone(),
+    };
+    log::Record { note, ..record }
 }
 
 /// For scripts.

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 
 use super::connect::{Hub, Reach};
+use super::history::{Ending, note_in_log, record, remote_asked};
 use super::local::take_over;
 use super::look::{Look, World, known_hub, look};
 use super::sync::Request;
@@ -19,6 +20,11 @@ use crate::report::{json as contract, printable};
 use crate::scan::{Progress, Scan};
 use crate::state::{Index, Payload};
 use crate::transaction::{self, Change, Expected, Label, NewNode, Staging};
+
+/// How a repair is labelled.
+const VERB: &str = "verify";
+/// Where a repair that needs no hub takes its content from.
+const SNAPSHOTS: &str = "snapshots";
 
 /// A file whose content is not what is known of it.
 #[derive(Debug, Clone)]
@@ -84,10 +90,25 @@ pub fn verify(
     reach: &Reach,
     repair: bool,
 ) -> Result<Report, Failure> {
-    match at {
+    let outcome = match at {
         Where::Here => verify_here(world, reach, repair),
         Where::Hub => verify_hub(world, reach, repair),
+    };
+    if repair {
+        note_ending(world, at, reach, outcome.as_ref());
     }
+    outcome
+}
+
+/// Repairs are in the log as they were committed; so is a run that ended without one, or with something left.
+fn note_ending(world: &World<'_>, at: Where, reach: &Reach, outcome: Result<&Report, &Failure>) {
+    let left = outcome.ok().and_then(|report| refusal(report, at));
+    let ending = match (outcome, &left) {
+        (Err(failure), _) | (Ok(_), Some(failure)) => Ending::Failed(failure),
+        (Ok(report), None) if report.findings.is_empty() => Ending::NothingToDo,
+        (Ok(_), None) => return,
+    };
+    note_in_log(world, record(VERB, &remote_asked(world, reach), &ending));
 }
 
 fn verify_here(world: &World<'_>, reach: &Reach, repair: bool) -> Result<Report, Failure> {
@@ -174,6 +195,24 @@ fn with_digest(node: &Node, digest: crate::model::Digest) -> Option<Node> {
     }
 }
 
+/// The old content, with the permission bits that the file has now: its owner may have changed them since.
+fn brought_back(altered: &Altered) -> Option<Node> {
+    match &altered.was {
+        Node::File {
+            size,
+            digest,
+            mtime,
+            ..
+        } => Some(Node::File {
+            size: *size,
+            digest: *digest,
+            mode: altered.now.mode()?,
+            mtime: *mtime,
+        }),
+        _ => None,
+    }
+}
+
 fn unread(problems: &[Problem]) -> Vec<String> {
     let unread = problems.iter().filter(|p| p.skip == Skip::Unreadable);
     unread
@@ -191,16 +230,17 @@ fn repair_from_snapshots(
     let staging = Staging::begin(&local.root)?;
     let mut changes = Vec::new();
     for (slot, finding) in (0..).zip(&report.findings) {
-        let Altered { path, was, now } = &finding.altered;
-        let Some(content) = was
-            .digest()
-            .map(|digest| transaction::kept_content(&local.root, digest))
-            .transpose()?
-            .flatten()
-        else {
+        let Altered { path, now, .. } = &finding.altered;
+        let Some(node) = brought_back(&finding.altered) else {
             continue;
         };
-        staging.copy(slot, &content, was)?;
+        let kept = node
+            .digest()
+            .map(|digest| transaction::kept_content(&local.root, digest));
+        let Some(content) = kept.transpose()?.flatten() else {
+            continue;
+        };
+        staging.copy(slot, &content, &node)?;
         changes.push(Change {
             path: path.clone(),
             old: Some(Expected {
@@ -208,7 +248,7 @@ fn repair_from_snapshots(
                 seen: scan.stat(path),
             }),
             new: Some(NewNode {
-                node: was.clone(),
+                node,
                 slot: Some(slot),
             }),
         });
@@ -221,8 +261,8 @@ fn repair_from_snapshots(
         changes,
         payload: Payload::Nothing.encode()?,
         label: Label {
-            verb: "verify".to_owned(),
-            peer: "snapshots".to_owned(),
+            verb: VERB.to_owned(),
+            peer: SNAPSHOTS.to_owned(),
             machine: world.project.machine(world.environment),
             when: world.now_secs(),
         },
@@ -230,9 +270,16 @@ fn repair_from_snapshots(
         consumes: None,
         interrupted: &|| world.interrupted.load(Ordering::Relaxed),
     };
-    transaction::commit(&local.root, lock, staging, request, &mut |id, payload| {
-        local.remember(id.as_str(), payload)
-    })?;
+    let committed =
+        transaction::commit(&local.root, lock, staging, request, &mut |id, payload| {
+            local.remember(id.as_str(), payload)
+        })?;
+    let plan = repairs(report, Direction::Pull, |a| paths.contains(&a.path));
+    let snapshots = Where::Here.snapshots(committed.snapshot.map(|id| id.to_string()));
+    note_in_log(
+        world,
+        record(VERB, SNAPSHOTS, &Ending::Done(&plan, snapshots)),
+    );
     report.mark(&paths, "a snapshot");
     Ok(())
 }
@@ -242,6 +289,7 @@ fn request(reach: &Reach, direction: Direction, repair: bool) -> Request {
         reach: reach.clone(),
         checksum: true,
         dry_run: !repair,
+        repair,
         ..Request::of(vec![direction])
     }
 }
@@ -252,7 +300,8 @@ fn repair_from_hub(world: &World<'_>, reach: &Reach, report: &mut Report) -> Res
     let theirs = std::mem::take(&mut look.view.tree);
     let plan = plan(report, Direction::Pull, &theirs);
     look.view.tree = theirs;
-    carry_out(look, &plan, &request, report, "the hub")
+    let from = (Where::Here, "the hub");
+    carry_out(look, &plan, &request, report, from)
 }
 
 fn verify_hub(world: &World<'_>, reach: &Reach, repair: bool) -> Result<Report, Failure> {
@@ -274,28 +323,35 @@ fn verify_hub(world: &World<'_>, reach: &Reach, repair: bool) -> Result<Report, 
     report.warnings = std::mem::take(&mut look.warnings);
     if repair {
         let plan = plan(&report, Direction::Push, &look.scan.tree);
-        carry_out(look, &plan, &request, &mut report, "this machine")?;
+        let from = (Where::Hub, "this machine");
+        carry_out(look, &plan, &request, &mut report, from)?;
     }
     Ok(report)
 }
 
 /// Brings back what `theirs` still has as it was.
 fn plan(report: &Report, direction: Direction, theirs: &Tree) -> Plan {
-    let has = |a: &Altered| {
-        theirs.get(&a.path).and_then(Node::digest) == a.was.digest() && a.was != a.now
-    };
-    let action = |a: &Altered| Action {
-        path: a.path.clone(),
-        verb: Verb::Update,
-        reason: Reason::Undo,
-        old: Some(a.now.clone()),
-        new: Some(a.was.clone()),
-        source: Source::Theirs(a.path.clone()),
-        conflict: None,
+    let has = |a: &Altered| theirs.get(&a.path).and_then(Node::digest) == a.was.digest();
+    repairs(report, direction, has)
+}
+
+/// Brings back those that `can` be.
+fn repairs(report: &Report, direction: Direction, can: impl Fn(&Altered) -> bool) -> Plan {
+    let action = |a: &Altered| {
+        let new = brought_back(a).filter(|new| !new.same_content(&a.now))?;
+        Some(Action {
+            path: a.path.clone(),
+            verb: Verb::Update,
+            reason: Reason::Undo,
+            old: Some(a.now.clone()),
+            new: Some(new),
+            source: Source::Theirs(a.path.clone()),
+            conflict: None,
+        })
     };
     let altered = report.unrepaired().map(|f| &f.altered);
     Plan {
-        actions: altered.filter(|a| has(a)).map(action).collect(),
+        actions: altered.filter(|a| can(a)).filter_map(action).collect(),
         ..Plan::nothing(direction)
     }
 }
@@ -305,13 +361,15 @@ fn carry_out(
     plan: &Plan,
     request: &Request,
     report: &mut Report,
-    from: &'static str,
+    (at, from): (Where, &'static str),
 ) -> Result<(), Failure> {
     if plan.actions.is_empty() {
         return Ok(());
     }
     let paths: Vec<_> = plan.actions.iter().map(|a| a.path.clone()).collect();
-    look.execute(plan, request).map_err(Failure::from)?;
+    let snapshot = look.execute(plan, request).map_err(Failure::from)?;
+    let ending = Ending::Done(plan, at.snapshots(snapshot));
+    note_in_log(look.world, record(VERB, &look.hub.name, &ending));
     report.mark(&paths, from);
     Ok(())
 }

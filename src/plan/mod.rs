@@ -317,6 +317,13 @@ impl Plan {
         acted + kept + self.undecided.len()
     }
 
+    /// Every path that it acts on, keeps or leaves to the user.
+    pub fn paths(&self) -> impl Iterator<Item = &RelPath> {
+        let left = self.kept.iter().chain(&self.undecided);
+        let acted = self.actions.iter().map(|a| &a.path);
+        acted.chain(left.map(|k| &k.path))
+    }
+
     /// The changes that the written side's tree goes through.
     pub fn changes(&self) -> impl Iterator<Item = (RelPath, Option<Node>)> + '_ {
         self.actions.iter().map(|a| (a.path.clone(), a.new.clone()))

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::model::{Digest, Kind, Node, RelPath, total_bytes};
-use crate::ops::sync::{Leg, Outcome, Report};
+use crate::ops::sync::{Outcome, Report};
 use crate::ops::{Failure, FailureKind};
 use crate::plan::{Action, Conflict, Direction, Kept, Plan, Verb};
 use crate::protocol::handshake::to_hex;
@@ -32,12 +32,19 @@ pub(crate) fn error(failure: &Failure) -> Value {
 /// A failure.
 #[must_use]
 pub fn failure(command: &str, failure: &Failure) -> Value {
-    let stopped = matches!(failure.kind, FailureKind::Conflict | FailureKind::Guard);
     object(
         command,
-        if stopped { "stopped" } else { "failed" },
+        refused(failure),
         json!({ "error": error(failure) }),
     )
+}
+
+/// The result word of a run that failed.
+pub(crate) fn refused(failure: &Failure) -> &'static str {
+    match failure.kind {
+        FailureKind::Conflict | FailureKind::Guard => "stopped",
+        _ => "failed",
+    }
 }
 
 /// The result word of a run.
@@ -62,21 +69,19 @@ pub fn sync(command: &str, report: &Report) -> Value {
     let actions: Vec<_> = plans()
         .flat_map(|p| p.actions.iter().map(|a| action(a, p.direction)))
         .collect();
-    let kept: Vec<_> = plans().flat_map(|p| &p.kept).map(kept_path).collect();
+    let legs = 0..report.legs.len();
+    let kept: Vec<_> = legs.flat_map(|at| report.kept(at)).map(kept_path).collect();
     let count = |verb: Verb| plans().map(|p| p.count(verb)).sum::<usize>();
     let actions_of_all = plans().flat_map(|p| &p.actions);
     let bytes_total = total_bytes(actions_of_all.map(Action::travelling_bytes));
-    let snapshot = report
-        .legs
-        .iter()
-        .rev()
-        .find_map(|leg: &Leg| leg.snapshot.clone());
+    let snapshots = report.snapshots();
     let mut object = object(
         command,
-        if report.refusal.is_some() {
-            "stopped"
-        } else {
-            result(report.outcome)
+        match &report.refusal {
+            // What a dry run foresees is no failure of its own.
+            Some(_) if report.outcome == Outcome::DryRun => "stopped",
+            Some(refusal) => refused(refusal),
+            None => result(report.outcome),
         },
         json!({
             "direction": direction,
@@ -97,7 +102,8 @@ pub fn sync(command: &str, report: &Report) -> Value {
                 "literal_bytes": report.literal_bytes,
                 "matched_bytes": report.matched_bytes,
             },
-            "snapshot": snapshot,
+            "snapshot": snapshots.last(),
+            "snapshots": snapshots,
             "digest": {
                 "local": report.local_digest.to_string(),
                 "remote": report.remote_digest.to_string(),
@@ -126,7 +132,8 @@ fn action(action: &Action, direction: Direction) -> Value {
     })
 }
 
-fn kept_path(kept: &Kept) -> Value {
+/// A path that differs and stays.
+pub(crate) fn kept_path(kept: &Kept) -> Value {
     let (path, path_bytes) = path(&kept.path);
     json!({
         "path": path,

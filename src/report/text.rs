@@ -75,9 +75,14 @@ pub fn kept_words(kept: &Kept, direction: Direction) -> String {
     }
 }
 
-/// A plan, one line a path, then a sum.
+/// A plan, one line a path: what it does, then what it keeps and what it leaves to the user.
 #[must_use]
 pub fn plan(plan: &Plan, style: Style) -> String {
+    let left = plan.kept.iter().chain(&plan.undecided);
+    actions(plan, style) + &kept(left, plan.direction, style)
+}
+
+fn actions(plan: &Plan, style: Style) -> String {
     let mut out = String::new();
     let limit = if style.verbose || style.itemize {
         usize::MAX
@@ -99,18 +104,25 @@ pub fn plan(plan: &Plan, style: Style) -> String {
             plan.actions.len() - limit
         ));
     }
-    for kept in plan
-        .kept
-        .iter()
-        .filter(|k| style.verbose || k.conflict.is_some() || k.reason == KeptReason::ExcludedInside)
-    {
-        out.push_str(&format!(
+    out
+}
+
+/// Paths that stay as they are, one line each; those that are plain on request alone.
+fn kept<'a>(
+    kept: impl IntoIterator<Item = &'a Kept>,
+    direction: Direction,
+    style: Style,
+) -> String {
+    let is_shown =
+        |k: &&Kept| style.verbose || k.conflict.is_some() || k.reason == KeptReason::ExcludedInside;
+    let line = |kept: &Kept| {
+        format!(
             "  keep    {}  ({})\n",
             printable::path(&kept.path),
-            kept_words(kept, plan.direction)
-        ));
-    }
-    out
+            kept_words(kept, direction)
+        )
+    };
+    kept.into_iter().filter(is_shown).map(line).collect()
 }
 
 fn line(action: &Action, direction: Direction) -> String {
@@ -235,72 +247,79 @@ pub fn sum(plan: &Plan) -> String {
 #[must_use]
 pub fn report(verb: &str, report: &Report, style: Style) -> String {
     let mut out = String::new();
-    for leg in &report.legs {
-        out.push_str(&plan(&leg.plan, style));
+    for (at, leg) in report.legs.iter().enumerate() {
+        out.push_str(&actions(&leg.plan, style));
+        out.push_str(&kept(report.kept(at), leg.plan.direction, style));
     }
+    out.push_str(&ending(verb, report));
+    if report.outcome != Outcome::Declined {
+        out.push_str(&one_sided(report));
+    }
+    out
+}
+
+/// How a run ended, with the sum of each direction.
+fn ending(verb: &str, report: &Report) -> String {
     let sums: Vec<_> = report
         .legs
         .iter()
-        .map(|l| (l.plan.direction, sum(&l.plan)))
+        .map(|l| (l.plan.direction.name(), sum(&l.plan)))
         .filter(|s| !s.1.is_empty())
         .collect();
-    let kept = |reason| {
-        report
-            .legs
-            .iter()
-            .flat_map(|l| &l.plan.kept)
-            .filter(|k| k.reason == reason)
-            .count()
+    let done = || -> String {
+        let line = |(direction, sum): &(&str, String)| format!("{direction} done: {}\n", past(sum));
+        sums.iter().map(line).collect()
     };
-    let (ahead, behind) = (kept(KeptReason::Ahead), kept(KeptReason::Behind));
+    let planned = |(direction, sum): &(&str, String)| {
+        format!("dry run of {direction}: {sum}; nothing was changed\n")
+    };
     match report.outcome {
-        Outcome::DryRun if sums.is_empty() => out.push_str("dry run: nothing to do\n"),
-        Outcome::DryRun => {
-            for (direction, sum) in &sums {
-                out.push_str(&format!(
-                    "dry run of {}: {sum}; nothing was changed\n",
-                    direction.name()
-                ));
-            }
-        }
-        Outcome::NothingToDo => {
-            out.push_str(&format!("{verb}: nothing to do\n"));
-        }
-        Outcome::Declined if sums.is_empty() => out.push_str("declined; nothing was changed\n"),
-        Outcome::Declined => {
-            for (direction, sum) in &sums {
-                out.push_str(&format!("{} done: {}\n", direction.name(), past(sum)));
-            }
-            out.push_str("push declined; the hub was not changed\n");
-        }
-        Outcome::Done => {
-            for (direction, sum) in &sums {
-                out.push_str(&format!("{} done: {}\n", direction.name(), past(sum)));
-            }
-            out.push_str(&format!(
-                "{} sent, {} received\n",
-                HumanBytes(report.bytes_sent),
-                HumanBytes(report.bytes_received)
-            ));
-            if let Some(id) = report.legs.iter().rev().find_map(|l| l.snapshot.as_ref()) {
-                let remote = report
-                    .legs
-                    .last()
-                    .is_some_and(|l| l.plan.direction == Direction::Push);
-                let flag = if remote { " --remote" } else { "" };
-                out.push_str(&format!(
-                    "undo with `rsyn rollback{flag}` (snapshot {id})\n"
-                ));
-            }
-        }
+        Outcome::DryRun if sums.is_empty() => "dry run: nothing to do\n".to_owned(),
+        Outcome::DryRun => sums.iter().map(planned).collect(),
+        Outcome::NothingToDo => format!("{verb}: nothing to do\n"),
+        Outcome::Declined if sums.is_empty() => "declined; nothing was changed\n".to_owned(),
+        Outcome::Declined => format!(
+            "{}push declined; the hub was not changed\n{}",
+            done(),
+            undoing(report)
+        ),
+        Outcome::Done => format!(
+            "{}{} sent, {} received\n{}",
+            done(),
+            HumanBytes(report.bytes_sent),
+            HumanBytes(report.bytes_received),
+            undoing(report)
+        ),
     }
-    if ahead > 0 && report.outcome != Outcome::Declined {
+}
+
+/// A line for each direction that can be undone.
+fn undoing(report: &Report) -> String {
+    let line = |(side, command)| {
+        let what = match side {
+            Side::Local => "pull",
+            Side::Remote => "push",
+        };
+        format!("undo the {what} with `{command}`\n")
+    };
+    report.snapshots().commands().map(line).collect()
+}
+
+/// How many paths changed on one side alone and still do when all directions of the run are done.
+fn one_sided(report: &Report) -> String {
+    let kept: Vec<_> = (0..report.legs.len())
+        .flat_map(|at| report.kept(at))
+        .collect();
+    let count = |reason| kept.iter().filter(|k| k.reason == reason).count();
+    let (ahead, behind) = (count(KeptReason::Ahead), count(KeptReason::Behind));
+    let mut out = String::new();
+    if ahead > 0 {
         out.push_str(&format!(
             "{ahead} changed here alone: `rsyn push` sends {}\n",
             them(ahead)
         ));
     }
-    if behind > 0 && report.outcome != Outcome::Declined {
+    if behind > 0 {
         out.push_str(&format!(
             "{behind} changed on the hub alone: `rsyn pull` fetches {}\n",
             them(behind)

@@ -4,13 +4,45 @@ use serde::{Deserialize, Serialize};
 
 use super::{Result, State};
 use crate::disk::{Holder, Lock, durable};
-use crate::plan::Verb;
+use crate::plan::{Side, Verb};
 use crate::report::time::rfc3339;
 
 const FILE: &[u8] = b"log.jsonl";
 const OLDER: &[u8] = b"log.jsonl.1";
 /// A log of this length in bytes is put aside and a new one begun; the one put aside before is dropped.
 const ROTATE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The snapshots that undo a run, by the side that keeps them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshots {
+    /// On this machine: for `rsyn rollback`.
+    #[serde(default)]
+    pub local: Option<String>,
+    /// On the hub: for `rsyn rollback --remote`.
+    #[serde(default)]
+    pub remote: Option<String>,
+}
+
+impl Snapshots {
+    /// The one on the side where the run ended: the hub's if it made one there.
+    #[must_use]
+    pub fn last(&self) -> Option<&String> {
+        self.remote.as_ref().or(self.local.as_ref())
+    }
+
+    /// The commands that undo a run, the last step of it first, each with what it undoes.
+    pub fn commands(&self) -> impl Iterator<Item = (Side, String)> + '_ {
+        let remote = self
+            .remote
+            .iter()
+            .map(|id| (Side::Remote, format!("rsyn rollback --remote {id}")));
+        let local = self
+            .local
+            .iter()
+            .map(|id| (Side::Local, format!("rsyn rollback {id}")));
+        remote.chain(local)
+    }
+}
 
 /// One sync, as it ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,9 +76,12 @@ pub struct Record {
     pub bytes_received: u64,
     /// `ok`, `nothing_to_do`, `stopped`, `failed`, `killed`.
     pub result: String,
-    /// Snapshot that undoes it.
+    /// Snapshot that undoes it; of two, the hub's.
     #[serde(default)]
     pub snapshot: Option<String>,
+    /// The same with its side; older records have none.
+    #[serde(default)]
+    pub snapshots: Snapshots,
     /// What went wrong, or which guards were lifted.
     #[serde(default)]
     pub note: Option<String>,
@@ -80,6 +115,16 @@ impl Record {
             verb: "recover".to_owned(),
             note: Some(words.to_owned()),
             ..Self::of([])
+        }
+    }
+
+    /// The same record with the snapshots that undo it.
+    #[must_use]
+    pub fn undone_by(self, snapshots: Snapshots) -> Self {
+        Self {
+            snapshot: snapshots.last().cloned(),
+            snapshots,
+            ..self
         }
     }
 

@@ -5,7 +5,7 @@ use std::fs::File;
 use crate::support::{Sandbox, assert_same, assert_untouched};
 
 /// Takes the lock of a root, as another process would.
-fn lock(root: &crate::support::Dir) -> File {
+pub fn lock(root: &crate::support::Dir) -> File {
     let file = File::options()
         .read(true)
         .write(true)

@@ -16,6 +16,7 @@ mod conflicts;
 mod dry_run;
 mod errors;
 mod guards;
+mod history;
 mod init;
 mod killed;
 mod local;

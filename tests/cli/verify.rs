@@ -115,7 +115,78 @@ fn a_repair_takes_a_snapshot_where_the_hub_is_away() {
     let run = a.rsyn(&["verify", "--repair"]);
 
     run.exits(0).says("a snapshot");
+    let record = a.ok(&["log", "--json"]).json()["syncs"][0].clone();
+    assert_eq!(
+        (&record["verb"], &record["peer"], &record["update"]),
+        (&"verify".into(), &"snapshots".into(), &1.into())
+    );
+    assert!(record["snapshots"]["local"].is_string(), "{record}");
     assert_eq!(a.text("dir/file"), "a newer version");
+}
+
+fn mode(place: &Dir) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    let meta = std::fs::metadata(place.at("dir/file")).unwrap();
+    meta.permissions().mode() & 0o777
+}
+
+#[test]
+fn a_repair_keeps_the_permission_bits_of_now_is_labelled_and_in_the_log() {
+    let (world, a, _b) = in_step();
+    let last = || a.ok(&["log", "--json"]).json()["syncs"][0].clone();
+    let newest = |place: &[&str]| {
+        let run = a.ok(&[&["snapshots", "--json"], place].concat());
+        run.json()["snapshots"][0].clone()
+    };
+
+    rot(&a);
+    a.chmod("dir/file", 0o755);
+    a.ok(&["verify", "--repair"]);
+    assert_eq!(a.text("dir/file"), "good content");
+    assert_eq!(mode(&a), 0o755);
+    let (record, snapshot) = (last(), newest(&[]));
+    assert_eq!(
+        (&record["verb"], &record["update"]),
+        (&"verify".into(), &1.into()),
+        "{record}"
+    );
+    assert_eq!(record["snapshots"]["local"], snapshot["id"]);
+    assert!(
+        snapshot["label"].as_str().unwrap().starts_with("verify"),
+        "{snapshot}"
+    );
+
+    let hub = world.hub();
+    rot(&hub);
+    hub.chmod("dir/file", 0o700);
+    a.ok(&["verify", "--remote", "--repair"]);
+    assert_eq!(
+        (hub.text("dir/file").as_str(), mode(&hub)),
+        ("good content", 0o700)
+    );
+    let (record, snapshot) = (last(), newest(&["--remote"]));
+    assert_eq!(
+        (&record["verb"], &record["update"]),
+        (&"verify".into(), &1.into()),
+        "{record}"
+    );
+    assert_eq!(record["snapshots"]["remote"], snapshot["id"]);
+    assert!(
+        snapshot["label"].as_str().unwrap().contains("verify"),
+        "{snapshot}"
+    );
+
+    a.ok(&["verify", "--repair"]);
+    assert_eq!(last()["result"], "nothing_to_do");
+    rot(&a);
+    rot(&hub);
+    a.rsyn(&["verify", "--repair"]).exits(6);
+    let record = last();
+    assert_eq!(
+        (&record["verb"], &record["result"]),
+        (&"verify".into(), &"failed".into()),
+        "{record}"
+    );
 }
 
 #[test]

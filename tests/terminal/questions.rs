@@ -99,7 +99,9 @@ fn a_sync_asks_before_its_push_and_keeps_what_it_pulled() {
     screen.says(PUSH).types("n\r");
     let said = screen.ends(0);
     assert!(
-        said.contains("pull done: 1 created") && said.contains("push declined"),
+        said.contains("pull done: 1 created")
+            && said.contains("push declined")
+            && said.contains("undo the pull with `rsyn rollback "),
         "{said}"
     );
     assert!(!said.contains("nothing was changed"), "{said}");
@@ -111,6 +113,25 @@ fn a_sync_asks_before_its_push_and_keeps_what_it_pulled() {
     screen.says(PUSH).types("\x03");
     assert!(screen.ends(130).contains("the pull is done"));
     assert_eq!(a.text("newer"), "from the hub");
+}
+
+#[test]
+fn a_rollback_that_is_declined_is_in_the_log() {
+    let (_world, a, hub) = deleted();
+    a.write("new", "1");
+    a.ok(&["push", "-y"]);
+    let there = hub.tree();
+    let mut screen = Screen::start(&a, &["rollback", "--remote"]);
+    screen.says(PUSH).types("n\r");
+    screen.ends(0);
+    assert_same(&there, &hub.tree());
+    let record = a.ok(&["log", "--json"]).json()["syncs"][0].clone();
+    assert_eq!(record["verb"], "rollback", "{record}");
+    assert_eq!(record["note"], "declined", "{record}");
+    assert_eq!(
+        (&record["create"], &record["delete"]),
+        (&0.into(), &0.into())
+    );
 }
 
 #[test]

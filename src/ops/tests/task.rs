@@ -103,6 +103,9 @@ impl Task {
                     ..(**request).clone()
                 };
                 let report = sync::run(world, &request)?;
+                if let (false, Some(failure)) = (dry_run, &report.refusal) {
+                    return Err(failure.clone());
+                }
                 Ok(Report {
                     plans: report.legs.into_iter().map(|leg| leg.plan).collect(),
                     refusal: report.refusal,
