@@ -16,7 +16,7 @@ use crate::ops::sync::{Report, Request};
 use crate::ops::talk::Talk;
 use crate::ops::{self, Failure};
 use crate::plan::Direction;
-use crate::report::{json, text};
+use crate::report::{json, printable, text};
 
 /// Runs pull, push or sync.
 pub(super) fn sync(
@@ -229,7 +229,7 @@ pub(super) fn clone(context: &Context, args: &CloneArgs) -> Ended {
     if args.json {
         ui::print_json(&json::sync("clone", &report));
     } else if !args.quiet {
-        let shown = crate::report::printable::line(&path.display().to_string());
+        let shown = printable::line(&path.display().to_string());
         ui::print(&format!(
             "cloned into {shown}: {}\n",
             text::done_sum(&report)
@@ -308,6 +308,13 @@ pub(super) fn diff(context: &Context, args: &DiffArgs) -> Ended {
         .collect();
     if !args.json {
         ui::print(&diffs);
+        for leg in &report.legs {
+            for conflict in &leg.plan.undecided {
+                let words = text::kept_words(conflict, leg.plan.direction);
+                let path = printable::path(&conflict.path);
+                terminal.warn(&format!("{path}: {words}"));
+            }
+        }
         return Ok(exit::DONE);
     }
     let mut object = json::sync("diff", &report);

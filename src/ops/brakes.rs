@@ -21,7 +21,7 @@ impl Look<'_> {
             return Err(Failure::new(
                 FailureKind::Conflict,
                 format!("both sides changed {named}, and the policy leaves that to you"),
-                "decide with `--on-conflict local`, `remote` or `both`, or on a terminal",
+                "`--dry-run` names all; decide with `--on-conflict local`, `remote` or `both`, or on a terminal",
             ));
         }
         self.refuse_unwritable(plan)?;

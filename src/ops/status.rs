@@ -154,8 +154,13 @@ pub fn to_text(status: &Status, verbose: bool, now_secs: i64) -> String {
                 itemize: false,
             };
             out.push_str(&text::plan(&plans.0, style));
+            // What the user is to decide is the same in both directions.
+            let push = Plan {
+                undecided: vec![],
+                ..plans.1.clone()
+            };
             out.push_str(&text::plan(
-                &plans.1,
+                &push,
                 text::Style {
                     verbose: false,
                     itemize: false,
@@ -210,6 +215,10 @@ pub fn to_text(status: &Status, verbose: bool, now_secs: i64) -> String {
 pub fn to_json(status: &Status) -> Value {
     let counts = status.plans.as_ref().map(counts);
     let digest = |d: Option<Digest>| d.map(|d| d.to_string());
+    let undecided = status.plans.as_ref().map(|(pull, _)| {
+        let paths = pull.undecided.iter().map(contract::kept_path);
+        paths.collect::<Vec<_>>()
+    });
     let result = if status.differs() {
         "ok"
     } else {
@@ -224,6 +233,7 @@ pub fn to_json(status: &Status) -> Value {
             "behind": counts.map(|c| c.0),
             "ahead": counts.map(|c| c.1),
             "conflicts": counts.map(|c| c.2),
+            "undecided": undecided,
             "digest": {"local": digest(status.local_digest), "remote": digest(status.remote_digest)},
             "last_sync": status.synced_at,
             "last_run": status.last,

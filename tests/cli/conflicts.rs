@@ -86,6 +86,51 @@ fn block_and_ask_off_a_terminal_apply_nothing_at_all() {
 }
 
 #[test]
+fn every_conflict_that_is_left_to_the_user_is_named() {
+    both_ways(&["f1", "f2", "f3"], |s| {
+        let files = ["f1", "f2", "f3"];
+        for file in files {
+            s.ours.write(file, "ours");
+            s.theirs.write(file, "theirs");
+        }
+        let config =
+            s.machine.text("rsyn.toml") + "[[conflict]]\npaths = \"*\"\npolicy = \"block\"\n";
+        s.machine.write("rsyn.toml", config);
+        s.machine.ok(&["push", "--only", "rsyn.toml"]);
+
+        let text = s.machine.rsyn(&[s.verb, "-n"]).exits(3);
+        let status = s.machine.ok(&["status", "-v"]);
+        let push = if s.verb == "push" {
+            &["--push"][..]
+        } else {
+            &[]
+        };
+        let diff = s.machine.ok(&[&["diff"], push].concat());
+        for file in files {
+            let line = format!("  keep    {file}  (changed on both sides; you decide)");
+            let named = |run: &crate::support::Run| run.out().matches(&line).count();
+            assert_eq!((named(&text), named(&status)), (1, 1), "{}", status.out());
+            assert!(diff.err().contains(file), "{}", diff.err());
+        }
+        let json = s.run(&["-n"]).exits(3);
+        assert_eq!(
+            json.kept(),
+            ["edit_kept f1", "edit_kept f2", "edit_kept f3"]
+        );
+        let conflict = &json.of("f2")["conflict"];
+        assert_eq!(conflict["winner"], serde_json::Value::Null);
+        assert_eq!(conflict["policy"], "block");
+        let status = s.machine.ok(&["status", "--json"]).json();
+        let undecided = status["undecided"].as_array().unwrap();
+        let paths: Vec<_> = undecided
+            .iter()
+            .map(|k| k["path"].as_str().unwrap())
+            .collect();
+        assert_eq!(paths, files);
+    });
+}
+
+#[test]
 fn the_first_rule_of_the_configuration_that_matches_decides() {
     both_ways(&["f"], |s| {
         let config = s.machine.text("rsyn.toml")
