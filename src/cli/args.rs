@@ -395,6 +395,9 @@ pub struct RollbackArgs {
     /// Answer every question with yes
     #[arg(short = 'y', long)]
     pub yes: bool,
+    /// Name every path
+    #[arg(short = 'v', long)]
+    pub verbose: bool,
     /// How the hub is reached
     #[command(flatten)]
     pub reach: ReachArgs,
@@ -414,6 +417,9 @@ pub struct RestoreArgs {
     /// Write it to OUT instead, which must not be there yet; `-` prints a file
     #[arg(short = 'o', long, value_name = "OUT")]
     pub output: Option<PathBuf>,
+    /// Name every path
+    #[arg(short = 'v', long)]
+    pub verbose: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -22,6 +22,7 @@ pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Ended {
         Manner {
             json: args.json,
             yes: args.yes,
+            verbose: args.verbose,
             ..Manner::default()
         },
     );
@@ -35,7 +36,7 @@ pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Ended {
         return Ok(exit::DONE);
     }
     let style = text::Style {
-        verbose: false,
+        verbose: args.verbose,
         itemize: false,
     };
     ui::print(&text::plan(&report.plan, style));
@@ -168,7 +169,11 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Ended {
         ));
         return Ok(exit::DONE);
     }
-    ui::print(&text::plan(&report.plan, text::Style::default()));
+    let style = text::Style {
+        verbose: args.verbose,
+        itemize: false,
+    };
+    ui::print(&text::plan(&report.plan, style));
     let sum = text::sum(&report.plan);
     if sum.is_empty() {
         ui::print(&format!("nothing to do: it is as it was in {from}\n"));

@@ -338,10 +338,7 @@ impl Look<'_> {
             && request.directions.first() == Some(&Direction::Pull)
             && request.directions.len() == 1
         {
-            return Err(Failure::usage(
-                format!("{} does not exist", self.hub.name.escape_debug()),
-                "is the path right? a first `rsyn push` makes it",
-            ));
+            return Err(no_such_hub(&self.hub));
         }
         if let Some(words) = &hello.recovered {
             self.warnings.push(format!("on the hub: {words}"));
@@ -546,6 +543,14 @@ fn is_asked(conflict: &Kept) -> bool {
         .as_ref()
         .is_some_and(|c| c.policy == Policy::Ask)
 }
+
+pub(super) fn no_such_hub(hub: &Hub) -> Failure {
+    Failure::usage(
+        format!("{} does not exist", hub.name.escape_debug()),
+        "is the path right? a first `rsyn push` makes it",
+    )
+}
+
 fn another_root(hub: &Hub, exists: bool) -> Failure {
     let name = hub.name.escape_debug();
     let message = match exists {

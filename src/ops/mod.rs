@@ -9,6 +9,7 @@ pub mod failure;
 mod history;
 pub mod local;
 pub mod look;
+mod only;
 pub mod project;
 pub mod restore;
 pub mod setup;

@@ -18,7 +18,7 @@ use crate::model::RelPath;
 use crate::plan::{Direction, Plan};
 use crate::report::{json as contract, printable};
 use crate::state::{Payload, log};
-use crate::transaction::{self, Label, OldVersions, RestoreError, Staging, TxnId};
+use crate::transaction::{self, Damage, Label, OldVersions, RestoreError, Staging, TxnId};
 
 /// Where the old version goes.
 pub enum Target<'a> {
@@ -220,6 +220,9 @@ impl From<RestoreError> for Failure {
         let message = error.to_string();
         match error {
             RestoreError::Disk(e) => e.into(),
+            RestoreError::Damaged(Damage::Disk(e)) if e.is_missing() => {
+                Self::usage(message, "`rsyn snapshots` lists them")
+            }
             RestoreError::Damaged(_) => Self::new(
                 FailureKind::Integrity,
                 message,

@@ -192,6 +192,7 @@ pub fn run(world: &World<'_>, request: &Request) -> Result<Report, Failure> {
 }
 
 fn carry_out(mut look: Look<'_>, request: &Request) -> Result<Report, Failure> {
+    look.check_only(&request.only)?;
     let mut legs = Vec::new();
     let mut refusal = None;
     let mut declined = false;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::connect::{Hub, Reach};
 use super::history::{Ending, note_in_log, record, remote_asked};
 use super::local::take_over;
-use super::look::{Look, World, known_hub, look};
+use super::look::{Look, World, known_hub, look, no_such_hub};
 use super::sync::Request;
 use super::undo::Where;
 use super::{Failure, FailureKind};
@@ -307,6 +307,9 @@ fn repair_from_hub(world: &World<'_>, reach: &Reach, report: &mut Report) -> Res
 fn verify_hub(world: &World<'_>, reach: &Reach, repair: bool) -> Result<Report, Failure> {
     let request = request(reach, Direction::Push, repair);
     let mut look = look(world, &request)?;
+    if !look.client.hello.root_exists {
+        return Err(no_such_hub(&look.hub));
+    }
     let mut found = altered(&look.view_before, &look.view.tree);
     let told = look
         .view

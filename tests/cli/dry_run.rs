@@ -182,7 +182,8 @@ fn the_diff_shows_what_a_pull_would_change() {
     a.ok(&["diff"]).says("-two\n+TWO\n");
     a.ok(&["pull", "--dry-run", "--diff"]).says("-two\n+TWO\n");
     a.ok(&["diff", "--push"]).says_no("TWO");
-    a.ok(&["diff", "no-such"]).says_no("TWO");
+    a.ok(&["diff", "rsyn.toml"]).says_no("TWO");
+    a.rsyn(&["diff", "no-such"]).exits(2).says("no-such");
 
     a.ok(&["pull"]);
     a.ok(&["diff"]).says_no("TWO");

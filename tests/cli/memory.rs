@@ -54,7 +54,7 @@ fn an_old_copy_that_a_run_left_in_place_does_not_come_back_with_the_next() {
     let leave: [&[&str]; 3] = [
         &["push"],
         &["pull", "--no-delete"],
-        &["sync", "--only", "x"],
+        &["sync", "--only", "rsyn.toml"],
     ];
     for run in leave {
         let world = Sandbox::new();

@@ -119,6 +119,17 @@ fn without_an_older_version_nothing_happens_and_it_is_said() {
 }
 
 #[test]
+fn a_snapshot_that_is_not_there_is_wrong_usage() {
+    let (_world, a) = pulled();
+    for id in ["0123456789abcdef", "no-such-id", ""] {
+        for more in [&[][..], &["-o", "-"]] {
+            let args = ["restore", "dir/one", "--from", id];
+            a.rsyn(&[&args, more].concat()).exits(2);
+        }
+    }
+}
+
+#[test]
 fn what_stands_in_the_way_is_left_and_named() {
     let (_world, a) = pulled();
     a.write("dir/sub", "a file now");

@@ -385,6 +385,40 @@ fn only_confines_a_sync_to_a_part() {
 }
 
 #[test]
+fn only_refuses_a_path_that_is_nowhere_or_out_of_scope() {
+    both_ways(&["in/f", "f"], |s| {
+        s.machine.write(".rsync-exclude", "*.o\n/target/\n");
+        s.machine.write("a.o", "1");
+        s.machine.write("target/f", "1");
+        s.machine.link("link", "in");
+        for (path, words) in [
+            ("nosuch", "nosuch is neither here nor on the hub"),
+            ("in/nosuch", "in/nosuch is neither here nor on the hub"),
+            ("a.o", "a.o is excluded by .rsync-exclude"),
+            ("target", "target is excluded"),
+            ("target/f", "target/f is excluded"),
+            ("link/f", "link/f lies behind the link link"),
+        ] {
+            for more in [&[][..], &["-n"]] {
+                let only = ["--only", "in", path];
+                s.machine
+                    .rsyn(&[&[s.verb], &only[..], more].concat())
+                    .exits(2)
+                    .says(words);
+            }
+        }
+        // What one side alone has, or none any more since the last sync, is there.
+        s.theirs.write("theirs", "1");
+        s.run(&["--only", "theirs"]).exits(0);
+        s.ours.write("ours", "1");
+        s.run(&["--only", "ours"]).exits(0);
+        s.ours.remove("in/f");
+        s.theirs.remove("in/f");
+        s.run(&["--only", "in/f"]).exits(0);
+    });
+}
+
+#[test]
 fn only_takes_paths_relative_to_the_working_directory_and_none_outside() {
     let world = Sandbox::new();
     let a = world.project("a");

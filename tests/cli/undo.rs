@@ -179,6 +179,23 @@ fn a_snapshot_that_is_not_there_is_wrong_usage() {
 }
 
 #[test]
+fn verbose_names_every_path_of_a_long_rollback() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.ok(&["push"]);
+    for number in 0..220 {
+        world.hub().write(format!("f{number:03}"), "1");
+    }
+    a.ok(&["pull"]);
+    a.ok(&["rollback", "-n"])
+        .says("-v shows all")
+        .says_no("f219");
+    a.ok(&["rollback", "-n", "-v"])
+        .says("f219")
+        .says_no("-v shows all");
+}
+
+#[test]
 fn snapshots_are_listed_newest_first_with_their_size() {
     let (_world, a, ..) = pulled();
     a.ok(&["rollback"]);

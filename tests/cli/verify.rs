@@ -190,6 +190,18 @@ fn a_repair_keeps_the_permission_bits_of_now_is_labelled_and_in_the_log() {
 }
 
 #[test]
+fn a_hub_that_does_not_exist_does_not_verify() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write("f", "1");
+    for repair in [&[][..], &["--repair"]] {
+        let run = a.rsyn(&[&["verify", "--remote"], repair].concat());
+        run.exits(2).says("does not exist");
+    }
+    assert!(!world.hub().0.exists());
+}
+
+#[test]
 fn what_nobody_has_any_more_is_said_and_left() {
     let (world, a, _b) = in_step();
     rot(&a);
