@@ -55,15 +55,12 @@ pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Ended {
                 report.id,
                 text::past(&sum)
             ));
-            let flag = if args.remote.is_some() {
-                " --remote"
-            } else {
-                ""
-            };
             if let Some(id) = &report.snapshot {
-                ui::print(&format!(
-                    "this can be undone as well: `rsyn rollback{flag} {id}`\n"
-                ));
+                let command = match at {
+                    Where::Here => text::rollback_here(id),
+                    Where::Hub => text::rollback_on_hub(args.remote.as_deref(), id),
+                };
+                ui::print(&format!("this can be undone as well: `{command}`\n"));
             }
         }
     }
@@ -181,7 +178,7 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Ended {
     }
     ui::print(&format!("restored from {from}: {}\n", text::past(&sum)));
     if let Some(id) = &report.snapshot {
-        ui::print(&format!("`rsyn rollback {id}` undoes it\n"));
+        ui::print(&format!("`{}` undoes it\n", text::rollback_here(id)));
     }
     Ok(exit::DONE)
 }

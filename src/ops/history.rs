@@ -1,11 +1,11 @@
 //! The log line of a run, however it ended: each verb that may change a tree hands in its own.
 
+use super::connect::Reach;
 use super::look::World;
 use super::sync::{Leg, Outcome, Report, Request};
 use super::{Failure, FailureKind};
 use crate::config::remote::without_password;
 use crate::endpoint::local::Local;
-use crate::ops::connect::Reach;
 use crate::plan::Plan;
 use crate::state::log::{self, Record, Snapshots};
 

@@ -121,6 +121,8 @@ pub struct Leg {
 pub struct Report {
     /// The remote as the user knows it.
     pub remote: String,
+    /// The same as it was typed for this run, if it was.
+    pub named: Option<String>,
     /// How it ended.
     pub outcome: Outcome,
     /// Its directions.
@@ -213,7 +215,7 @@ fn carry_out(mut look: Look<'_>, request: &Request) -> Result<Report, Failure> {
             Err(failure) if !request.dry_run && legs.iter().any(Leg::has_acted) => {
                 look.world.talk.step(Step::Done, &look.meter);
                 let failure = after_pull(failure);
-                return Ok(look.report(Outcome::Done, legs, Some(failure)));
+                return Ok(look.report(request, Outcome::Done, legs, Some(failure)));
             }
             Err(failure) => return Err(failure),
         }
@@ -225,17 +227,24 @@ fn carry_out(mut look: Look<'_>, request: &Request) -> Result<Report, Failure> {
         () if !legs.iter().any(Leg::has_acted) => Outcome::NothingToDo,
         () => Outcome::Done,
     };
-    let report = look.report(outcome, legs, refusal);
+    let report = look.report(request, outcome, legs, refusal);
     look.client.close();
     Ok(report)
 }
 
 impl Look<'_> {
-    fn report(&mut self, outcome: Outcome, legs: Vec<Leg>, refusal: Option<Failure>) -> Report {
+    fn report(
+        &mut self,
+        request: &Request,
+        outcome: Outcome,
+        legs: Vec<Leg>,
+        refusal: Option<Failure>,
+    ) -> Report {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let Counters { received, supplied } = &self.meter.counters;
         Report {
             remote: self.hub.name.clone(),
+            named: request.reach.remote.clone(),
             outcome,
             legs,
             local_digest: self.scan.tree.digest(),

@@ -347,6 +347,7 @@ fn of_rollback(
     let ending = match outcome {
         Err(failure) => Ending::Failed(failure),
         Ok(report) if report.declined => Ending::Declined,
+        Ok(report) if report.plan.actions.is_empty() => Ending::NothingToDo,
         Ok(report) => Ending::Done(&report.plan, at.snapshots(report.snapshot.clone())),
     };
     let peer = match at {

@@ -293,16 +293,34 @@ fn ending(verb: &str, report: &Report) -> String {
     }
 }
 
-/// A line for each direction that can be undone.
+/// A line for each direction that can be undone, the last one first.
 fn undoing(report: &Report) -> String {
-    let line = |(side, command)| {
-        let what = match side {
-            Side::Local => "pull",
-            Side::Remote => "push",
-        };
-        format!("undo the {what} with `{command}`\n")
+    let snapshots = report.snapshots();
+    let push = snapshots.remote.map(|id| {
+        let command = rollback_on_hub(report.named.as_deref(), &id);
+        format!("undo the push with `{command}`\n")
+    });
+    let pull = snapshots.local;
+    let pull = pull.map(|id| format!("undo the pull with `{}`\n", rollback_here(&id)));
+    push.into_iter().chain(pull).collect()
+}
+
+/// The command that undoes a snapshot of this machine.
+#[must_use]
+pub fn rollback_here(id: &str) -> String {
+    format!("rsyn rollback {id}")
+}
+
+/// The command that undoes a snapshot of the hub: of the one that was `named` on the command line, if one was.
+#[must_use]
+pub fn rollback_on_hub(named: Option<&str>, id: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@~".contains(c);
+    let remote = match named.filter(|name| !name.is_empty()) {
+        None => String::new(),
+        Some(name) if name.chars().all(is_plain) => format!("={name}"),
+        Some(name) => format!("='{}'", printable::line(name).replace('\'', "'\\''")),
     };
-    report.snapshots().commands().map(line).collect()
+    format!("rsyn rollback --remote{remote} {id}")
 }
 
 /// How many paths changed on one side alone and still do when all directions of the run are done.
@@ -369,5 +387,22 @@ pub fn done_sum(report: &Report) -> String {
         "nothing to do".to_owned()
     } else {
         sums.join("; ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remote_that_was_named_is_named_again_as_a_shell_reads_it() {
+        for (named, command) in [
+            (None, "rsyn rollback --remote 0f"),
+            (Some(""), "rsyn rollback --remote 0f"),
+            (Some("me@hub:~/p"), "rsyn rollback --remote=me@hub:~/p 0f"),
+            (Some("/a b'c"), "rsyn rollback --remote='/a b'\\''c' 0f"),
+        ] {
+            assert_eq!(rollback_on_hub(named, "0f"), command);
+        }
     }
 }

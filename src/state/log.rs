@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Result, State};
 use crate::disk::{Holder, Lock, durable};
-use crate::plan::{Side, Verb};
+use crate::plan::Verb;
 use crate::report::time::rfc3339;
 
 const FILE: &[u8] = b"log.jsonl";
@@ -28,19 +28,6 @@ impl Snapshots {
     #[must_use]
     pub fn last(&self) -> Option<&String> {
         self.remote.as_ref().or(self.local.as_ref())
-    }
-
-    /// The commands that undo a run, the last step of it first, each with what it undoes.
-    pub fn commands(&self) -> impl Iterator<Item = (Side, String)> + '_ {
-        let remote = self
-            .remote
-            .iter()
-            .map(|id| (Side::Remote, format!("rsyn rollback --remote {id}")));
-        let local = self
-            .local
-            .iter()
-            .map(|id| (Side::Local, format!("rsyn rollback {id}")));
-        remote.chain(local)
     }
 }
 

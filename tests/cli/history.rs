@@ -93,6 +93,23 @@ fn each_direction_of_a_sync_has_its_own_undo_in_the_text_the_json_and_the_log() 
 }
 
 #[test]
+fn the_undo_of_a_push_to_a_hub_that_was_named_names_it_again() {
+    let (world, a) = in_step();
+    let other = world.dir("other");
+    a.ok(&["push", other.text_path()]);
+    let there = other.tree();
+    a.write("f", "2");
+
+    let run = a.ok(&["push", other.text_path()]);
+
+    let [command] = &undo_commands(&run)[..] else {
+        panic!("{}", run.out());
+    };
+    follow(&a, command);
+    assert_same(&there, &other.tree());
+}
+
+#[test]
 fn a_sync_whose_push_fails_tells_of_the_pull_that_it_did() {
     let (world, a) = in_step();
     // Another machine's commit holds the hub for longer than a push waits.
