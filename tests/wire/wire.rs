@@ -98,23 +98,50 @@ pub fn passed(world: &Sandbox) -> Passed {
     }
 }
 
-/// Whether all that `piece` says is how much has arrived (`[arrived]`, alone in plain chunks): that flows beside the content, is
-/// no question, and is answered by nobody.
-fn is_news(mut piece: &[u8]) -> bool {
-    const PLAIN_CONTROL_ARRIVED: [u8; 3] = [0, 1, 34];
-    loop {
-        let Some([a, b, c, d, coding, _, _, _, _, kind, number]) = piece.first_chunk() else {
-            return false;
-        };
-        let end = 5 + u32::from_le_bytes([*a, *b, *c, *d]) as usize;
-        if [*coding, *kind, *number] != PLAIN_CONTROL_ARRIVED || end > 16 || end > piece.len() {
-            return false;
+/// Looks for pieces that say nothing but how much has arrived (`[arrived]`, alone in plain chunks): that flows beside the
+/// content, is no question, and is answered by nobody.
+#[derive(Default)]
+struct News {
+    /// The begin of a chunk that may be one.
+    begun: Vec<u8>,
+}
+
+impl News {
+    /// Bytes of the longest such chunk: chunk header, frame header, number of the message, a number.
+    const MOST_BYTES: usize = 16;
+
+    fn is_all_of(&mut self, piece: &[u8]) -> bool {
+        let all = [std::mem::take(&mut self.begun), piece.to_vec()].concat();
+        let mut rest = &all[..];
+        while let [len @ 9..=11, 0, 0, 0, 0, _, 0, 0, 0, 1, 34, ..] = rest {
+            match rest.get(5 + usize::from(*len)..) {
+                Some(after) => rest = after,
+                None => break,
+            }
         }
-        piece = &piece[end..];
-        if piece.is_empty() {
-            return true;
+        let may_be_one = rest.len() < Self::MOST_BYTES && matches!(rest, [] | [9..=11, ..]);
+        if may_be_one {
+            self.begun = rest.to_vec();
         }
+        may_be_one
     }
+}
+
+#[test]
+fn a_wire_knows_news_however_they_are_cut() {
+    let news = [9, 0, 0, 0, 0, 4, 0, 0, 0, 1, 34, 0xc3, 0xc3, 0x21];
+    let twice = [news, news].concat();
+    for cut in 0..twice.len() {
+        let mut all = News::default();
+        assert!(
+            all.is_all_of(&twice[..cut]) && all.is_all_of(&twice[cut..]),
+            "{cut}"
+        );
+    }
+    let look = [7, 0, 0, 0, 0, 2, 0, 0, 0, 1, 2];
+    assert!(!News::default().is_all_of(&look));
+    assert!(!News::default().is_all_of(&[&news[..], &look].concat()));
+    assert!(!News::default().is_all_of(b"RSYN\0\x01"));
 }
 
 /// What both directions know of each other.
@@ -194,10 +221,11 @@ fn be_a_wire(wire: Wire, note: &std::path::Path) -> ! {
     let mut stdin = File::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
     let mut stdout = File::from(std::io::stdout().as_fd().try_clone_to_owned().unwrap());
     std::thread::spawn(move || {
+        let mut news = News::default();
         let ended = pass(&mut stdin, &mut to_hub, wire.up, |piece| {
             let mut shared = upwards.lock().unwrap();
             shared.up += piece.len() as u64;
-            if !is_news(piece) {
+            if !news.is_all_of(piece) {
                 shared.asked = true;
                 shared.last_up = Some(Instant::now());
             }
@@ -208,17 +236,19 @@ fn be_a_wire(wire: Wire, note: &std::path::Path) -> ! {
         // The hub sees the end, and so does the machine when the hub has ended.
         drop(to_hub);
     });
+    let mut news = News::default();
     let ended = pass(&mut from_hub, &mut stdout, wire.down, |piece| {
+        let is_news = news.is_all_of(piece);
         let quiet = || {
             let last = shared.lock().unwrap().last_up;
-            !wire.counts || is_news(piece) || last.is_none_or(|at| at.elapsed() >= QUIET)
+            !wire.counts || is_news || last.is_none_or(|at| at.elapsed() >= QUIET)
         };
         while !quiet() {
             std::thread::sleep(Duration::from_millis(2));
         }
         let mut shared = shared.lock().unwrap();
         shared.down += piece.len() as u64;
-        if shared.asked && !is_news(piece) {
+        if shared.asked && !is_news {
             shared.asked = false;
             shared.round_trips += 1;
         }
