@@ -6,7 +6,7 @@ use crate::model::{Node, RelPath, Skip};
 use crate::report::printable;
 
 impl Look<'_> {
-    /// Refuses paths that are excluded, or that neither side has nor had at the last sync.
+    /// Refuses paths that are excluded, or that neither side has, nor had as far as anybody remembers.
     ///
     /// # Errors
     /// Wrong usage, naming the first of them.
@@ -33,7 +33,8 @@ impl Look<'_> {
             let message = format!("{shown} is excluded{by}");
             return Some(Failure::usage(message, "`rsyn why` names the rule"));
         }
-        if nodes().next().is_some() {
+        let mut deleted = self.view.tombstones.keys();
+        if nodes().next().is_some() || deleted.any(|gone| gone.is_at_or_below(path)) {
             return None;
         }
         let is_link = |at: &RelPath| matches!(self.scan.tree.get(at), Some(Node::Symlink { .. }));
