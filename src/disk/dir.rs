@@ -67,6 +67,14 @@ impl Dir {
         self.ino
     }
 
+    /// Which object it is.
+    ///
+    /// # Errors
+    /// The failed call.
+    pub fn own_identity(&self) -> Result<Identity> {
+        Identity::at(self, b"").map_err(|e| DiskError::new("look at", self.path.to_vec(), e))
+    }
+
     /// Where it was when it was opened, relative to the root; empty for the root.
     #[must_use]
     pub fn path(&self) -> &[u8] {

@@ -15,7 +15,7 @@ use crate::endpoint::client::Client;
 use crate::endpoint::local::{Local, ScanOptions};
 use crate::endpoint::view::HubView;
 use crate::filter::Rules;
-use crate::model::{RelPath, Skip, Tombstone, Tombstones, Tree};
+use crate::model::{Entry, RelPath, Skip, Tombstone, Tombstones, Tree};
 use crate::plan::{Choice, Direction, Input, Kept, Options, Plan, Policy, moves, reconcile};
 use crate::protocol::handshake::{Purpose, Seen};
 use crate::protocol::message::Problem;
@@ -369,6 +369,7 @@ impl Look<'_> {
                 saves in the very moment of a pull can be lost";
             self.warnings.push(words.to_owned());
         }
+        let base = base.map(|base| self.bring_home(base)).transpose()?;
         self.known_tombstones = base
             .as_ref()
             .map(|b| b.tombstones().clone())
@@ -377,6 +378,37 @@ impl Look<'_> {
         self.synced_at = base.as_ref().map(Base::synced_at);
         self.base = base.map(|b| b.agreed()).unwrap_or_default();
         Ok(())
+    }
+
+    /// What is missing beside a base that was brought here was not deleted by anybody, unless its tree came along: it is as
+    /// if it had never been here.
+    fn bring_home(&mut self, base: Base) -> Result<Base, Failure> {
+        let Some(state) = self.local.state.as_ref().filter(|s| !base.is_at_home(s)) else {
+            return Ok(base);
+        };
+        let (agreed, tree) = (base.agreed(), &self.scan.tree);
+        // A copy of a tree, and one that comes out of a backup, has its mtimes.
+        let is_as_agreed = |Entry { path, node }: &Entry| {
+            let here = tree.get(path).filter(|here| here.mtime().is_some());
+            here.is_some_and(|here| here.mtime() == node.mtime() && here.same_content(node))
+        };
+        let mut missing = Vec::new();
+        if !agreed.entries().iter().any(is_as_agreed) {
+            let paths = agreed.entries().iter().map(|entry| &entry.path);
+            missing.extend(paths.filter(|path| tree.get(path).is_none()).cloned());
+        }
+        if !missing.is_empty() {
+            self.warnings.push(format!(
+                "what is remembered of the last sync was brought here from elsewhere, and tells of another tree: \
+                what it knows and this tree does not have counts as never here, not as deleted ({} paths)",
+                missing.len()
+            ));
+        }
+        let base = base.brought_home(state, missing);
+        if self.lock.is_some() {
+            base.save(state)?;
+        }
+        Ok(base)
     }
 
     /// A tombstone tells of a stale copy only to a machine that did not know of the deletion: a file that was

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::home::Home;
 use super::layout::{self, Generations};
 use super::sealed::Sealed;
 use super::{Result, RootId, State};
@@ -16,6 +17,8 @@ pub(super) const DIR: &str = "peers";
 pub struct Base {
     /// Grows by one with each write.
     sequence: u64,
+    /// The root whose tree it tells of.
+    home: Home,
     /// Which hub.
     hub: RootId,
     /// Transaction that this base belongs to; makes [`Base::apply`] idempotent.
@@ -33,7 +36,7 @@ pub struct Base {
 
 impl Sealed for Base {
     const KIND: [u8; 4] = *b"base";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 }
 
 impl Generations for Base {
@@ -117,9 +120,12 @@ impl Base {
             return Ok(());
         }
         let sequence = old.as_ref().map_or(0, |b| b.sequence) + 1;
+        // One that was brought here stays one until it is compared with the tree.
+        let home = old.as_ref().map_or(state.home(), |b| b.home);
         let before = old.map(|b| b.agreed).unwrap_or_default();
         let next = Self {
             sequence,
+            home,
             hub: update.hub,
             transaction: transaction.to_owned(),
             synced_at: update.synced_at,
@@ -129,7 +135,36 @@ impl Base {
             remote: update.remote,
             tombstones: update.tombstones,
         };
-        layout::save_next(&state.subdir(DIR)?, next.hub.as_str(), &next)
+        next.save(state)
+    }
+
+    /// Whether it was written where it lies now. One that was brought back from a backup, copied, or moved into another
+    /// root may lie beside a tree that it never saw: what is missing there nobody need have deleted.
+    #[must_use]
+    pub fn is_at_home(&self, state: &State) -> bool {
+        self.home.is(&state.home())
+    }
+
+    /// This base, at home in `state`, without `missing`, which the tree there is taken never to have had.
+    #[must_use]
+    pub fn brought_home(self, state: &State, missing: Vec<RelPath>) -> Self {
+        let changes: Vec<_> = missing.into_iter().map(|path| (path, None)).collect();
+        let remote = BaseUpdate::remote_after(&self.agreed, &changes, &self.remote());
+        Self {
+            sequence: self.sequence + 1,
+            home: state.home(),
+            agreed: self.agreed.with_changes(changes),
+            remote,
+            ..self
+        }
+    }
+
+    /// Writes it, durably, over the older generation.
+    ///
+    /// # Errors
+    /// It cannot be written; the base is as it was.
+    pub fn save(&self, state: &State) -> Result<()> {
+        layout::save_next(&state.subdir(DIR)?, self.hub.as_str(), self)
     }
 
     /// What both sides agreed on.
@@ -285,6 +320,37 @@ mod tests {
             (second, remote),
             "the repeated step changed nothing"
         );
+    }
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the test moves a state directory behind its back"
+    )]
+    fn a_base_in_another_root_forgets_what_is_missing_there_and_is_at_home_from_then_on() {
+        let [there, here] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let state = State::create(&Root::open(there.path()).unwrap()).unwrap();
+        let hub = state.id().clone();
+        let (agreed, remote) = (tree(&["a", "b"]), tree(&["a", "b", "c"]));
+        let first = update(&hub, &Tree::default(), &agreed, &remote);
+        Base::apply(&state, "t1", first).unwrap();
+        let [old, new] = [&there, &here].map(|root| root.path().join(".rsyn"));
+        std::fs::rename(old, new).unwrap();
+        let state = State::open(&Root::open(here.path()).unwrap()).unwrap();
+        let state = state.unwrap();
+        let load = || Base::load(&state, &hub).unwrap().0.unwrap();
+        assert!(!load().is_at_home(&state));
+        // What an interrupted sync had still to write makes it no base of this tree.
+        let second = update(&hub, &agreed, &agreed, &remote);
+        Base::apply(&state, "t2", second).unwrap();
+        assert!(!load().is_at_home(&state));
+
+        let missing = vec![RelPath::new(*b"b").unwrap()];
+        load().brought_home(&state, missing).save(&state).unwrap();
+
+        let base = load();
+        assert!(base.is_at_home(&state));
+        assert_eq!((base.agreed(), base.remote()), (tree(&["a"]), remote));
     }
 
     #[test]

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::home::Home;
 use super::sealed::{self, Checked, Sealed};
 use super::{Result, StateError};
 use crate::disk::{Dir, Root, Stat, durable};
@@ -84,6 +85,7 @@ impl From<RootId> for String {
 pub struct State {
     dir: Arc<Dir>,
     id: RootId,
+    home: Home,
 }
 
 impl State {
@@ -108,7 +110,8 @@ impl State {
                     file: "id".to_owned(),
                 };
                 let id = RootId::parse(text.trim_end()).ok_or_else(damaged)?;
-                Ok(Some(Self { dir, id }))
+                let home = Home::of(root.top(), &dir)?;
+                Ok(Some(Self { dir, id, home }))
             }
         }
     }
@@ -136,6 +139,11 @@ impl State {
         Self::open(root)?.ok_or_else(|| StateError::Damaged {
             file: "id".to_owned(),
         })
+    }
+
+    /// Where it lies.
+    pub(super) fn home(&self) -> Home {
+        self.home
     }
 
     /// Identity of the root.

@@ -4,6 +4,7 @@
 //! file behaves as an empty one. Writers here are idempotent, so recovery may repeat them.
 
 pub mod base;
+mod home;
 pub mod hub;
 pub mod index;
 pub mod layout;

@@ -103,6 +103,61 @@ fn a_hub_that_went_back_in_time_deletes_nothing() {
 }
 
 #[test]
+fn what_is_missing_beside_a_memory_that_was_brought_there_was_not_deleted() {
+    for how in ["cp -a", "mv"] {
+        let world = Sandbox::new();
+        let a = world.project("a");
+        a.write("f", "1");
+        a.write("dir/g", "2");
+        a.ok(&["push"]);
+        // The project is lost; what is left of it is put beside new work.
+        let lost = world.dir("lost").0;
+        std::fs::rename(a.at(""), &lost).unwrap();
+        let a = world.project("a");
+        a.write("new", "3");
+        let script = format!("{how} '{}/.rsyn' '{}/'", lost.display(), a.text_path());
+        let done = std::process::Command::new("sh")
+            .args(["-c", &script])
+            .status();
+        assert!(done.unwrap().success());
+
+        let shown = a.ok(&["push", "--dry-run", "--json"]);
+        assert_eq!(shown.actions(), ["create new"], "{how}");
+        let pushed = a
+            .ok(&["push", "--json"])
+            .says("brought here from elsewhere");
+        assert_eq!(pushed.actions(), ["create new"], "{how}");
+        // From here on it is the memory of this tree: said once, and deletions are deletions again.
+        a.remove("new");
+        let pushed = a.ok(&["push", "--json"]).says_no("brought here");
+        assert_eq!(pushed.actions(), ["delete new"], "{how}");
+        let pulled = a.ok(&["pull", "--json"]).actions();
+        assert_eq!(pulled, ["create dir", "create dir/g", "create f"], "{how}");
+    }
+}
+
+#[test]
+fn a_copy_of_a_whole_project_knows_what_was_deleted_in_it() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write("f", "1");
+    a.write("g", "2");
+    a.ok(&["push"]);
+    a.remove("g");
+    let b = world.machine("b");
+    std::fs::remove_dir(b.at("")).unwrap();
+    let script = format!("cp -a '{}' '{}'", a.text_path(), b.text_path());
+    let done = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .status();
+    assert!(done.unwrap().success());
+
+    let pushed = b.ok(&["push", "--json"]).says_no("brought here");
+
+    assert_eq!(pushed.actions(), ["delete g"]);
+}
+
+#[test]
 fn rules_of_one_run_forget_nothing_that_was_agreed() {
     let world = Sandbox::new();
     let a = world.project("a");
