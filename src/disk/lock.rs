@@ -9,13 +9,15 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, OFlags, Timespec, Timestamps, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::dir::Dir;
 use super::durable;
 use super::error::DiskError;
+use super::stat::Stat;
+use crate::model::Mtime;
 
 /// Name of the lock inside the state directory.
 const LOCK_FILE: &[u8] = b"lock";
@@ -96,6 +98,24 @@ impl Lock {
     #[must_use]
     pub fn is_exclusive(&self) -> bool {
         self.exclusive
+    }
+
+    /// The present time by the clock of the file system, whatever its tick: the ctime of the lock file, after its mtime
+    /// was set to that time.
+    ///
+    /// # Errors
+    /// The failed `futimens` or `fstat`.
+    pub fn tell_time(&self) -> std::io::Result<Mtime> {
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: rustix::fs::UTIME_NOW,
+        };
+        let now = Timestamps {
+            last_access: now,
+            last_modification: now,
+        };
+        rustix::fs::futimens(&self.file, &now)?;
+        Ok(Stat::of(&rustix::fs::fstat(&self.file)?).ctime)
     }
 
     fn take(state: &Dir, how: FlockOperation, exclusive: bool) -> Result<Self, LockError> {

@@ -7,6 +7,7 @@ use super::place::identity;
 use super::receiving::{Receiving, staging_error};
 use super::refusal::{ServeError, disk_hint, malformed};
 use super::serve::Machinery;
+use crate::disk::Stat;
 use crate::model::{Digest, Node, RelPath, Tombstone, Tree};
 use crate::protocol::handshake::ClientHello;
 use crate::protocol::message::{CommitReport, Control, Op, OpSource, RefusalKind};
@@ -25,12 +26,15 @@ pub(super) struct Order<'a> {
     pub(super) machinery: &'a Machinery,
 }
 
-/// Commits a received push; gives the answer and, if it was committed, the tree afterwards.
+/// The tree after a commit, and the stats of what was placed in it.
+pub(super) type After = (Tree, Vec<(RelPath, Stat)>);
+
+/// Commits a received push; gives the answer and, if it was committed, what there is afterwards.
 pub(super) fn commit(
     local: &Local,
     mut receiving: Receiving,
     order: &Order<'_>,
-) -> Result<(Control, Option<Tree>), ServeError> {
+) -> Result<(Control, Option<After>), ServeError> {
     let Some(staging) = receiving.staging.take() else {
         return Err(malformed("commit").into());
     };
@@ -82,9 +86,11 @@ pub(super) fn commit(
         consumes: None,
         interrupted: &|| false,
     };
-    let committed = transaction::commit(&local.root, &lock, staging, request, &mut |id, p| {
+    let mut committed = transaction::commit(&local.root, &lock, staging, request, &mut |id, p| {
         local.remember(id.as_str(), p)
     });
+    let placed = committed.as_mut().map(|c| std::mem::take(&mut c.placed));
+    let placed = placed.unwrap_or_default();
     let answer = report(local, committed, &tree)?;
     local.prune(&lock, (order.machinery.clock)().div_euclid(1000));
     if let Control::Committed(report) = &answer {
@@ -94,7 +100,7 @@ pub(super) fn commit(
             ..log::Record::of(done)
         };
         note_in_log(local, record, (order.hello, order.machinery), report);
-        return Ok((answer, Some(tree)));
+        return Ok((answer, Some((tree, placed))));
     }
     Ok((answer, None))
 }

@@ -566,11 +566,14 @@ impl<'a> Session<'a> {
             hello: &self.hello,
             machinery: self.machinery,
         };
-        let (answer, tree) = commit::commit(local, receiving, &order)?;
-        if let Some(tree) = tree {
-            self.scan = Scan::of_tree(tree);
+        let (answer, after) = commit::commit(local, receiving, &order)?;
+        self.report(answer)?;
+        if let Some((tree, placed)) = after {
+            self.scan = std::mem::take(&mut self.scan).followed_by(tree, &placed);
+            // While the client takes note of it.
+            local.keep_index(&self.scan);
         }
-        self.report(answer)
+        Ok(())
     }
 
     /// Answers with as many paths as fit, and says how many do not.

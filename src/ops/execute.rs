@@ -135,8 +135,8 @@ impl Look<'_> {
         self.base = self.base.with_changes(plan.base.iter().cloned());
         self.prune_signatures();
         let scan = std::mem::take(&mut self.scan);
-        self.scan = scan.with_changes(plan.changes());
-        debug_assert_eq!(self.scan.tree, after);
+        self.scan = scan.followed_by(after, &committed.placed);
+        self.local.keep_index(&self.scan);
         Ok(committed.snapshot.map(|id| id.to_string()))
     }
 

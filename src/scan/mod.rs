@@ -55,13 +55,20 @@ pub struct Progress {
 pub struct Scan {
     /// The entries.
     pub tree: Tree,
-    /// For each entry of the tree, in its order, the stat of a file.
-    stamps: Vec<Option<Stamp>>,
+    /// For each entry of the tree, in its order, that of a file.
+    witnesses: Vec<Option<Witness>>,
     /// What is left alone and worth a word: not what is excluded.
     pub problems: Vec<Problem>,
     dev: u64,
-    now_secs: i64,
     is_indexed: bool,
+}
+
+/// The stat of a file whose content is known.
+#[derive(Debug, Clone, Copy)]
+struct Witness {
+    stamp: Stamp,
+    /// Whether it vouches for the content as long as it stays the same.
+    lasts: bool,
 }
 
 /// Why a scan has no result.
@@ -112,29 +119,26 @@ pub fn names(
 }
 
 impl Scan {
-    /// A tree that is known without having been walked: no stat vouches for its contents.
+    /// This scan after a transaction that made `tree` of its tree. Stats of unchanged files go on to vouch for them,
+    /// and those of `placed`, in path order, for what was placed.
     #[must_use]
-    pub fn of_tree(tree: Tree) -> Self {
-        Self {
-            tree,
-            ..Self::default()
-        }
-    }
-
-    /// This scan with some paths changed since. Stats of unchanged files go on to vouch for them.
-    #[must_use]
-    pub fn with_changes(self, changes: impl IntoIterator<Item = (RelPath, Option<Node>)>) -> Self {
-        let tree = self.tree.with_changes(changes);
-        let mut old = self.tree.entries().iter().zip(&self.stamps).peekable();
-        let stamp_of = |entry: &Entry| {
+    pub fn followed_by(self, tree: Tree, placed: &[(RelPath, Stat)]) -> Self {
+        let mut old = self.tree.entries().iter().zip(&self.witnesses).peekable();
+        let mut placed = placed.iter().peekable();
+        let witness_of = |entry: &Entry| {
             while old.next_if(|(e, _)| e.path < entry.path).is_some() {}
-            let (known, stamp) = old.next_if(|(e, _)| e.path == entry.path)?;
-            stamp.filter(|_| known.node == entry.node)
+            while placed.next_if(|(path, _)| *path < entry.path).is_some() {}
+            if let Some((_, stat)) = placed.next_if(|(path, _)| *path == entry.path) {
+                let stamp = Stamp::of(stat);
+                return Some(Witness { stamp, lasts: true });
+            }
+            let (known, witness) = old.next_if(|(e, _)| e.path == entry.path)?;
+            witness.filter(|_| known.node == entry.node)
         };
-        let stamps = tree.entries().iter().map(stamp_of).collect();
+        let witnesses = tree.entries().iter().map(witness_of).collect();
         Self {
             tree,
-            stamps,
+            witnesses,
             is_indexed: false,
             ..self
         }
@@ -143,19 +147,20 @@ impl Scan {
     /// The index for the next scan.
     #[must_use]
     pub fn index(&self) -> Index {
-        let files = self
-            .tree
-            .entries()
-            .iter()
-            .zip(&self.stamps)
-            .filter_map(|(entry, stamp)| {
-                let digest = match &entry.node {
-                    Node::File { digest, .. } => *digest,
-                    _ => return None,
-                };
-                Some((&entry.path, (*stamp)?, digest))
-            });
-        Index::new(self.dev, files, self.now_secs)
+        let files =
+            self.tree
+                .entries()
+                .iter()
+                .zip(&self.witnesses)
+                .filter_map(|(entry, witness)| {
+                    let digest = match &entry.node {
+                        Node::File { digest, .. } => *digest,
+                        _ => return None,
+                    };
+                    let witness = witness.filter(|witness| witness.lasts)?;
+                    Some((&entry.path, witness.stamp, digest))
+                });
+        Index::new(self.dev, files)
     }
 
     /// Whether the index that the scan used says all that [`Self::index`] would say, and nothing else.
@@ -178,6 +183,7 @@ impl Scan {
             .binary_search_by(|e| e.path.cmp(path))
             .ok()?;
         let mode = self.tree.entries().get(at)?.node.mode()?;
-        Some((*self.stamps.get(at)?)?.to_stat(self.dev, mode.bits()))
+        let witness = (*self.witnesses.get(at)?)?;
+        Some(witness.stamp.to_stat(self.dev, mode.bits()))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::content::hash_file;
-use super::{Request, Scan, ScanError};
+use super::{Request, Scan, ScanError, Witness};
 use crate::disk::{self, Dir, DiskError, FileKind, Root, Stat};
 use crate::model::path::{PathError, STATE_DIR};
 use crate::model::{Digest, Entry, Mode, Node, RelPath, Skip, Tree};
@@ -29,7 +29,7 @@ struct Task {
 /// An entry of a listed directory.
 struct Found {
     entry: Entry,
-    stamp: Option<Stamp>,
+    witness: Option<Witness>,
     /// Number of the directory, if it is one to descend into.
     directory: Option<usize>,
 }
@@ -95,11 +95,10 @@ pub(super) fn walk(root: &Root, request: &Request<'_>) -> Result<Scan, ScanError
         Some(failure) => Err(failure),
         None => {
             let mut scan = assemble(shared.listed, shared.problems)?;
-            (scan.dev, scan.now_secs) = (walk.dev, request.now_secs);
-            let is_settled = |stamp: &&Stamp| stamp.is_settled(request.now_secs);
-            let settled = scan.stamps.iter().flatten().filter(is_settled).count() as u64;
+            scan.dev = walk.dev;
+            let lasting = scan.witnesses.iter().flatten().filter(|w| w.lasts).count() as u64;
             let (indexed, known) = (walk.indexed.into_inner(), request.index.files());
-            scan.is_indexed = indexed == known && indexed == settled;
+            scan.is_indexed = indexed == known && indexed == lasting;
             Ok(scan)
         }
     }
@@ -238,11 +237,11 @@ impl Walk<'_> {
             _ => self.node(dir, &path, kind.is_none(), known, buffer),
         };
         match node {
-            Ok(Some((node, stamp))) => {
+            Ok(Some((node, witness))) => {
                 let entry = Entry { path, node };
                 Ok(Some(Found {
                     entry,
-                    stamp,
+                    witness,
                     directory: None,
                 }))
             }
@@ -257,7 +256,7 @@ impl Walk<'_> {
                 self.report(problem);
                 Ok(Some(Found {
                     entry: Entry { path, node },
-                    stamp: None,
+                    witness: None,
                     directory: None,
                 }))
             }
@@ -271,7 +270,7 @@ impl Walk<'_> {
         unjudged: bool,
         known: &mut Lines<'_>,
         buffer: &mut Vec<u8>,
-    ) -> Result<Option<(Node, Option<Stamp>)>, DiskError> {
+    ) -> Result<Option<(Node, Option<Witness>)>, DiskError> {
         let name = path.name();
         let Some(stat) = dir.stat(name)? else {
             return Ok(None);
@@ -308,7 +307,7 @@ impl Walk<'_> {
         stat: &Stat,
         here: Option<Line<'_>>,
         buffer: &mut Vec<u8>,
-    ) -> Result<Option<(Node, Option<Stamp>)>, DiskError> {
+    ) -> Result<Option<(Node, Option<Witness>)>, DiskError> {
         let elsewhere = || self.request.index.under_another_name(stat);
         let known = here.or_else(elsewhere);
         let vouched = |stat: &Stat| known.and_then(|line| line.digest_for(stat));
@@ -331,7 +330,8 @@ impl Walk<'_> {
                 }
             },
         };
-        if vouched(&stat).is_some_and(|known| known != digest) {
+        let recorded = vouched(&stat);
+        if recorded.is_some_and(|recorded| recorded != digest) {
             self.report(Problem {
                 path: path.as_bytes().to_vec(),
                 skip: Skip::Altered,
@@ -348,7 +348,8 @@ impl Walk<'_> {
         if here.is_some_and(|line| line.stamp == stamp && line.digest == digest) {
             self.indexed.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(Some((node, Some(stamp))))
+        let lasts = recorded == Some(digest) || stamp.is_settled(self.request.now_secs);
+        Ok(Some((node, Some(Witness { stamp, lasts }))))
     }
 
     fn report(&self, problem: Problem) {
@@ -357,7 +358,7 @@ impl Walk<'_> {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "stands for a node that was found")]
-fn excluded() -> Option<(Node, Option<Stamp>)> {
+fn excluded() -> Option<(Node, Option<Witness>)> {
     Some((Node::Skipped(Skip::Excluded), None))
 }
 
@@ -392,7 +393,7 @@ fn assemble(
     mut problems: Vec<Problem>,
 ) -> Result<Scan, ScanError> {
     let count = listed.iter().flatten().flatten().map(Vec::len).sum();
-    let (mut entries, mut stamps) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let (mut entries, mut witnesses) = (Vec::with_capacity(count), Vec::with_capacity(count));
     let mut open = vec![
         take(&mut listed, 0, &mut problems)
             .unwrap_or_default()
@@ -401,7 +402,7 @@ fn assemble(
     while let Some(level) = open.last_mut() {
         let Some(Found {
             mut entry,
-            stamp,
+            witness,
             directory,
         }) = level.next()
         else {
@@ -415,13 +416,13 @@ fn assemble(
             }
         }
         entries.push(entry);
-        stamps.push(stamp);
+        witnesses.push(witness);
     }
     problems.sort_by(|a, b| a.path.cmp(&b.path));
     let tree = Tree::from_sorted(entries).ok_or(ScanError::Disorder)?;
     Ok(Scan {
         tree,
-        stamps,
+        witnesses,
         problems,
         ..Scan::default()
     })

@@ -1,9 +1,11 @@
 //! The index: what a file's stat was when its content was hashed, so that no unchanged byte is read twice.
 //!
 //! An accelerator, never a truth: without it everything is hashed again. An entry counts only while inode,
-//! size, mtime and ctime are the same, and only if the file had been still for [`SETTLE_SECS`] when it was
-//! hashed: a write within the clock tick of the hash could leave every stamp as it was (git calls such files
-//! "racily clean"). The kernel alone sets ctime, so that its age decides; mtime may be anything.
+//! size, mtime and ctime are the same, and only if its stat was taken in a later tick of the file system's clock than
+//! its ctime: a write within that tick could leave every stamp as it was (git calls such files "racily clean").
+//! The scan, which does not know the ticks, asks that the file had been still for [`SETTLE_SECS`] when it was hashed;
+//! a transaction, which reads that clock, vouches at once for what it has placed
+//! ([`crate::transaction::Committed::placed`]). The kernel alone sets ctime, so that its age decides; mtime may be anything.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -88,7 +90,7 @@ impl Stamp {
     }
 }
 
-/// A settled file.
+/// A file whose stat vouches for its content.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Line<'a> {
     #[serde(borrow, with = "serde_bytes")]
@@ -109,7 +111,7 @@ impl Line<'_> {
     }
 }
 
-/// The settled files of one directory.
+/// The known files of one directory.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Folder {
     /// `None` for the root.
@@ -119,7 +121,7 @@ struct Folder {
     lines: Vec<u8>,
 }
 
-/// Settled files of a root, by directory.
+/// Known files of a root, by directory.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Index {
     dev: u64,
@@ -197,19 +199,15 @@ impl Index {
         layout::save(state.dir(), FILE, self)
     }
 
-    /// Makes an index of `files` in path order, leaving out those that were not settled at `now_secs`.
+    /// Makes an index of `files` in path order, for whose contents their stamps vouch.
     #[must_use]
     pub fn new<'a>(
         dev: u64,
         files: impl IntoIterator<Item = (&'a RelPath, Stamp, Digest)>,
-        now_secs: i64,
     ) -> Self {
         let mut folders: BTreeMap<&[u8], Vec<u8>> = BTreeMap::new();
         let mut count = 0;
         for (path, stamp, digest) in files {
-            if !stamp.is_settled(now_secs) {
-                continue;
-            }
             let name = path.name();
             let line = Line {
                 name,
@@ -324,34 +322,21 @@ mod tests {
     }
 
     #[test]
-    fn only_a_file_that_was_still_is_vouched_for() {
+    fn only_a_file_with_the_same_stat_is_vouched_for() {
         let path = RelPath::new(*b"a").unwrap();
-        let index = |now| {
-            Index::new(
-                1,
-                [(&path, Stamp::of(&stat(7, 100)), Digest::of(b"x"))],
-                now,
-            )
-        };
-        assert_eq!(
-            index(102).digest(&path, &stat(7, 100)),
-            Some(Digest::of(b"x"))
-        );
-        assert_eq!(
-            index(101).digest(&path, &stat(7, 100)),
-            None,
-            "hashed within two seconds of its ctime"
-        );
-        assert_eq!(
-            index(102).digest(&path, &stat(8, 100)),
-            None,
-            "another inode"
-        );
-        assert_eq!(
-            index(102).digest(&path, &stat(7, 101)),
-            None,
-            "another ctime"
-        );
+        let line = (&path, Stamp::of(&stat(7, 100)), Digest::of(b"x"));
+        let index = Index::new(1, [line]);
+        let digest = |stat| index.digest(&path, &stat);
+        assert_eq!(digest(stat(7, 100)), Some(Digest::of(b"x")));
+        assert_eq!(digest(stat(8, 100)), None, "another inode");
+        assert_eq!(digest(stat(7, 101)), None, "another ctime");
+    }
+
+    #[test]
+    fn a_file_is_settled_two_seconds_after_its_ctime() {
+        let stamp = Stamp::of(&stat(7, 100));
+        assert!(stamp.is_settled(102));
+        assert!(!stamp.is_settled(101));
     }
 
     #[test]
@@ -360,7 +345,7 @@ mod tests {
         let paths = names.map(|n| RelPath::new(n.as_bytes()).unwrap());
         let files = paths.iter().zip(1..);
         let files = files.map(|(p, n)| (p, Stamp::of(&stat(n, 100)), Digest::of(p.as_bytes())));
-        let index = Index::new(1, files, 200);
+        let index = Index::new(1, files);
         assert_eq!(index.files(), 6);
         for (path, inode) in paths.iter().zip(1..) {
             assert_eq!(

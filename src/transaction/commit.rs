@@ -1,6 +1,6 @@
 //! The protocol: prepare, move, decide, finish. `docs/safety.md`, section 6.1, steps 5 to 12.
 
-use crate::disk::{DiskError, Lock, Root};
+use crate::disk::{DiskError, Lock, Root, Stat};
 use crate::model::{Mtime, RelPath, total_bytes};
 
 use super::apply::{apply, looks_as_seen};
@@ -10,6 +10,7 @@ use super::journal::{
     Action, Body, COMMITTED, Head, PREPARED, Plan, Planned, TxnId, old_name, write_committed,
     write_plan,
 };
+use super::placed::placed;
 use super::snapshot::heads;
 use super::stage::{Inner, Staging};
 use super::undo::undo;
@@ -47,6 +48,8 @@ pub struct Committed {
     pub late_writes: Vec<RelPath>,
     /// Where the old versions are, if they are kept.
     pub snapshot: Option<TxnId>,
+    /// Files that were placed, in path order, with the stats that vouch for their contents from now on.
+    pub placed: Vec<(RelPath, Stat)>,
 }
 
 /// Changes the tree as a whole, or not at all.
@@ -88,13 +91,17 @@ pub fn commit(
         plan: &plan,
     };
     let kept = carry_out(&work, inner, now, interrupted)?;
+    let placed = placed(&work, lock, now);
     let finished = finish_forward(&inner.area, &work, &kept, finish).map_err(|cause| {
         CommitError::Unfinished {
             id: inner.id.clone(),
             cause,
         }
     })?;
-    let committed = report(&work, &kept, finished);
+    let committed = Committed {
+        placed,
+        ..report(&work, &kept, finished)
+    };
     // Best effort: the next recovery empties it, too.
     drop(inner.area.empty_trash());
     Ok(committed)
@@ -116,6 +123,7 @@ fn nothing_to_move(
         kept_dirs: Vec::new(),
         late_writes: Vec::new(),
         snapshot: None,
+        placed: Vec::new(),
     })
 }
 
@@ -246,6 +254,7 @@ fn report(work: &Work<'_>, kept: &[u32], finished: Finished) -> Committed {
         kept_dirs: kept.iter().filter_map(path).collect(),
         late_writes: finished.late_writes,
         snapshot: finished.snapshot,
+        placed: Vec::new(),
     }
 }
 

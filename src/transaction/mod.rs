@@ -21,6 +21,7 @@ mod order;
 mod partial;
 mod passing;
 mod place;
+mod placed;
 mod recover;
 mod restore;
 mod rollback;

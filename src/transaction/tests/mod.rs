@@ -8,6 +8,7 @@ mod crash;
 mod editor;
 mod editors;
 mod ops;
+mod placed;
 mod power;
 mod races;
 mod rollback;
