@@ -18,9 +18,14 @@ const PLAIN_WINDOW_BYTES: u64 = 16 * 1024 * 1024;
 const PLAIN_MAY_TAKE: f64 = 1.2;
 /// A window is not longer than this: a slow link shows itself soon.
 const WINDOW_TIME: Duration = Duration::from_millis(100);
-/// Compressing harder may take this share of the time, and is given up at that one.
-const SHARE_TO_BEGIN: f64 = 0.7;
-const SHARE_TO_END: f64 = 0.85;
+/// With each window those before it count so much less: half a second is remembered.
+const MEMORY: f64 = 0.8;
+/// Another effort has to promise that it takes at most this share of the time.
+const WORTH_A_CHANGE: f64 = 0.95;
+/// A processor that compresses for this share of the time does not wait for the link.
+const BUSY_SHARE: f64 = 0.97;
+/// Windows until a processor is known to be that busy: what is on its way covers one without waiting.
+const WINDOWS_TO_TELL: u32 = 3;
 /// A link that takes compressed bytes at this rate may be faster with plain ones.
 const FAST_BYTES_PER_SECOND: f64 = 15e6;
 /// A link that turned out to be slower is tried again after so many windows, and then after twice as many each time.
@@ -34,6 +39,29 @@ struct Cost {
     sent_bytes: u64,
     compressing: Duration,
     sending: Duration,
+}
+
+/// What an effort took lately.
+#[derive(Debug, Default, Clone, Copy)]
+struct Lately {
+    windows: u32,
+    compressing_secs: f64,
+    all_secs: f64,
+}
+
+impl Lately {
+    fn plus(&self, window: &Cost) -> Self {
+        Self {
+            windows: self.windows + 1,
+            compressing_secs: self.compressing_secs * MEMORY + window.compressing.as_secs_f64(),
+            all_secs: self.all_secs * MEMORY + window.time().as_secs_f64(),
+        }
+    }
+
+    /// The share of the time that went into compressing.
+    fn share(&self) -> f64 {
+        self.compressing_secs / self.all_secs
+    }
 }
 
 impl Cost {
@@ -58,11 +86,6 @@ impl Cost {
     /// Bytes on the link per second.
     fn rate(&self) -> f64 {
         self.sent_bytes as f64 / self.time().as_secs_f64()
-    }
-
-    /// The share of the time that went into compressing.
-    fn share(&self) -> f64 {
-        self.compressing.as_secs_f64() / self.time().as_secs_f64()
     }
 
     fn time(&self) -> Duration {
@@ -101,8 +124,8 @@ pub(super) struct Worth {
     plain_next: usize,
     /// What the kind of chunks that is sent now costs.
     now: Cost,
-    /// The window before this one, if it had the same effort.
-    before: Option<Cost>,
+    /// What the present effort took.
+    lately: Lately,
     /// Seconds for a byte when it is compressed, while chunks go plain for being faster.
     plain_beats: Option<f64>,
     /// Windows to wait before plain chunks are tried again.
@@ -180,22 +203,29 @@ impl Worth {
         }
     }
 
-    /// Takes the hardest effort that leaves the processor waiting for the link. What is on its way covers one window without
-    /// waiting, so that only the second one lowers the effort.
+    /// Takes the effort with which a byte of content takes the least time: as long as the processor compresses it, or as
+    /// the link takes what is left of it, whichever is longer.
     fn adapt(&mut self, window: &Cost) {
-        let before = self.before.replace(*window);
-        let now = before.map_or(*window, |before| before.plus(window));
-        let share = |effort: Effort| now.share() * effort.cost() / self.effort.cost();
-        let fits = |effort: &Effort| {
-            let limit = match *effort > self.effort {
-                true => SHARE_TO_BEGIN,
-                false => SHARE_TO_END,
-            };
-            share(*effort) <= limit
+        self.lately = self.lately.plus(window);
+        let share = self.lately.share();
+        let time = |effort: Effort| {
+            let compressing = share * effort.cost() / self.effort.cost();
+            compressing.max(effort.size() / self.effort.size())
         };
-        let best = Effort::ALL.into_iter().rev().find(fits).unwrap_or_default();
-        if best > self.effort || best < self.effort && before.is_some() {
-            (self.effort, self.before) = (best, None);
+        let best = match share < BUSY_SHARE {
+            true => {
+                let by_time = |a: &Effort, b: &Effort| time(*a).total_cmp(&time(*b));
+                let best = Effort::ALL.into_iter().min_by(by_time);
+                best.filter(|best| time(*best) <= WORTH_A_CHANGE)
+            }
+            // How fast the link is does not show: a lesser effort will tell.
+            false => {
+                let lesser = Effort::ALL.into_iter().rev().find(|e| *e < self.effort);
+                lesser.filter(|_| self.lately.windows >= WINDOWS_TO_TELL)
+            }
+        };
+        if let Some(best) = best {
+            (self.effort, self.lately) = (best, Lately::default());
         }
     }
 }
@@ -211,6 +241,15 @@ mod tests {
         percent: usize,
     }
 
+    /// In percent of that of the least effort.
+    fn size(effort: Effort) -> usize {
+        match effort {
+            Effort::Quick => 100,
+            Effort::Firm => 77,
+            Effort::Thorough => 70,
+        }
+    }
+
     /// How `bytes` went: the share that went plain, and every change of effort.
     fn send(link: &Link, bytes: usize) -> (f64, Vec<Effort>) {
         let mut worth = Worth::new(true);
@@ -219,7 +258,9 @@ mod tests {
             let input_bytes = CHUNK_INPUT_BYTES;
             let effort = worth.next(input_bytes);
             let sent_bytes = match effort {
-                Some(_) => input_bytes * link.percent / 100,
+                // What does not shrink shrinks with no effort.
+                Some(_) if link.percent == 100 => input_bytes,
+                Some(effort) => input_bytes * link.percent * size(effort) / 10_000,
                 None => input_bytes,
             };
             let seconds = |ns_per_byte: f64, bytes: usize| {
@@ -291,12 +332,34 @@ mod tests {
             worth.next(CHUNK_INPUT_BYTES)
         };
         assert_eq!(window(30, 470), Some(Effort::Thorough));
-        assert_eq!(window(230, 20), Some(Effort::Thorough), "one window alone");
-        assert_eq!(window(180, 320), Some(Effort::Thorough));
-        // Not worth beginning it, but no reason to give it up.
-        assert_eq!(window(350, 150), Some(Effort::Thorough));
-        assert_eq!(window(240, 10), Some(Effort::Thorough));
-        assert_eq!(window(240, 10), Some(Effort::Firm));
+        for _ in 0..3 {
+            // The link is a little slower than the processor: what was gained is kept.
+            assert_eq!(window(450, 50), Some(Effort::Thorough));
+        }
+        assert_eq!(window(500, 0), Some(Effort::Thorough), "one window alone");
+        let busy: Vec<_> = (0..30).map(|_| window(500, 0)).collect();
+        assert!(busy.contains(&Some(Effort::Firm)));
+        assert_eq!(busy.last(), Some(&Some(Effort::Quick)));
+    }
+
+    #[test]
+    fn windows_without_waiting_between_others_change_nothing() {
+        let mut worth = Worth::new(true);
+        let mut efforts = vec![];
+        for number in 0..100 {
+            // What waits in one of two is what was on its way in the other.
+            let sending = if number % 2 == 0 { 0 } else { 120 };
+            worth.learn(Sent {
+                compressed: true,
+                input_bytes: 6 * 1024 * 1024,
+                sent_bytes: 600 * 1024,
+                compressing: Duration::from_millis(if number < 2 { 12 } else { 100 }),
+                sending: Duration::from_millis(sending),
+            });
+            efforts.extend(worth.next(CHUNK_INPUT_BYTES));
+        }
+        efforts.dedup();
+        assert_eq!(efforts, [Effort::Quick, Effort::Thorough]);
     }
 
     #[test]
