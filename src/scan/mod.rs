@@ -4,6 +4,7 @@
 //! concluded from its absence. Content is read only where the index does not vouch for it. Not here: what
 //! the tree is compared with.
 
+mod assembly;
 mod content;
 #[cfg(test)]
 mod tests;
@@ -11,8 +12,8 @@ mod walk;
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use crate::disk::{Root, Stat};
-use crate::model::{Entry, Node, RelPath, Skip, Tree};
+use crate::disk::{FileKind, Root, Stat};
+use crate::model::{Entry, Mtime, Node, RelPath, Skip, Tree};
 use crate::protocol::message::Problem;
 use crate::state::{Index, Stamp};
 
@@ -63,12 +64,52 @@ pub struct Scan {
     is_indexed: bool,
 }
 
-/// The stat of a file whose content is known.
+/// What the stat of a file tells beside its node, narrowly: there is one for each file of a tree.
 #[derive(Debug, Clone, Copy)]
 struct Witness {
-    stamp: Stamp,
-    /// Whether it vouches for the content as long as it stays the same.
+    ino: u64,
+    ctime_secs: i64,
+    ctime_nanos: u32,
+    raw_mode: u16,
+    /// Whether the stat vouches for the content as long as it stays the same.
     lasts: bool,
+}
+
+impl Witness {
+    fn new(stat: &Stat, lasts: bool) -> Self {
+        Self {
+            ino: stat.ino,
+            ctime_secs: stat.ctime.secs,
+            ctime_nanos: stat.ctime.nanos,
+            // The kind and twelve bits: no more is in use.
+            raw_mode: u16::try_from(stat.raw_mode).unwrap_or_default(),
+            lasts,
+        }
+    }
+
+    /// The stat of the file `node` on the file system `dev`; `None` for another kind.
+    fn stat(&self, dev: u64, node: &Node) -> Option<Stat> {
+        let Node::File {
+            size, mode, mtime, ..
+        } = node
+        else {
+            return None;
+        };
+        Some(Stat {
+            dev,
+            ino: self.ino,
+            kind: FileKind::File,
+            mode: mode.bits(),
+            raw_mode: self.raw_mode.into(),
+            size: *size,
+            mtime: *mtime,
+            ctime: Mtime {
+                secs: self.ctime_secs,
+                nanos: self.ctime_nanos,
+            },
+            nlink: 1,
+        })
+    }
 }
 
 /// Why a scan has no result.
@@ -129,8 +170,7 @@ impl Scan {
             while old.next_if(|(e, _)| e.path < entry.path).is_some() {}
             while placed.next_if(|(path, _)| *path < entry.path).is_some() {}
             if let Some((_, stat)) = placed.next_if(|(path, _)| *path == entry.path) {
-                let stamp = Stamp::of(stat);
-                return Some(Witness { stamp, lasts: true });
+                return Some(Witness::new(stat, true));
             }
             let (known, witness) = old.next_if(|(e, _)| e.path == entry.path)?;
             witness.filter(|_| known.node == entry.node)
@@ -147,19 +187,15 @@ impl Scan {
     /// The index for the next scan.
     #[must_use]
     pub fn index(&self) -> Index {
-        let files =
-            self.tree
-                .entries()
-                .iter()
-                .zip(&self.witnesses)
-                .filter_map(|(entry, witness)| {
-                    let digest = match &entry.node {
-                        Node::File { digest, .. } => *digest,
-                        _ => return None,
-                    };
-                    let witness = witness.filter(|witness| witness.lasts)?;
-                    Some((&entry.path, witness.stamp, digest))
-                });
+        let entries = self.tree.entries().iter().zip(&self.witnesses);
+        let files = entries.filter_map(|(Entry { path, node }, witness)| {
+            let Node::File { digest, .. } = node else {
+                return None;
+            };
+            let witness = witness.filter(|witness| witness.lasts)?;
+            let stat = witness.stat(self.dev, node)?;
+            Some((path, Stamp::of(&stat), *digest))
+        });
         Index::new(self.dev, files)
     }
 
@@ -182,8 +218,7 @@ impl Scan {
             .entries()
             .binary_search_by(|e| e.path.cmp(path))
             .ok()?;
-        let mode = self.tree.entries().get(at)?.node.mode()?;
         let witness = (*self.witnesses.get(at)?)?;
-        Some(witness.stamp.to_stat(self.dev, mode.bits()))
+        witness.stat(self.dev, &self.tree.entries().get(at)?.node)
     }
 }

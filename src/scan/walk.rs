@@ -1,14 +1,15 @@
 //! The walk: two threads take directories from a common stack; each directory is listed, sorted and judged
-//! by one of them. The tree is then put together depth first, which is the order of its paths.
+//! by one of them. The tree is put together meanwhile, depth first, which is the order of its paths.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use super::assembly::{Assembly, Found, Listed};
 use super::content::hash_file;
 use super::{Request, Scan, ScanError, Witness};
 use crate::disk::{self, Dir, DiskError, FileKind, Root, Stat};
 use crate::model::path::{PathError, STATE_DIR};
-use crate::model::{Digest, Entry, Mode, Node, RelPath, Skip, Tree};
+use crate::model::{Digest, Entry, Mode, Node, RelPath, Skip};
 use crate::protocol::limits::TREE_ENTRIES;
 use crate::protocol::message::Problem;
 use crate::state::Stamp;
@@ -26,22 +27,11 @@ struct Task {
     path: Option<RelPath>,
 }
 
-/// An entry of a listed directory.
-struct Found {
-    entry: Entry,
-    witness: Option<Witness>,
-    /// Number of the directory, if it is one to descend into.
-    directory: Option<usize>,
-}
-
-/// A directory that was listed, or why it could not be.
-type Listed = Result<Vec<Found>, Problem>;
-
 #[derive(Default)]
 struct Shared {
     stack: Vec<Task>,
     busy: usize,
-    listed: Vec<Option<Listed>>,
+    assembly: Assembly,
     problems: Vec<Problem>,
     failure: Option<ScanError>,
     entries: usize,
@@ -71,7 +61,7 @@ pub(super) fn walk(root: &Root, request: &Request<'_>) -> Result<Scan, ScanError
     };
     let shared = Shared {
         stack: vec![first],
-        listed: vec![None],
+        assembly: Assembly::of_root(),
         ..Shared::default()
     };
     let walk = Walk {
@@ -94,7 +84,7 @@ pub(super) fn walk(root: &Root, request: &Request<'_>) -> Result<Scan, ScanError
     match shared.failure {
         Some(failure) => Err(failure),
         None => {
-            let mut scan = assemble(shared.listed, shared.problems)?;
+            let mut scan = shared.assembly.finish(shared.problems)?;
             scan.dev = walk.dev;
             let lasting = scan.witnesses.iter().flatten().filter(|w| w.lasts).count() as u64;
             let (indexed, known) = (walk.indexed.into_inner(), request.index.files());
@@ -116,7 +106,12 @@ impl Walk<'_> {
             let mut shared = self.lock();
             shared.busy -= 1;
             match outcome {
-                Ok(listed) => shared.listed[task.number] = Some(listed),
+                Ok(listed) => {
+                    let Shared {
+                        assembly, problems, ..
+                    } = &mut *shared;
+                    assembly.add(task.number, listed, problems);
+                }
                 Err(failure) => {
                     shared.failure.get_or_insert(failure);
                 }
@@ -184,8 +179,7 @@ impl Walk<'_> {
         }
         // The last one pushed is the first one taken: directories are done in order.
         for found in found.iter_mut().rev().filter(|f| f.entry.node.is_dir()) {
-            let number = shared.listed.len();
-            shared.listed.push(None);
+            let number = shared.assembly.announce();
             found.directory = Some(number);
             let path = Some(found.entry.path.clone());
             shared.stack.push(Task {
@@ -349,7 +343,7 @@ impl Walk<'_> {
             self.indexed.fetch_add(1, Ordering::Relaxed);
         }
         let lasts = recorded == Some(digest) || stamp.is_settled(self.request.now_secs);
-        Ok(Some((node, Some(Witness { stamp, lasts }))))
+        Ok(Some((node, Some(Witness::new(&stat, lasts)))))
     }
 
     fn report(&self, problem: Problem) {
@@ -384,63 +378,5 @@ fn problem(path: &[u8], error: &DiskError) -> Problem {
         path: path.to_vec(),
         skip,
         detail: error.source.to_string(),
-    }
-}
-
-/// Puts the directories together, each right before what is inside.
-fn assemble(
-    mut listed: Vec<Option<Listed>>,
-    mut problems: Vec<Problem>,
-) -> Result<Scan, ScanError> {
-    let count = listed.iter().flatten().flatten().map(Vec::len).sum();
-    let (mut entries, mut witnesses) = (Vec::with_capacity(count), Vec::with_capacity(count));
-    let mut open = vec![
-        take(&mut listed, 0, &mut problems)
-            .unwrap_or_default()
-            .into_iter(),
-    ];
-    while let Some(level) = open.last_mut() {
-        let Some(Found {
-            mut entry,
-            witness,
-            directory,
-        }) = level.next()
-        else {
-            open.pop();
-            continue;
-        };
-        if let Some(number) = directory {
-            match take(&mut listed, number, &mut problems) {
-                Ok(inside) => open.push(inside.into_iter()),
-                Err(skip) => entry.node = Node::Skipped(skip),
-            }
-        }
-        entries.push(entry);
-        witnesses.push(witness);
-    }
-    problems.sort_by(|a, b| a.path.cmp(&b.path));
-    let tree = Tree::from_sorted(entries).ok_or(ScanError::Disorder)?;
-    Ok(Scan {
-        tree,
-        witnesses,
-        problems,
-        ..Scan::default()
-    })
-}
-
-/// The inside of a directory, or why it is skipped.
-fn take(
-    listed: &mut [Option<Listed>],
-    number: usize,
-    problems: &mut Vec<Problem>,
-) -> Result<Vec<Found>, Skip> {
-    match listed.get_mut(number).and_then(Option::take) {
-        Some(Ok(found)) => Ok(found),
-        Some(Err(problem)) => {
-            let skip = problem.skip;
-            problems.push(problem);
-            Err(skip)
-        }
-        None => Err(Skip::Unreadable),
     }
 }

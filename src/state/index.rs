@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sealed::Sealed;
 use super::{Result, State, StateError, layout};
-use crate::disk::{FileKind, Stat};
+use crate::disk::Stat;
 use crate::model::{Digest, Mtime, RelPath};
 
 /// How long a file must have been still before its stat vouches for its content: the coarsest clock of a
@@ -52,29 +52,6 @@ impl Stamp {
             mtime,
             ctime,
             raw_mode,
-        }
-    }
-
-    /// The full stat of a file on the file system `dev`.
-    #[must_use]
-    pub fn to_stat(self, dev: u64, mode: u16) -> Stat {
-        let Self {
-            ino,
-            size,
-            mtime,
-            ctime,
-            raw_mode,
-        } = self;
-        Stat {
-            dev,
-            ino,
-            kind: FileKind::File,
-            mode,
-            raw_mode,
-            size,
-            mtime,
-            ctime,
-            nlink: 1,
         }
     }
 
@@ -305,20 +282,24 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::FileKind;
 
     fn stat(ino: u64, ctime_secs: i64) -> Stat {
         let time = Mtime {
             secs: ctime_secs,
             nanos: 0,
         };
-        let stamp = Stamp {
+        Stat {
+            dev: 1,
             ino,
+            kind: FileKind::File,
+            mode: 0o644,
+            raw_mode: 0o100_644,
             size: 3,
             mtime: time,
             ctime: time,
-            raw_mode: 0o100_644,
-        };
-        stamp.to_stat(1, 0o644)
+            nlink: 1,
+        }
     }
 
     #[test]
