@@ -10,6 +10,7 @@
 )]
 
 mod faults;
+mod figures;
 mod law;
 mod link;
 mod meddler;
@@ -29,7 +30,8 @@ mod user;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use simulation::{Figures, Simulation};
+use figures::Figures;
+use simulation::Simulation;
 
 /// Worlds of every test run.
 const SAMPLE: u64 = 60;
