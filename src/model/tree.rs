@@ -17,6 +17,9 @@ pub struct Tree {
     entries: Arc<Vec<Entry>>,
 }
 
+/// So much is hashed at once: BLAKE3 takes many kilobytes side by side, and single records one after the other.
+const HASHED_BYTES: usize = 64 * 1024;
+
 /// Entries that are in no strictly ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the entries of a tree are not in order")]
@@ -141,34 +144,37 @@ impl Tree {
 
     fn digest_with(&self, all: bool) -> Digest {
         let mut hasher = blake3::Hasher::new_derive_key("rsyn 2026 tree digest v1");
-        let mut record = Vec::with_capacity(160);
+        let mut records = Vec::with_capacity(HASHED_BYTES + 4096);
         for Entry { path, node } in self.entries.iter() {
-            record.clear();
             match node {
                 Node::File { digest, mode, .. } => {
-                    record.push(b'f');
-                    record.extend_from_slice(&mode.bits().to_le_bytes());
-                    record.extend_from_slice(&digest.0);
+                    records.push(b'f');
+                    records.extend_from_slice(&mode.bits().to_le_bytes());
+                    records.extend_from_slice(&digest.0);
                 }
                 Node::Dir { mode } => {
-                    record.push(b'd');
-                    record.extend_from_slice(&mode.bits().to_le_bytes());
+                    records.push(b'd');
+                    records.extend_from_slice(&mode.bits().to_le_bytes());
                 }
                 Node::Symlink { target, .. } => {
-                    record.push(b'l');
-                    record.extend_from_slice(&Digest::of(target).0);
+                    records.push(b'l');
+                    records.extend_from_slice(&Digest::of(target).0);
                 }
-                Node::Skipped(why) if all => record.extend_from_slice(&[b's', *why as u8]),
+                Node::Skipped(why) if all => records.extend_from_slice(&[b's', *why as u8]),
                 Node::Skipped(_) => continue,
             }
             if let Some(mtime) = node.mtime().filter(|_| all) {
-                record.extend_from_slice(&mtime.secs.to_le_bytes());
-                record.extend_from_slice(&mtime.nanos.to_le_bytes());
+                records.extend_from_slice(&mtime.secs.to_le_bytes());
+                records.extend_from_slice(&mtime.nanos.to_le_bytes());
             }
-            record.extend_from_slice(path.as_bytes());
-            record.push(0); // No path has a NUL: records cannot run into each other.
-            hasher.update(&record);
+            records.extend_from_slice(path.as_bytes());
+            records.push(0); // No path has a NUL: records cannot run into each other.
+            if records.len() >= HASHED_BYTES {
+                hasher.update(&records);
+                records.clear();
+            }
         }
+        hasher.update(&records);
         hasher.finalize().into()
     }
 }
@@ -255,6 +261,27 @@ mod tests {
         assert_ne!(base.digest(), tree(&[("a", file("2", 0))]).digest());
         assert_ne!(base.digest(), tree(&[("b", file("1", 0))]).digest());
         assert_ne!(base.digest(), Tree::default().digest());
+    }
+
+    #[test]
+    fn digest_of_a_large_tree_sees_each_entry() {
+        let entries: Vec<_> = (0..3000)
+            .map(|n| (format!("{n:04}"), file("1", 0)))
+            .collect();
+        let digest = |changed: usize| {
+            let mut entries = entries.clone();
+            entries[changed].1 = file("2", 0);
+            let entries: Vec<_> = entries
+                .iter()
+                .map(|(p, n)| (p.as_str(), n.clone()))
+                .collect();
+            tree(&entries).digest()
+        };
+        let mut digests: Vec<_> = (0..3000).step_by(37).chain([2999]).map(digest).collect();
+        digests.sort_unstable();
+        let all = digests.len();
+        digests.dedup();
+        assert_eq!(digests.len(), all);
     }
 
     #[test]
