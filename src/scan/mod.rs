@@ -165,7 +165,7 @@ impl Scan {
     #[must_use]
     pub fn followed_by(self, tree: Tree, placed: &[(RelPath, Stat)]) -> Self {
         let mut old = self.tree.entries().iter().zip(&self.witnesses).peekable();
-        let mut placed = placed.iter().peekable();
+        let (first, mut placed) = (placed.first(), placed.iter().peekable());
         let witness_of = |entry: &Entry| {
             while old.next_if(|(e, _)| e.path < entry.path).is_some() {}
             while placed.next_if(|(path, _)| *path < entry.path).is_some() {}
@@ -176,9 +176,12 @@ impl Scan {
             witness.filter(|_| known.node == entry.node)
         };
         let witnesses = tree.entries().iter().map(witness_of).collect();
+        // A root that was made for the transaction was never scanned.
+        let dev = first.map_or(self.dev, |(_, stat)| stat.dev);
         Self {
             tree,
             witnesses,
+            dev,
             is_indexed: false,
             ..self
         }

@@ -17,6 +17,7 @@ mod dry_run;
 mod errors;
 mod guards;
 mod history;
+mod index;
 mod init;
 mod killed;
 mod local;
