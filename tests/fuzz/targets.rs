@@ -500,11 +500,12 @@ fn state_seeds() -> Vec<Vec<u8>> {
         key: [7; 32],
         blocks: vec![1; 20],
     };
-    // A base: sequence, hub, transaction, time, rules, nothing seen, one entry, no changes, no tombstones.
+    // A base: sequence, root (inode, birth), its state (inode, no birth), hub, transaction, time, rules, nothing seen, one entry, no changes, no tombstones.
     let id = [&[32][..], &[b'0'; 32]].concat();
     let entry = postcard::to_stdvec(&tree.entries()).unwrap();
     let base = [
         &[1][..],
+        &[9, 1, 10, 0, 8, 0],
         &id,
         &[1, b't', 10],
         &digest.0,
