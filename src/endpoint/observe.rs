@@ -78,7 +78,8 @@ pub(super) fn observe(
     };
     let mut hub = Hub::load(state).map_err(LocalError::from)?;
     let expired = hub.expire(now_secs, TOMBSTONE_SECS);
-    if hub.observe(rules, &scan.tree, now_secs) || !expired.is_empty() {
+    let observed = hub.observe(rules, &scan.tree, now_secs);
+    if observed.map_err(LocalError::from)? || !expired.is_empty() {
         hub.save(state).map_err(LocalError::from)?;
     }
     Ok(hub)
@@ -118,11 +119,10 @@ pub(super) fn recall(
         None => Hub::default(),
     };
     hub.expire(now_secs, TOMBSTONE_SECS);
-    match could_note {
-        true => {
-            hub.observe(rules, &scan.tree, now_secs);
-        }
+    let observed = match could_note {
+        true => hub.observe(rules, &scan.tree, now_secs).map(drop),
         false => hub.observe_unsaved(rules, &scan.tree, now_secs),
-    }
+    };
+    observed.map_err(LocalError::from)?;
     Ok(hub)
 }

@@ -397,7 +397,8 @@ impl<'a> Session<'a> {
             tombstones: tombstones_digest(hub.tombstones()),
         };
         let seen = self.hello.seen;
-        let changes = seen.and_then(|seen| hub.changes_since(self.rules.digest(), seen, tree));
+        let outdated = seen.filter(|seen| seen.view != now.view);
+        let changes = outdated.and_then(|seen| hub.changes_since(self.rules.digest(), seen, tree));
         let problems: &[Problem] = &self.scan.problems;
         let telling = Telling {
             tree,

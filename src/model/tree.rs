@@ -1,6 +1,6 @@
 //! [`Tree`]: the entries of one side, sorted, each path once.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -10,12 +10,28 @@ use super::path::RelPath;
 
 /// Entries in the order of [`RelPath`], each path once. The root itself is not an entry.
 ///
-/// A clone shares the entries: what both sides agreed on, and the hub as it was seen then, are mostly one tree.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+/// A clone shares the entries and what was hashed of them: what is here, what both sides agreed on, and the hub as it was
+/// seen then, are mostly one tree.
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(try_from = "Vec<Entry>")]
 pub struct Tree {
-    entries: Arc<Vec<Entry>>,
+    shared: Arc<Shared>,
 }
+
+#[derive(Debug, Default)]
+struct Shared {
+    entries: Vec<Entry>,
+    digest: OnceLock<Digest>,
+    view_digest: OnceLock<Digest>,
+}
+
+impl PartialEq for Tree {
+    fn eq(&self, other: &Self) -> bool {
+        self.shares_with(other) || self.entries() == other.entries()
+    }
+}
+
+impl Eq for Tree {}
 
 /// So much is hashed at once: BLAKE3 takes many kilobytes side by side, and single records one after the other.
 const HASHED_BYTES: usize = 64 * 1024;
@@ -34,7 +50,7 @@ impl TryFrom<Vec<Entry>> for Tree {
 
 impl Serialize for Tree {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.entries.as_slice().serialize(serializer)
+        self.entries().serialize(serializer)
     }
 }
 
@@ -50,8 +66,12 @@ impl Tree {
     }
 
     fn of(entries: Vec<Entry>) -> Self {
+        let shared = Shared {
+            entries,
+            ..Shared::default()
+        };
         Self {
-            entries: Arc::new(entries),
+            shared: Arc::new(shared),
         }
     }
 
@@ -65,40 +85,49 @@ impl Tree {
     /// The entries in order.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
-        &self.entries
+        &self.shared.entries
+    }
+
+    /// Whether one is a clone of the other, so that they need not be compared.
+    #[must_use]
+    pub fn shares_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     /// The entries in order, by value.
     #[must_use]
     pub fn into_entries(self) -> Vec<Entry> {
-        Arc::unwrap_or_clone(self.entries)
+        match Arc::try_unwrap(self.shared) {
+            Ok(shared) => shared.entries,
+            Err(shared) => shared.entries.clone(),
+        }
     }
 
     /// What stands at `path`.
     #[must_use]
     pub fn get(&self, path: &RelPath) -> Option<&Node> {
-        let at = self.entries.binary_search_by(|e| e.path.cmp(path)).ok()?;
-        Some(&self.entries[at].node)
+        let at = self.entries().binary_search_by(|e| e.path.cmp(path)).ok()?;
+        Some(&self.entries()[at].node)
     }
 
     /// The entries below the directory `dir`, in order, `dir` itself not among them.
     #[must_use]
     pub fn below(&self, dir: &RelPath) -> &[Entry] {
-        let start = self.entries.partition_point(|e| e.path <= *dir);
-        let len = self.entries[start..].partition_point(|e| e.path.is_below(dir));
-        &self.entries[start..start + len]
+        let start = self.entries().partition_point(|e| e.path <= *dir);
+        let len = self.entries()[start..].partition_point(|e| e.path.is_below(dir));
+        &self.entries()[start..start + len]
     }
 
     /// Number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.entries().len()
     }
 
     /// Whether there is no entry.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries().is_empty()
     }
 
     /// This tree with some paths changed: `Some` puts a node there, `None` takes it away.
@@ -109,8 +138,8 @@ impl Tree {
             return self.clone();
         }
         changes.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut entries = Vec::with_capacity(self.entries.len() + changes.len());
-        let mut old = self.entries.iter().peekable();
+        let mut entries = Vec::with_capacity(self.len() + changes.len());
+        let mut old = self.entries().iter().peekable();
         for (path, node) in changes {
             while let Some(entry) = old.next_if(|e| e.path < path) {
                 entries.push(entry.clone());
@@ -132,20 +161,21 @@ impl Tree {
     /// contents, permission bits, link targets. Neither mtimes nor skipped entries count.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        self.digest_with(false)
+        *self.shared.digest.get_or_init(|| self.digest_with(false))
     }
 
     /// As [`Tree::digest`], but mtimes and what is skipped count as well: two scans of one root are told apart
     /// by all that a plan depends on. An mtime travels with its content, and decides under `newer`.
     #[must_use]
     pub fn view_digest(&self) -> Digest {
-        self.digest_with(true)
+        let digest = &self.shared.view_digest;
+        *digest.get_or_init(|| self.digest_with(true))
     }
 
     fn digest_with(&self, all: bool) -> Digest {
         let mut hasher = blake3::Hasher::new_derive_key("rsyn 2026 tree digest v1");
         let mut records = Vec::with_capacity(HASHED_BYTES + 4096);
-        for Entry { path, node } in self.entries.iter() {
+        for Entry { path, node } in self.entries() {
             match node {
                 Node::File { digest, mode, .. } => {
                     records.push(b'f');

@@ -154,16 +154,19 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
     let opening = hub.open(world, transport, &greeting)?;
     let scan = scan(world, &local, &rules, request.checksum)?;
     let client = hub.greet(opening)?;
-    let remembered = base
-        .as_ref()
-        .map(|b| (b.remote(), b.tombstones().clone()))
-        .unwrap_or_default();
+    let remembered = match &base {
+        Some(base) => {
+            let agreed = base.agreed(&scan.tree)?;
+            (base.remote(&agreed), base.tombstones().clone())
+        }
+        None => Default::default(),
+    };
     let view_before = match request.checksum {
         true => remembered.0.clone(),
         false => Tree::default(),
     };
     let view = client.view(remembered)?;
-    if !request.own_rules {
+    if !request.own_rules && !view.tree.shares_with(&scan.tree) {
         refuse_what_is_excluded(&view, &rules)?;
     }
     if lock.is_some() {
@@ -376,7 +379,8 @@ impl Look<'_> {
             .unwrap_or_default();
         self.base_seen = base.as_ref().and_then(Base::seen);
         self.synced_at = base.as_ref().map(Base::synced_at);
-        self.base = base.map(|b| b.agreed()).unwrap_or_default();
+        let agreed = base.map(|b| b.agreed(&self.scan.tree)).transpose()?;
+        self.base = agreed.unwrap_or_default();
         Ok(())
     }
 
@@ -386,7 +390,8 @@ impl Look<'_> {
         let Some(state) = self.local.state.as_ref().filter(|s| !base.is_at_home(s)) else {
             return Ok(base);
         };
-        let (agreed, tree) = (base.agreed(), &self.scan.tree);
+        let tree = &self.scan.tree;
+        let agreed = base.agreed(tree)?;
         // A copy of a tree, and one that comes out of a backup, has its mtimes.
         let is_as_agreed = |Entry { path, node }: &Entry| {
             let here = tree.get(path).filter(|here| here.mtime().is_some());
@@ -404,7 +409,7 @@ impl Look<'_> {
                 missing.len()
             ));
         }
-        let base = base.brought_home(state, missing);
+        let base = base.brought_home(state, missing)?;
         if self.lock.is_some() {
             base.save(state)?;
         }

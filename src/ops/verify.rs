@@ -143,9 +143,10 @@ fn verify_recovered(
         interrupted: world.interrupted,
     })?;
     let agreed = match Hub::find(&world.project.settings, reach) {
-        Ok(hub) => known_hub(local, &hub)?.base.map(|base| base.agreed()),
+        Ok(hub) => known_hub(local, &hub)?.base,
         Err(_) => None,
     };
+    let agreed = agreed.map(|base| base.agreed(&scan.tree)).transpose()?;
     let mut found = altered(&agreed.unwrap_or_default(), &scan.tree);
     found.extend(against_index(local, &scan)?);
     let mut report = Report::of(&scan.tree, found);

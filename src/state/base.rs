@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::home::Home;
 use super::layout::{self, Generations};
+use super::packed::PackedTree;
 use super::sealed::Sealed;
 use super::{Result, RootId, State};
 use crate::model::{Digest, Node, RelPath, Tombstones, Tree};
@@ -28,7 +29,7 @@ pub struct Base {
     /// Digest of the exclude rules that were in force.
     rules: Digest,
     seen: Option<Seen>,
-    agreed: Tree,
+    agreed: PackedTree,
     /// How the hub differed from `agreed`.
     remote: Vec<BaseChange>,
     tombstones: Tombstones,
@@ -36,7 +37,7 @@ pub struct Base {
 
 impl Sealed for Base {
     const KIND: [u8; 4] = *b"base";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 }
 
 impl Generations for Base {
@@ -75,6 +76,9 @@ impl BaseUpdate {
 /// The changes that turn `from` into `to`.
 #[must_use]
 pub fn difference(from: &Tree, to: &Tree) -> Vec<BaseChange> {
+    if from.shares_with(to) {
+        return Vec::new();
+    }
     let (mut old, mut new) = (
         from.entries().iter().peekable(),
         to.entries().iter().peekable(),
@@ -122,7 +126,8 @@ impl Base {
         let sequence = old.as_ref().map_or(0, |b| b.sequence) + 1;
         // One that was brought here stays one until it is compared with the tree.
         let home = old.as_ref().map_or(state.home(), |b| b.home);
-        let before = old.map(|b| b.agreed).unwrap_or_default();
+        let before = old.map(|b| b.agreed(&Tree::default())).transpose()?;
+        let agreed = before.unwrap_or_default().with_changes(update.changes);
         let next = Self {
             sequence,
             home,
@@ -131,7 +136,7 @@ impl Base {
             synced_at: update.synced_at,
             rules: update.rules,
             seen: update.seen,
-            agreed: before.with_changes(update.changes),
+            agreed: PackedTree::of(&agreed),
             remote: update.remote,
             tombstones: update.tombstones,
         };
@@ -146,17 +151,20 @@ impl Base {
     }
 
     /// This base, at home in `state`, without `missing`, which the tree there is taken never to have had.
-    #[must_use]
-    pub fn brought_home(self, state: &State, missing: Vec<RelPath>) -> Self {
+    ///
+    /// # Errors
+    /// As [`Base::agreed`].
+    pub fn brought_home(self, state: &State, missing: Vec<RelPath>) -> Result<Self> {
         let changes: Vec<_> = missing.into_iter().map(|path| (path, None)).collect();
-        let remote = BaseUpdate::remote_after(&self.agreed, &changes, &self.remote());
-        Self {
+        let agreed = self.agreed(&Tree::default())?;
+        let seen = agreed.with_changes(self.remote.iter().cloned());
+        Ok(Self {
             sequence: self.sequence + 1,
             home: state.home(),
-            agreed: self.agreed.with_changes(changes),
-            remote,
+            remote: BaseUpdate::remote_after(&agreed, &changes, &seen),
+            agreed: PackedTree::of(&agreed.with_changes(changes)),
             ..self
-        }
+        })
     }
 
     /// Writes it, durably, over the older generation.
@@ -167,16 +175,18 @@ impl Base {
         layout::save_next(&state.subdir(DIR)?, self.hub.as_str(), self)
     }
 
-    /// What both sides agreed on.
-    #[must_use]
-    pub fn agreed(&self) -> Tree {
-        self.agreed.clone()
+    /// What both sides agreed on. If it is `known`, a tree at hand, that one is shared.
+    ///
+    /// # Errors
+    /// [`StateError::Damaged`](super::StateError::Damaged): what a whole file holds is no tree.
+    pub fn agreed(&self, known: &Tree) -> Result<Tree> {
+        self.agreed.open(known, self.hub.as_str())
     }
 
-    /// The hub as it was seen.
+    /// The hub as it was seen, where both sides agreed on `agreed`.
     #[must_use]
-    pub fn remote(&self) -> Tree {
-        self.agreed().with_changes(self.remote.iter().cloned())
+    pub fn remote(&self, agreed: &Tree) -> Tree {
+        agreed.with_changes(self.remote.iter().cloned())
     }
 
     /// The hub's tombstones as they were seen.
@@ -200,7 +210,7 @@ impl Base {
     /// Whether nothing was agreed on.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.agreed.is_empty()
+        self.agreed.is(&Tree::default())
     }
 
     /// Digest of the exclude rules in force at the last sync.
@@ -288,6 +298,12 @@ mod tests {
             .collect()
     }
 
+    fn agreed_and_remote(base: &Base) -> (Tree, Tree) {
+        let agreed = base.agreed(&Tree::default()).unwrap();
+        let remote = base.remote(&agreed);
+        (agreed, remote)
+    }
+
     fn update(hub: &RootId, base: &Tree, to: &Tree, remote: &Tree) -> BaseUpdate {
         let changes = difference(base, to);
         let remote = BaseUpdate::remote_after(base, &changes, remote);
@@ -316,7 +332,7 @@ mod tests {
         let base = base.unwrap();
         assert!(!damaged);
         assert_eq!(
-            (base.agreed(), base.remote()),
+            agreed_and_remote(&base),
             (second, remote),
             "the repeated step changed nothing"
         );
@@ -346,11 +362,12 @@ mod tests {
         assert!(!load().is_at_home(&state));
 
         let missing = vec![RelPath::new(*b"b").unwrap()];
-        load().brought_home(&state, missing).save(&state).unwrap();
+        let base = load().brought_home(&state, missing).unwrap();
+        base.save(&state).unwrap();
 
         let base = load();
         assert!(base.is_at_home(&state));
-        assert_eq!((base.agreed(), base.remote()), (tree(&["a"]), remote));
+        assert_eq!(agreed_and_remote(&base), (tree(&["a"]), remote));
     }
 
     #[test]
@@ -372,7 +389,7 @@ mod tests {
             std::fs::write(broken, bytes).unwrap();
             let (base, damaged) = Base::load(&state, &hub).unwrap();
             assert!(damaged);
-            assert_eq!(base.map(|b| b.agreed()), expected);
+            assert_eq!(base.map(|b| agreed_and_remote(&b).0), expected);
         }
     }
 }

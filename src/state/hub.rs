@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::base::difference;
 use super::layout::{self, Generations, Mark};
+use super::packed::{Packed, PackedTree};
 use super::sealed::Sealed;
 use super::{Result, State};
 use crate::disk::durable;
 use crate::model::{Digest, Node, RelPath, Tombstone, Tombstones, Tree};
+use crate::plan::BaseChange;
 use crate::protocol::handshake::Seen;
 
 const STEM: &str = "hub";
@@ -26,18 +28,41 @@ const MAX_HISTORY_PATHS: usize = 200_000;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct View {
     rules: Digest,
-    tree: Tree,
-    /// Generations, oldest first, each with its view digest and the paths that changed when it began.
-    history: Vec<(u64, Digest, Vec<RelPath>)>,
+    tree: PackedTree,
+    /// Oldest first.
+    history: Vec<Generation>,
+}
+
+/// A generation of a view.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Generation {
+    number: u64,
+    view: Digest,
+    /// How many paths changed when it began.
+    changes: usize,
+    /// Which.
+    changed: Packed<Vec<RelPath>>,
 }
 
 impl View {
     /// Whether its history goes back to its begin: all that is there came in some remembered generation.
-    fn is_whole(&self) -> bool {
-        let came: BTreeSet<_> = self.history.iter().flat_map(|h| &h.2).collect();
-        self.history.len() < MAX_HISTORY
-            && self.tree.entries().iter().all(|e| came.contains(&e.path))
+    fn is_whole(&self) -> Result<bool> {
+        if self.history.len() >= MAX_HISTORY {
+            return Ok(false);
+        }
+        let came = changed_in(&self.history)?;
+        let tree = self.tree.open(&Tree::default(), STEM)?;
+        Ok(tree.entries().iter().all(|e| came.contains(&e.path)))
     }
+}
+
+/// The paths that changed in any of some generations.
+fn changed_in(history: &[Generation]) -> Result<BTreeSet<RelPath>> {
+    let mut paths = BTreeSet::new();
+    for generation in history {
+        paths.extend(generation.changed.open(STEM)?);
+    }
+    Ok(paths)
 }
 
 /// What a root knows as a hub.
@@ -53,7 +78,7 @@ pub struct Hub {
 
 impl Sealed for Hub {
     const KIND: [u8; 4] = *b"hub ";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 }
 
 impl Generations for Hub {
@@ -121,18 +146,23 @@ impl Hub {
             }
         }
         hub.tombstones.extend(update.deleted);
-        let now = hub.view(update.rules).with_changes(update.changes);
-        hub.advance(update.rules, now);
+        let before = hub.view(update.rules, &Tree::default())?;
+        let now = before.with_changes(update.changes);
+        let changed = paths_of(difference(&before, &now));
+        hub.advance(update.rules, &now, &changed);
         hub.save(state)
     }
 
     /// Takes note of the tree as a scan found it. What vanished without a push was deleted here by hand and
     /// gets a tombstone. Returns whether anything is new, so worth saving.
-    pub fn observe(&mut self, rules: Digest, now: &Tree, now_secs: i64) -> bool {
-        let before = self.view(rules);
+    ///
+    /// # Errors
+    /// As [`Hub::view`].
+    pub fn observe(&mut self, rules: Digest, now: &Tree, now_secs: i64) -> Result<bool> {
+        let before = self.view(rules, now)?;
         let changes = difference(&before, now);
         if changes.is_empty() && self.views.first().is_some_and(|v| v.rules == rules) {
-            return false;
+            return Ok(false);
         }
         for (path, node) in &changes {
             match (node, before.get(path)) {
@@ -143,16 +173,20 @@ impl Hub {
                 _ => {}
             }
         }
-        self.advance(rules, now.clone());
-        true
+        self.advance(rules, now, &paths_of(changes));
+        Ok(true)
     }
 
     /// As [`Self::observe`] for a hub that cannot be saved afterwards: its generation stays, for the number of one that
     /// never was on disk would be one that no hub has had.
-    pub fn observe_unsaved(&mut self, rules: Digest, now: &Tree, now_secs: i64) {
+    ///
+    /// # Errors
+    /// As [`Hub::view`].
+    pub fn observe_unsaved(&mut self, rules: Digest, now: &Tree, now_secs: i64) -> Result<()> {
         let generation = self.generation;
-        self.observe(rules, now, now_secs);
+        self.observe(rules, now, now_secs)?;
         self.generation = generation;
+        Ok(())
     }
 
     fn bury(&mut self, path: &RelPath, old: &Node, now_secs: i64) {
@@ -166,16 +200,17 @@ impl Hub {
         self.tombstones.entry(path.clone()).or_insert(tombstone);
     }
 
-    fn advance(&mut self, rules: Digest, now: Tree) {
-        let before = self.view(rules);
-        let changed = difference(&before, &now)
-            .into_iter()
-            .map(|(path, _)| path)
-            .collect();
+    /// Begins the generation in which the tree is `now`.
+    fn advance(&mut self, rules: Digest, now: &Tree, changed: &Vec<RelPath>) {
         let at = self.views.iter().position(|v| v.rules == rules);
         let mut history = at.map(|i| self.views.remove(i).history).unwrap_or_default();
-        self.generation += stride(self.generation, &now);
-        history.push((self.generation, now.view_digest(), changed));
+        self.generation += stride(self.generation, now);
+        history.push(Generation {
+            number: self.generation,
+            view: now.view_digest(),
+            changes: changed.len(),
+            changed: Packed::of(changed),
+        });
         while history.len() > MAX_HISTORY || paths_in(&history) > MAX_HISTORY_PATHS {
             history.remove(0);
         }
@@ -183,18 +218,21 @@ impl Hub {
             0,
             View {
                 rules,
-                tree: now,
+                tree: PackedTree::of(now),
                 history,
             },
         );
         self.views.truncate(MAX_VIEWS);
     }
 
-    /// The tree as it was last seen under `rules`; empty if never.
-    #[must_use]
-    pub fn view(&self, rules: Digest) -> Tree {
+    /// The tree as it was last seen under `rules`; empty if never. If it is `known`, a tree at hand, that one is shared.
+    ///
+    /// # Errors
+    /// [`StateError::Damaged`](super::StateError::Damaged): what a whole file holds is no tree.
+    pub fn view(&self, rules: Digest, known: &Tree) -> Result<Tree> {
         let view = self.views.iter().find(|v| v.rules == rules);
-        view.map(|v| v.tree.clone()).unwrap_or_default()
+        let tree = view.map(|v| v.tree.open(known, STEM)).transpose()?;
+        Ok(tree.unwrap_or_default())
     }
 
     /// The generation now.
@@ -211,7 +249,7 @@ impl Hub {
         let numbers = || {
             self.views
                 .iter()
-                .flat_map(|v| v.history.iter().map(|h| h.0))
+                .flat_map(|v| v.history.iter().map(|h| h.number))
         };
         let seen = seen.map_or(0, |seen| seen.generation);
         if seen == 0
@@ -226,8 +264,9 @@ impl Hub {
 
     /// Whether a generation with this number may have been here before what is remembered.
     fn may_have_forgotten(&self, generation: u64) -> bool {
-        let reaches_back = |view: &View| view.history.first().is_some_and(|h| h.0 <= generation);
-        let remembers = |view: &View| reaches_back(view) || view.is_whole();
+        let reaches_back =
+            |view: &View| view.history.first().is_some_and(|h| h.number <= generation);
+        let remembers = |view: &View| reaches_back(view) || view.is_whole().unwrap_or(false);
         self.views.len() == MAX_VIEWS || !self.views.iter().all(remembers)
     }
 
@@ -272,10 +311,9 @@ impl Hub {
         }
         let view = self.views.iter().find(|v| v.rules == rules)?;
         // By digest, not by number: a machine may have seen that generation under other rules, or of another hub.
-        let known = view.history.iter().rposition(|h| h.1 == seen.view)?;
-        let later = view.history.iter().skip(known + 1);
-        let mut paths: BTreeSet<RelPath> = later.flat_map(|h| h.2.iter().cloned()).collect();
-        let unrecorded = difference(&self.view(rules), now);
+        let known = view.history.iter().rposition(|h| h.view == seen.view)?;
+        let mut paths = changed_in(view.history.get(known + 1..)?).ok()?;
+        let unrecorded = difference(&self.view(rules, now).ok()?, now);
         paths.extend(unrecorded.into_iter().map(|(path, _)| path));
         Some(
             paths
@@ -293,8 +331,13 @@ fn stride(generation: u64, now: &Tree) -> u64 {
     1 + u64::from(u16::from_le_bytes([a, b]))
 }
 
-fn paths_in(history: &[(u64, Digest, Vec<RelPath>)]) -> usize {
-    history.iter().map(|(_, _, paths)| paths.len()).sum()
+fn paths_in(history: &[Generation]) -> usize {
+    let changes = history.iter().map(|generation| generation.changes);
+    changes.fold(0, usize::saturating_add)
+}
+
+fn paths_of(changes: Vec<BaseChange>) -> Vec<RelPath> {
+    changes.into_iter().map(|(path, _)| path).collect()
 }
 
 /// Digest of a set of tombstones, to tell whether a machine knows them.
@@ -363,19 +406,22 @@ mod tests {
     #[test]
     fn what_vanishes_gets_a_tombstone_and_what_comes_back_loses_it() {
         let mut hub = Hub::default();
-        assert!(hub.observe(RULES, &tree(&["a", "b"]), 10));
-        assert!(!hub.observe(RULES, &tree(&["a", "b"]), 11), "nothing new");
-        assert!(hub.observe(RULES, &tree(&["a"]), 12));
+        assert!(hub.observe(RULES, &tree(&["a", "b"]), 10).unwrap());
+        assert!(
+            !hub.observe(RULES, &tree(&["a", "b"]), 11).unwrap(),
+            "nothing new"
+        );
+        assert!(hub.observe(RULES, &tree(&["a"]), 12).unwrap());
         assert_eq!(hub.tombstones()[&path("b")].kind, Kind::Dir);
-        hub.observe(RULES, &tree(&["a", "b"]), 13);
+        hub.observe(RULES, &tree(&["a", "b"]), 13).unwrap();
         assert!(hub.tombstones().is_empty());
     }
 
     #[test]
     fn what_leaves_the_scope_is_not_deleted() {
         let mut hub = Hub::default();
-        hub.observe(RULES, &tree(&["a", "b"]), 10);
-        hub.observe(Digest([2; 32]), &tree(&["a"]), 11);
+        hub.observe(RULES, &tree(&["a", "b"]), 10).unwrap();
+        hub.observe(Digest([2; 32]), &tree(&["a"]), 11).unwrap();
         assert!(hub.tombstones().is_empty(), "other rules are another view");
         let skipped = Entry {
             path: path("b"),
@@ -385,7 +431,8 @@ mod tests {
             RULES,
             &Tree::from_unsorted([tree(&["a"]).into_entries(), vec![skipped]].concat()),
             12,
-        );
+        )
+        .unwrap();
         assert!(hub.tombstones().is_empty(), "unreadable is not gone");
     }
 
@@ -393,10 +440,10 @@ mod tests {
     fn changes_since_a_generation_lead_to_the_tree_of_now() {
         let mut hub = Hub::default();
         let first = tree(&["a", "b"]);
-        hub.observe(RULES, &first, 1);
+        hub.observe(RULES, &first, 1).unwrap();
         let then = seen(&hub, &first);
-        hub.observe(RULES, &tree(&["a", "c"]), 2);
-        hub.observe(RULES, &tree(&["c", "d"]), 3);
+        hub.observe(RULES, &tree(&["a", "c"]), 2).unwrap();
+        hub.observe(RULES, &tree(&["c", "d"]), 3).unwrap();
         let unrecorded = tree(&["d", "e"]);
         let changes = hub.changes_since(RULES, then, &unrecorded).unwrap();
         assert_eq!(first.with_changes(changes), unrecorded);
@@ -418,34 +465,34 @@ mod tests {
     fn what_was_seen_under_other_rules_or_of_another_hub_is_no_start_for_changes() {
         let mut hub = Hub::default();
         let first = tree(&["a", "b"]);
-        hub.observe(RULES, &first, 1);
+        hub.observe(RULES, &first, 1).unwrap();
         let then = seen(&hub, &first);
-        hub.observe(Digest([2; 32]), &tree(&["a"]), 2);
+        hub.observe(Digest([2; 32]), &tree(&["a"]), 2).unwrap();
         assert_eq!(
             hub.changes_since(Digest([2; 32]), then, &tree(&["a"])),
             None
         );
         let mut other = Hub::default();
-        other.observe(RULES, &tree(&["x"]), 1);
+        other.observe(RULES, &tree(&["x"]), 1).unwrap();
         assert_eq!(other.changes_since(RULES, then, &tree(&["x"])), None);
     }
 
     #[test]
     fn a_hub_that_went_back_in_time_is_known_by_it_though_it_went_on_since() {
         let mut hub = Hub::default();
-        hub.observe(RULES, &tree(&["a"]), 1);
+        hub.observe(RULES, &tree(&["a"]), 1).unwrap();
         let (mut backup, shared) = (hub.clone(), hub.generation());
-        hub.observe(RULES, &tree(&["a", "b"]), 2);
+        hub.observe(RULES, &tree(&["a", "b"]), 2).unwrap();
         let then = seen(&hub, &tree(&["a", "b"]));
         assert_eq!(hub.generation_shared(Some(then)), hub.generation());
-        hub.observe(Digest([2; 32]), &tree(&["a"]), 3);
-        hub.observe(RULES, &tree(&["b"]), 4);
+        hub.observe(Digest([2; 32]), &tree(&["a"]), 3).unwrap();
+        hub.observe(RULES, &tree(&["b"]), 4).unwrap();
         assert_eq!(hub.generation_shared(Some(then)), hub.generation());
 
         for name in ["c", "d", "e", "f", "g"] {
-            backup.observe(RULES, &tree(&["a", name]), 2);
+            backup.observe(RULES, &tree(&["a", name]), 2).unwrap();
         }
-        backup.observe(Digest([3; 32]), &tree(&["a"]), 3);
+        backup.observe(Digest([3; 32]), &tree(&["a"]), 3).unwrap();
         let told = backup.generation_shared(Some(then));
         assert!(backup.generation() > then.generation);
         assert!((shared..then.generation).contains(&told));
@@ -459,10 +506,10 @@ mod tests {
     #[test]
     fn where_the_history_does_not_reach_back_a_machine_is_believed() {
         let mut hub = Hub::default();
-        hub.observe(RULES, &tree(&["a"]), 1);
+        hub.observe(RULES, &tree(&["a"]), 1).unwrap();
         let then = seen(&hub, &tree(&["a"]));
         for n in 0..MAX_HISTORY {
-            hub.observe(RULES, &tree(&[["b", "c"][n % 2]]), 2);
+            hub.observe(RULES, &tree(&[["b", "c"][n % 2]]), 2).unwrap();
         }
         assert_eq!(hub.generation_shared(Some(then)), hub.generation());
     }
@@ -470,8 +517,8 @@ mod tests {
     #[test]
     fn old_tombstones_expire_and_are_named() {
         let mut hub = Hub::default();
-        hub.observe(RULES, &tree(&["a", "b"]), 100);
-        hub.observe(RULES, &tree(&["a"]), 200);
+        hub.observe(RULES, &tree(&["a", "b"]), 100).unwrap();
+        hub.observe(RULES, &tree(&["a"]), 200).unwrap();
         assert!(hub.expire(300, 100).is_empty());
         assert_eq!(hub.expire(301, 100), [path("b")]);
         assert!(hub.tombstones().is_empty());

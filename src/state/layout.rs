@@ -17,6 +17,7 @@
 
 use std::fmt;
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -243,10 +244,8 @@ fn files(stem: &str) -> [String; 2] {
 
 /// The sequence number of a generation that is whole; `None` if the file is missing.
 fn sequence_of<T: Generations>(dir: &Dir, file: &str) -> Result<Option<u64>> {
-    match durable::read(dir, file.as_bytes(), MAX_FILE_BYTES)? {
-        None => Ok(None),
-        Some(bytes) => Checked::<T>::new(&bytes, file)?.first_number().map(Some),
-    }
+    let whole = Whole::read::<T>(dir, file.to_owned())?;
+    Ok(whole.map(|whole| whole.sequence))
 }
 
 /// The newest generation that is not damaged, and whether a damaged one was passed over.
@@ -255,25 +254,61 @@ fn sequence_of<T: Generations>(dir: &Dir, file: &str) -> Result<Option<u64>> {
 /// A file cannot be read, or a later version of rsyn wrote it.
 pub fn load_newest<T: Generations>(dir: &Dir, stem: &str) -> Result<(Option<T>, bool)> {
     let mut damaged = false;
-    let mut whole = Vec::new();
-    for file in files(stem) {
-        match sequence_of::<T>(dir, &file) {
-            Ok(Some(sequence)) => whole.push((sequence, file)),
+    let mut newest: Option<Whole> = None;
+    let mut older = None;
+    // The one that seems to be the newest last: it is at hand then, and one at a time is in memory.
+    let mut files = files(stem);
+    files.sort_by_key(|file| sequence_claimed(dir, file));
+    for file in files {
+        match Whole::read::<T>(dir, file) {
+            Ok(Some(whole)) => match &newest {
+                Some(found) if found.sequence > whole.sequence => older = Some(whole.file),
+                _ => older = newest.replace(whole).map(|found| found.file),
+            },
             Ok(None) => {}
             Err(StateError::Damaged { .. }) => damaged = true,
             Err(e) => return Err(e),
         }
     }
-    // Only the one that counts is decoded.
-    whole.sort_by_key(|(sequence, _)| std::cmp::Reverse(*sequence));
-    for (_, file) in whole {
-        match load::<T>(dir, &file) {
-            Ok(value) => return Ok((value, damaged)),
-            Err(StateError::Damaged { .. }) => damaged = true,
-            Err(e) => return Err(e),
-        }
+    let newest = newest.map(|whole| sealed::open::<T>(&whole.bytes, &whole.file));
+    match newest.transpose() {
+        Err(StateError::Damaged { .. }) => {}
+        value => return Ok((value?, damaged)),
     }
-    Ok((None, damaged))
+    match older.map_or(Ok(None), |file| load::<T>(dir, &file)) {
+        Err(StateError::Damaged { .. }) => Ok((None, true)),
+        value => Ok((value?, true)),
+    }
+}
+
+/// A generation that is whole. Its value waits to be decoded.
+struct Whole {
+    sequence: u64,
+    file: String,
+    bytes: Vec<u8>,
+}
+
+impl Whole {
+    /// Reads one; `None` if the file is missing.
+    fn read<T: Generations>(dir: &Dir, file: String) -> Result<Option<Self>> {
+        let Some(bytes) = durable::read(dir, file.as_bytes(), MAX_FILE_BYTES)? else {
+            return Ok(None);
+        };
+        let sequence = Checked::<T>::new(&bytes, &file)?.first_number()?;
+        Ok(Some(Self {
+            sequence,
+            file,
+            bytes,
+        }))
+    }
+}
+
+/// The sequence number that a file seems to begin with; nothing says that it is whole.
+fn sequence_claimed(dir: &Dir, file: &str) -> Option<u64> {
+    let mut begin = [0; sealed::HEADER_BYTES + 10];
+    let (opened, _) = dir.open_file(file.as_bytes()).ok()?;
+    let read = opened.read_at(&mut begin, 0).ok()?;
+    sealed::number_claimed(begin.get(..read)?)
 }
 
 /// Writes the next generation over the older or damaged one.

@@ -9,6 +9,7 @@ pub mod hub;
 pub mod index;
 pub mod layout;
 pub mod log;
+mod packed;
 pub mod payload;
 pub mod sealed;
 pub mod signatures;

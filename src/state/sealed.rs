@@ -12,7 +12,7 @@ use super::StateError;
 const MAGIC: &[u8; 8] = b"rsynstat";
 const DIGEST_BYTES: usize = 32;
 /// Magic, kind, version.
-const HEADER_BYTES: usize = 8 + 4 + 4;
+pub(super) const HEADER_BYTES: usize = 8 + 4 + 4;
 
 /// A value that is kept in a state file.
 pub trait Sealed: Serialize + DeserializeOwned {
@@ -113,6 +113,12 @@ impl<'a, T: Sealed> Checked<'a, T> {
             _ => Err(damaged(self.file)),
         }
     }
+}
+
+/// The number that the value in a file with this begin seems to begin with. Nothing says that the file is whole.
+pub(super) fn number_claimed(begin: &[u8]) -> Option<u64> {
+    let number = postcard::take_from_bytes(begin.get(HEADER_BYTES..)?);
+    number.ok().map(|(number, _)| number)
 }
 
 fn damaged(file: &str) -> StateError {

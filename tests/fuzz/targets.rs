@@ -457,18 +457,27 @@ fn open<T: Sealed>(inside: &[u8]) -> Option<T> {
 /// State files whose digest is right and whose inside is anything.
 pub fn state(bytes: &[u8]) {
     if let Some(base) = open::<Base>(bytes) {
+        let none = rsyn::model::Tree::default();
+        let agreed = base.agreed(&none);
         look_at((
-            base.agreed(),
-            base.remote(),
+            agreed.map(|agreed| base.remote(&agreed)).ok(),
             base.tombstones().len(),
             base.seen(),
             base.rules(),
         ));
     }
     if let Some(mut hub) = open::<Hub>(bytes) {
-        let tree = hub.view(rsyn::model::Digest::of(b""));
+        let none = rsyn::model::Tree::default();
+        let tree = hub.view(rsyn::model::Digest::of(b""), &none);
         look_at(hub.expire(i64::MAX, 1));
-        look_at(hub.observe(rsyn::model::Digest::of(b"r"), &tree, i64::MIN));
+        look_at(
+            hub.observe(
+                rsyn::model::Digest::of(b"r"),
+                &tree.unwrap_or(none),
+                i64::MIN,
+            )
+            .ok(),
+        );
         look_at(hub.generation());
     }
     look_at(open::<Index>(bytes).map(|index| index.files()));
@@ -490,8 +499,9 @@ fn state_seeds() -> Vec<Vec<u8>> {
         node: file_node(),
     };
     let tree = rsyn::model::Tree::from_unsorted(vec![entry]);
-    hub.observe(digest, &tree, 5);
-    hub.observe(digest, &rsyn::model::Tree::default(), 6);
+    hub.observe(digest, &tree, 5).unwrap();
+    hub.observe(digest, &rsyn::model::Tree::default(), 6)
+        .unwrap();
     let kept = KeptSignature {
         digest,
         basis_bytes: 3,
