@@ -510,9 +510,11 @@ fn state_seeds() -> Vec<Vec<u8>> {
         key: [7; 32],
         blocks: vec![1; 20],
     };
-    // A base: sequence, root (inode, birth), its state (inode, no birth), hub, transaction, time, rules, nothing seen, one entry, no changes, no tombstones.
+    // A base: sequence, root (inode, birth), its state (inode, no birth), hub, transaction, time, rules, nothing seen, digest of one entry,
+    // its bytes, no changes, no tombstones.
     let id = [&[32][..], &[b'0'; 32]].concat();
-    let entry = postcard::to_stdvec(&tree.entries()).unwrap();
+    let entry = postcard::to_stdvec(&tree).unwrap();
+    let packed = [&[u8::try_from(entry.len()).unwrap()][..], &entry].concat();
     let base = [
         &[1][..],
         &[9, 1, 10, 0, 8, 0],
@@ -520,7 +522,8 @@ fn state_seeds() -> Vec<Vec<u8>> {
         &[1, b't', 10],
         &digest.0,
         &[0],
-        &entry,
+        &tree.view_digest().0,
+        &packed,
         &[0, 0],
     ]
     .concat();
