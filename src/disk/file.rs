@@ -21,7 +21,7 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    pub(super) fn new(file: File, path: Vec<u8>) -> Self {
+    pub(crate) fn new(file: File, path: Vec<u8>) -> Self {
         Self { file, path }
     }
 

@@ -59,23 +59,14 @@ impl Keeper {
     /// Takes note that the next `len` bytes of the content are those of the basis from `offset` on. They can be read in the
     /// new content, which is `new`. If they cannot, the signature stays incomplete, and is not kept.
     pub(super) fn copied_within(&mut self, offset: u64, len: u64, new: &File) {
-        let at = self.passed_bytes;
-        self.copied(offset, len, new, at);
-    }
-
-    /// As [`Self::copied_within`]; they can be read in the basis.
-    pub(super) fn copied_from(&mut self, offset: u64, len: u64, basis: &File) {
-        self.copied(offset, len, basis, offset);
-    }
-
-    fn copied(&mut self, offset: u64, len: u64, file: &File, at: u64) {
-        let taken = self.take_over(offset, len);
-        let (mut at, end) = (at.saturating_add(taken), at.saturating_add(len));
+        let end = self.passed_bytes.saturating_add(len);
+        self.take_over(offset, len);
+        let mut at = self.passed_bytes;
         let mut buffer = vec![0; BUFFER_BYTES];
         while at < end {
             let room = usize::try_from(end - at).unwrap_or(usize::MAX);
             let part = &mut buffer[..room.min(BUFFER_BYTES)];
-            if file.read_exact_at(part, at).is_err() {
+            if new.read_exact_at(part, at).is_err() {
                 return;
             }
             self.pass(part);
@@ -83,8 +74,9 @@ impl Keeper {
         }
     }
 
-    /// Takes over the hashes of whole blocks of the basis; returns how many bytes they stand for.
-    fn take_over(&mut self, offset: u64, len: u64) -> u64 {
+    /// Takes note that the next `len` bytes of the content are those of the basis from `offset` on, as far as the hashes of
+    /// its blocks stand for them; returns how far. The rest has to pass.
+    pub(super) fn take_over(&mut self, offset: u64, len: u64) -> u64 {
         let (block, record) = (
             u64::from(self.params.block_bytes),
             self.params.record_bytes(),
@@ -204,10 +196,13 @@ mod tests {
             (&moved, place, &literal[..5], place),
         ] {
             let rest = (old.len() - second) as u64;
-            for from_basis in [true, false] {
+            for is_receiver in [true, false] {
                 let mut keeper = keeper(&state, new, Some(&old));
-                let copied = |keeper: &mut Keeper, offset: usize, len: u64| match from_basis {
-                    true => keeper.copied_from(offset as u64, len, &file_with(&old)),
+                let copied = |keeper: &mut Keeper, offset: usize, len: u64| match is_receiver {
+                    true => {
+                        let taken = keeper.take_over(offset as u64, len) as usize;
+                        keeper.pass(&old[offset + taken..offset + len as usize]);
+                    }
                     false => keeper.copied_within(offset as u64, len, &file_with(new)),
                 };
                 copied(&mut keeper, 0, first as u64);
@@ -226,7 +221,7 @@ mod tests {
         let state = State::create(&Root::open(temp.path()).unwrap()).unwrap();
         let content = noise(2 * 1024 * 1024, 3);
         let mut keeper = keeper(&state, &content, None);
-        keeper.copied_from(0, content.len() as u64, &file_with(&content[1..]));
+        keeper.copied_within(0, content.len() as u64, &file_with(&content[1..]));
         keeper.keep(&state, Digest::of(&content));
         assert_eq!(KeptSignature::load(&state, Digest::of(&content)), None);
     }

@@ -375,9 +375,16 @@ fn copy(
         current.spoiled = true;
         return Ok(());
     }
-    current.file.copy_from(basis, offset, len)?;
-    if let Some(keeper) = &mut current.keeper {
-        keeper.copied_from(offset, len, basis);
+    let file = &mut current.file;
+    match &mut current.keeper {
+        None => file.copy_from(basis, offset, len, |_| ())?,
+        Some(keeper) => {
+            let known = keeper.take_over(offset, len);
+            file.copy_from(basis, offset, known, |_| ())?;
+            file.copy_from(basis, offset + known, len - known, |bytes| {
+                keeper.pass(bytes)
+            })?;
+        }
     }
     to.counters.matched_bytes.fetch_add(len, Ordering::Relaxed);
     to.counters.staged_bytes.fetch_add(len, Ordering::Relaxed);

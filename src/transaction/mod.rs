@@ -19,7 +19,6 @@ mod journal;
 mod linked;
 mod order;
 mod partial;
-mod passing;
 mod place;
 mod placed;
 mod recover;
@@ -27,12 +26,14 @@ mod restore;
 mod rollback;
 mod settle;
 mod snapshot;
+mod sparse_file;
 mod stage;
 mod staged_file;
 #[cfg(test)]
 mod tests;
 mod undo;
 mod work;
+mod writing;
 
 use serde::{Deserialize, Serialize};
 

@@ -152,7 +152,7 @@ impl Staging {
             return Err(StageError::NoObject(slot));
         };
         let mut file = self.file(slot, *digest, *size)?;
-        match file.copy_from(source, 0, *size) {
+        match file.copy_from(source, 0, *size, |_| ()) {
             Ok(()) => file.finish(*mode, *mtime),
             Err(e) => {
                 // The content may come another way, and must not find the slot taken.

@@ -1,10 +1,11 @@
-//! [`StagedFile`]: the writer of one staged file. Has hashed what it writes and leaves holes where the content is
-//! zero.
+//! [`StagedFile`]: one staged file while it gets its content. Has hashed what it writes.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+
+use blake3::Hasher;
 
 use crate::disk::{DiskError, NewFile};
 use crate::model::{Digest, Mode, Mtime, Node};
@@ -12,12 +13,9 @@ use crate::model::{Digest, Mode, Mtime, Node};
 use super::content::CHUNK_BYTES;
 use super::error::StageError;
 use super::journal::{Staged, new_name};
-use super::passing::Passing;
 use super::stage::{Inner, Object};
+use super::writing::{Piece, Writing};
 
-/// A zero run of this many bytes, aligned, becomes a hole. So does a part of one at the end of a write:
-/// nothing was ever written there, and what was not written is zero.
-const BLOCK_BYTES: usize = 4096;
 /// A piece of at least this size is written without being gathered first.
 const DIRECT_BYTES: usize = 64 * 1024;
 
@@ -26,16 +24,14 @@ const DIRECT_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct StagedFile {
     inner: Arc<Inner>,
-    file: NewFile,
+    writing: Writing,
     slot: u32,
     digest: Digest,
     size: u64,
-    passing: Passing,
-    gathered: Vec<u8>,
-    /// Where in the file `gathered` begins.
-    position: u64,
-    /// Whether the end of the file is a hole that no write has made yet.
-    ends_in_hole: bool,
+    /// Of what is written or on its way there.
+    hasher: Box<Hasher>,
+    /// What is neither yet.
+    gathered: Piece,
 }
 
 impl StagedFile {
@@ -48,14 +44,12 @@ impl StagedFile {
     ) -> Self {
         Self {
             inner,
-            file,
+            writing: Writing::new(file),
             slot,
             digest,
             size,
-            passing: Passing::default(),
-            gathered: Vec::new(),
-            position: 0,
-            ends_in_hole: false,
+            hasher: Box::default(),
+            gathered: Piece::default(),
         }
     }
 
@@ -64,14 +58,14 @@ impl StagedFile {
     /// # Errors
     /// The failed call.
     pub fn discard(mut self) -> Result<(), StageError> {
-        self.gathered.clear();
+        self.gathered = Piece::default();
         Ok(self.inner.new.remove_file(&self.name())?)
     }
 
     /// How many bytes it has got.
     #[must_use]
     pub fn position(&self) -> u64 {
-        self.position + self.gathered.len() as u64
+        self.hasher.count() + self.gathered.len() as u64
     }
 
     /// Appends `bytes`.
@@ -79,42 +73,46 @@ impl StagedFile {
     /// # Errors
     /// More than the plan says, or the failed write.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), StageError> {
-        self.check_room(bytes.len() as u64)?;
-        if self.gathered.is_empty() && bytes.len() >= DIRECT_BYTES {
-            self.write_out(bytes)?;
-            self.passing.pass_borrowed(bytes);
-            return Ok(());
+        let still_to_come = self.check_room(bytes.len() as u64)?;
+        let is_here = self.writing.is_here(still_to_come);
+        if is_here && self.gathered.len() == 0 && bytes.len() >= DIRECT_BYTES {
+            self.hasher.update(bytes);
+            return Ok(self.writing.append(bytes)?);
         }
-        for piece in bytes.chunks(CHUNK_BYTES) {
-            self.gathered.extend_from_slice(piece);
-            if self.gathered.len() >= CHUNK_BYTES {
-                self.flush_gathered()?;
-            }
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(self.room()));
+            self.gathered.room(now.len()).copy_from_slice(now);
+            self.take_gathered(now.len())?;
+            rest = later;
         }
         Ok(())
     }
 
-    /// Appends `len` bytes of `basis` from `offset` on.
+    /// Appends `len` bytes of `basis` from `offset` on, and shows them to `see`.
     ///
     /// # Errors
     /// More than the plan says, `basis` is shorter, or a failed call.
-    pub fn copy_from(&mut self, basis: &File, offset: u64, len: u64) -> Result<(), StageError> {
-        self.check_room(len)?;
+    pub fn copy_from(
+        &mut self,
+        basis: &File,
+        offset: u64,
+        len: u64,
+        mut see: impl FnMut(&[u8]),
+    ) -> Result<(), StageError> {
+        let still_to_come = self.check_room(len)?;
+        self.writing.is_here(still_to_come);
         let (mut at, end) = (offset, offset.saturating_add(len));
         while at < end {
-            let room = CHUNK_BYTES.saturating_sub(self.gathered.len()).max(1);
-            let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(room);
-            let filled = self.gathered.len();
-            self.gathered.resize(filled + want, 0);
-            let read = basis.read_exact_at(&mut self.gathered[filled..], at);
-            if let Err(e) = read {
-                self.gathered.truncate(filled);
-                return Err(self.error("read the basis of", e).into());
+            let want = usize::try_from(end - at).unwrap_or(usize::MAX);
+            let want = want.min(self.room());
+            let room = self.gathered.room(want);
+            match basis.read_exact_at(room, at) {
+                Ok(()) => see(room),
+                Err(e) => return Err(self.error("read the basis of", e).into()),
             }
+            self.take_gathered(want)?;
             at += want as u64;
-            if self.gathered.len() >= CHUNK_BYTES {
-                self.flush_gathered()?;
-            }
         }
         Ok(())
     }
@@ -126,21 +124,21 @@ impl StagedFile {
     /// [`StageError::Integrity`] if the content is not what the plan says; it is removed then.
     pub fn finish(mut self, mode: Mode, mtime: Mtime) -> Result<(), StageError> {
         self.flush_gathered()?;
-        let got = self.passing.finish();
-        if got != Some(self.digest) || self.position != self.size {
+        let got: Digest = self.hasher.finalize().into();
+        if got != self.digest || self.position() != self.size {
             self.inner.new.remove_file(&self.name())?;
             return Err(StageError::Integrity {
                 slot: self.slot,
                 expected: self.digest,
-                got: got.unwrap_or(Digest([0; 32])),
+                got,
             });
         }
-        self.end_hole()?;
+        let file = self.writing.finish()?;
         if mode.bits() != 0o600 {
-            self.file.set_mode(mode.bits())?;
+            file.set_mode(mode.bits())?;
         }
-        self.file.set_mtime(mtime)?;
-        let identity = self.file.identity()?;
+        file.set_mtime(mtime)?;
+        let identity = file.identity()?;
         let node = Node::File {
             size: self.size,
             digest: self.digest,
@@ -156,25 +154,25 @@ impl StagedFile {
         Ok(())
     }
 
-    /// Takes over what the file contains already.
+    /// Takes over what the file contains already, and goes on behind it.
     pub(super) fn hash_what_is_there(&mut self) -> Result<(), StageError> {
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
-            match self.file.file().read_at(&mut chunk, self.position) {
-                Ok(0) => return Ok(()),
-                Ok(len) => {
-                    self.passing.pass_borrowed(&chunk[..len]);
-                    self.position += len as u64;
-                }
+            match self.writing.read_at(&mut chunk, self.hasher.count()) {
+                Ok(0) => break,
+                Ok(len) => drop(self.hasher.update(&chunk[..len])),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(self.error("read", e).into()),
             }
         }
+        self.writing.go_on_at(self.hasher.count());
+        Ok(())
     }
 
-    fn check_room(&self, len: u64) -> Result<(), StageError> {
-        match self.position().checked_add(len) {
-            Some(end) if end <= self.size => Ok(()),
+    /// Whether `len` bytes more are at most what the plan says; gives how many are still to come, these among them.
+    fn check_room(&self, len: u64) -> Result<u64, StageError> {
+        match self.size.checked_sub(self.position()) {
+            Some(still_to_come) if len <= still_to_come => Ok(still_to_come),
             _ => Err(StageError::TooLong {
                 slot: self.slot,
                 expected_bytes: self.size,
@@ -182,46 +180,25 @@ impl StagedFile {
         }
     }
 
+    /// How many bytes are gathered next, at least one.
+    fn room(&self) -> usize {
+        CHUNK_BYTES.saturating_sub(self.gathered.len()).max(1)
+    }
+
+    /// Takes the next `len` bytes into what is gathered, and sends that on its way if it is enough.
+    fn take_gathered(&mut self, len: usize) -> Result<(), StageError> {
+        self.gathered.fill(len);
+        match self.gathered.len() >= CHUNK_BYTES {
+            true => self.flush_gathered(),
+            false => Ok(()),
+        }
+    }
+
     fn flush_gathered(&mut self) -> Result<(), StageError> {
         let gathered = std::mem::take(&mut self.gathered);
-        if gathered.is_empty() {
-            return Ok(());
-        }
-        self.write_out(&gathered)?;
-        let left = self.size.saturating_sub(self.position);
-        self.gathered = self.passing.pass(gathered, left);
-        Ok(())
-    }
-
-    /// Writes, leaving out blocks of zeros.
-    fn write_out(&mut self, bytes: &[u8]) -> Result<(), StageError> {
-        let (mut start, mut at) = (0, 0);
-        while at < bytes.len() {
-            let to_boundary = BLOCK_BYTES - (block_offset(self.position) + at) % BLOCK_BYTES;
-            let end = bytes.len().min(at + to_boundary);
-            if is_zero(&bytes[at..end]) {
-                self.write_piece(&bytes[start..at], start)?;
-                start = end;
-            }
-            at = end;
-        }
-        self.write_piece(&bytes[start..], start)?;
-        self.ends_in_hole = start == bytes.len();
-        self.position += bytes.len() as u64;
-        Ok(())
-    }
-
-    fn write_piece(&self, bytes: &[u8], offset: usize) -> Result<(), StageError> {
-        if !bytes.is_empty() {
-            self.file
-                .write_all_at(bytes, self.position + offset as u64)?;
-        }
-        Ok(())
-    }
-
-    fn end_hole(&mut self) -> Result<(), StageError> {
-        if std::mem::take(&mut self.ends_in_hole) {
-            self.file.set_len(self.position)?;
+        if gathered.len() > 0 {
+            self.hasher.update(gathered.bytes());
+            self.gathered = self.writing.append_piece(gathered)?;
         }
         Ok(())
     }
@@ -257,15 +234,8 @@ impl Write for StagedFile {
 
 impl Drop for StagedFile {
     fn drop(&mut self) {
-        // Best effort, for the next attempt; after `finish` there is nothing left to write.
+        // Best effort, for the next attempt, which looks for it when `inner` is let go; after `finish` there is nothing left.
         drop(self.flush_gathered());
+        drop(self.writing.close());
     }
-}
-
-fn block_offset(position: u64) -> usize {
-    usize::try_from(position % BLOCK_BYTES as u64).unwrap_or(0)
-}
-
-fn is_zero(block: &[u8]) -> bool {
-    block.iter().all(|b| *b == 0)
 }

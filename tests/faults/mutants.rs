@@ -362,8 +362,8 @@ const MUTANTS: &[Mutant] = &[
         "staged content is not verified",
         &[(
             STAGED_FILE,
-            "        if got != Some(self.digest) || self.position != self.size {",
-            "        if self.position != self.size {",
+            "        if got != self.digest || self.position() != self.size {",
+            "        if self.position() != self.size {",
         )],
     ),
     mutant(

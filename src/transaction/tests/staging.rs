@@ -94,7 +94,8 @@ fn pieces_of_any_size_and_copies_from_a_basis_give_the_same_content() {
         .unwrap();
     for (n, size) in sizes.into_iter().enumerate() {
         file.write_all(&basis[n..n + size]).unwrap();
-        file.copy_from(&open, size as u64, size as u64).unwrap();
+        file.copy_from(&open, size as u64, size as u64, |_| ())
+            .unwrap();
     }
     assert_eq!(file.position(), whole.len() as u64);
     file.finish(Mode::from(MODE), mtime_of("x")).unwrap();
@@ -103,7 +104,7 @@ fn pieces_of_any_size_and_copies_from_a_basis_give_the_same_content() {
         whole
     );
     let mut short = staging.file(1, Digest::of(b""), 1_000_000).unwrap();
-    assert!(short.copy_from(&open, 899_999, 2).is_err());
+    assert!(short.copy_from(&open, 899_999, 2, |_| ()).is_err());
     staging
         .duplicate(0, 2, Mode::from(0o600), mtime_of("y"))
         .unwrap();
