@@ -38,7 +38,7 @@ pub fn print(bench: &Bench, direction: Direction) {
     }
     println!("## {}\n", direction.name());
     println!(
-        "| workload | rsync -a | rsync -az | rsyn (min–max) | rsyn / better rsync | wire MB: -a / -az / rsyn | rsyn peak MiB: client / hub |"
+        "| workload | rsync -a (min–max) | rsync -az (min–max) | rsyn (min–max) | rsyn / better rsync | wire MB: -a / -az / rsyn | rsyn peak MiB: client / hub |"
     );
     println!("|---|---|---|---|---|---|---|");
     println!("{}\n", rows.join("\n"));
@@ -59,9 +59,9 @@ fn better_rsync(all: &[Runs]) -> f64 {
 fn row(name: &str, all: &[Runs]) -> String {
     let [plain, compressed, rsyn] = [&all[0].runs, &all[1].runs, &all[2].runs];
     format!(
-        "| {name} | {:.2} | {:.2} | {} | **{:.2}** | {:.2} / {:.2} / {:.2} | {} / {} |",
-        wall(plain),
-        wall(compressed),
+        "| {name} | {} | {} | {} | **{:.2}** | {:.2} / {:.2} / {:.2} | {} / {} |",
+        wall_and_range(plain),
+        wall_and_range(compressed),
         wall_and_range(rsyn),
         wall(rsyn) / better_rsync(all),
         wire_mb(plain),
