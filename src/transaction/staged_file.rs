@@ -73,9 +73,8 @@ impl StagedFile {
     /// # Errors
     /// More than the plan says, or the failed write.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), StageError> {
-        let still_to_come = self.check_room(bytes.len() as u64)?;
-        let is_here = self.writing.is_here(still_to_come);
-        if is_here && self.gathered.len() == 0 && bytes.len() >= DIRECT_BYTES {
+        self.check_room(bytes.len() as u64)?;
+        if self.writing.is_here() && self.gathered.len() == 0 && bytes.len() >= DIRECT_BYTES {
             self.hasher.update(bytes);
             return Ok(self.writing.append(bytes)?);
         }
@@ -101,7 +100,7 @@ impl StagedFile {
         mut see: impl FnMut(&[u8]),
     ) -> Result<(), StageError> {
         let still_to_come = self.check_room(len)?;
-        self.writing.is_here(still_to_come);
+        self.writing.expect_copies(still_to_come);
         let (mut at, end) = (offset, offset.saturating_add(len));
         while at < end {
             let want = usize::try_from(end - at).unwrap_or(usize::MAX);

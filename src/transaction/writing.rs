@@ -1,5 +1,5 @@
-//! [`Writing`]: where a staged file is written. A large one on a thread of its own, so that reading and hashing its content
-//! do not wait for the pages that it needs.
+//! [`Writing`]: where a staged file is written. A large one that is made of what lies here already is written on a thread of
+//! its own, so that reading and hashing do not wait for the pages that it needs. What comes over a wire is slower than that anyway.
 
 use std::io;
 use std::thread::JoinHandle;
@@ -97,11 +97,15 @@ impl Writing {
         }
     }
 
-    /// Says that `bytes` are still to come. Whether they are written by the caller, so that they need not be his to give away.
-    pub(super) fn is_here(&mut self, bytes: u64) -> bool {
+    /// Says that `bytes` are still to come, and that the caller is to read them from a disk.
+    pub(super) fn expect_copies(&mut self, bytes: u64) {
         if bytes >= LARGE_BYTES {
             self.move_out();
         }
+    }
+
+    /// Whether the caller writes himself what he appends.
+    pub(super) fn is_here(&self) -> bool {
         matches!(self.0, Place::Here(_))
     }
 
@@ -227,7 +231,8 @@ mod tests {
         for still_to_come in [0, LARGE_BYTES] {
             let (_temp, dir) = dir();
             let mut writing = Writing::new(dir.create_file(b"file").unwrap());
-            assert_eq!(writing.is_here(still_to_come), still_to_come == 0);
+            writing.expect_copies(still_to_come);
+            assert_eq!(writing.is_here(), still_to_come == 0);
             for (n, bytes) in pieces.iter().enumerate() {
                 if n % 3 == 0 {
                     writing.append(bytes).unwrap();
@@ -248,7 +253,7 @@ mod tests {
     fn a_write_that_fails_on_the_thread_is_told_and_nothing_passes_for_written() {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let mut writing = Writing::new(NewFile::new(full, b"full".to_vec()));
-        writing.is_here(LARGE_BYTES);
+        writing.expect_copies(LARGE_BYTES);
         let told = (0..100).find_map(|_| writing.append(&[7; 5000]).err());
         let told = told.expect("a disk that is full").to_string();
         assert!(told.contains("No space left"), "{told}");
@@ -260,7 +265,7 @@ mod tests {
     fn a_write_that_fails_last_is_told_at_the_end() {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let mut writing = Writing::new(NewFile::new(full, b"full".to_vec()));
-        writing.is_here(LARGE_BYTES);
+        writing.expect_copies(LARGE_BYTES);
         writing.append(&[7; 5000]).unwrap();
         assert!(writing.finish().is_err());
     }
