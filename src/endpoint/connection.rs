@@ -1,6 +1,7 @@
 //! A session's two streams: messages out, messages in, each direction with a thread of its own, so that
 //! neither side ever writes without also reading.
 
+use std::collections::VecDeque;
 use std::io::{BufReader, Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,9 +20,9 @@ use crate::protocol::handshake::ARRIVED;
 use crate::protocol::message::{Control, Message};
 use crate::protocol::{ProtocolError, limits};
 
-/// Messages that wait to be written. Data messages are at most 256 KiB: this bounds memory.
+/// Batches of messages that wait to be written. Data messages, and several together, are at most 256 KiB: this bounds memory.
 const OUTBOX: usize = 16;
-/// Messages that were read and wait for somebody.
+/// Batches of messages that were read and wait for somebody: none is longer than a chunk and a message.
 const INBOX: usize = 16;
 
 /// How bytes are sent.
@@ -153,7 +154,7 @@ impl Patience {
 /// The sending half. Any thread may have one.
 #[derive(Clone)]
 pub struct Outbox {
-    queue: Sender<Message>,
+    queue: Sender<Vec<Message>>,
     failure: Arc<Mutex<Option<PeerError>>>,
     patience: Patience,
 }
@@ -177,13 +178,20 @@ impl Outbox {
     /// # Errors
     /// The connection broke, or the peer took nothing for the whole timeout.
     pub fn send(&self, message: impl Into<Message>) -> Result<(), PeerError> {
+        self.send_all(vec![message.into()])
+    }
+
+    /// As [`Self::send`] for several messages, in their order.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn send_all(&self, mut messages: Vec<Message>) -> Result<(), PeerError> {
         self.patience.check_wish()?;
-        let mut message = message.into();
         let mut wait = self.patience.start();
         loop {
-            match self.queue.send_timeout(message, STEP) {
+            match self.queue.send_timeout(messages, STEP) {
                 Ok(()) => return Ok(()),
-                Err(SendTimeoutError::Timeout(back)) => message = back,
+                Err(SendTimeoutError::Timeout(back)) => messages = back,
                 Err(SendTimeoutError::Disconnected(_)) => {
                     let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
                     return Err(failure.clone().unwrap_or(PeerError::Closed));
@@ -196,7 +204,9 @@ impl Outbox {
 
 /// The receiving half.
 pub struct Inbox {
-    queue: Receiver<Result<Message, PeerError>>,
+    queue: Receiver<Result<Vec<Message>, PeerError>>,
+    /// What is left of the batch that was taken last.
+    batch: Arc<Mutex<VecDeque<Message>>>,
     patience: Patience,
 }
 
@@ -207,13 +217,23 @@ impl Inbox {
     /// [`PeerError`]: closed, silent for the whole timeout, malformed, refused.
     pub fn receive(&self) -> Result<Message, PeerError> {
         self.patience.check_wish()?;
+        let mut batch = self.batch.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match batch.pop_front() {
+                Some(Message::Control(Control::Refused(refusal))) => {
+                    return Err(PeerError::Refused(refusal));
+                }
+                Some(message) => return Ok(message),
+                None => *batch = self.next_batch()?.into(),
+            }
+        }
+    }
+
+    fn next_batch(&self) -> Result<Vec<Message>, PeerError> {
         let mut wait = self.patience.start();
         loop {
             match self.queue.recv_timeout(STEP) {
-                Ok(Ok(Message::Control(Control::Refused(refusal)))) => {
-                    return Err(PeerError::Refused(refusal));
-                }
-                Ok(other) => return other,
+                Ok(batch) => return batch,
                 Err(RecvTimeoutError::Timeout) => self.patience.check(&mut wait)?,
                 Err(RecvTimeoutError::Disconnected) => return Err(PeerError::Closed),
             }
@@ -233,6 +253,7 @@ impl Inbox {
         };
         let deaf = Self {
             queue: self.queue.clone(),
+            batch: Arc::clone(&self.batch),
             patience,
         };
         deaf.control(wanted)
@@ -296,30 +317,39 @@ pub fn start_reader<T: DeserializeOwned + Send + 'static>(
         if greeting_sender.send(hello).is_err() || !go_on {
             return;
         }
-        let hand_over = |message| match sender.try_send(message) {
+        let hand_over = |batch| match sender.try_send(batch) {
             Ok(()) => true,
             Err(TrySendError::Disconnected(_)) => false,
-            Err(TrySendError::Full(message)) => {
+            Err(TrySendError::Full(batch)) => {
                 flow.set_deaf(true);
-                let is_taken = sender.send(message).is_ok();
+                let is_taken = sender.send(batch).is_ok();
                 flow.set_deaf(false);
                 is_taken
             }
         };
-        // A keep-alive has done its work when it was read; a million of them wake nobody.
-        let sink = |message| match message {
-            Ok(Message::Control(Control::KeepAlive)) => true,
-            Ok(Message::Control(Control::Arrived(bytes))) => {
-                flow.arrived(bytes);
-                true
+        let is_for_others = |message: &Message| match message {
+            Message::Control(Control::KeepAlive) => false,
+            Message::Control(Control::Arrived(bytes)) => {
+                flow.arrived(*bytes);
+                false
             }
-            other => hand_over(other),
+            _ => true,
+        };
+        // A keep-alive has done its work when it was read; a million of them wake nobody.
+        let sink = |mut batch: Vec<Message>| {
+            batch.retain(is_for_others);
+            batch.is_empty() || hand_over(Ok(batch))
         };
         if let Err(e) = read_messages(reader, &sink, &traffic, &flow) {
-            sink(Err(e));
+            hand_over(Err(e));
         }
     });
-    (Greeting(greeting), Inbox { queue, patience })
+    let inbox = Inbox {
+        queue,
+        batch: Arc::default(),
+        patience,
+    };
+    (Greeting(greeting), inbox)
 }
 
 /// Starts the thread that writes. The stream stands right behind this side's Hello.

@@ -11,6 +11,7 @@ mod commit;
 pub mod connection;
 mod fetch;
 mod flow;
+mod gathered;
 pub mod kept;
 pub mod local;
 pub mod manage;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::client::{Answer, Client};
 use super::connection::unexpected;
+use super::gathered::Gathered;
 use super::kept::Keeper;
 use super::local::Local;
 use super::operations::{Ahead, digest_of, ops};
@@ -115,7 +116,8 @@ impl Sending<'_> {
     /// Sends what waits for nothing at once, then what waits for a signature, as signatures come.
     fn send_all(&mut self) -> Result<(), TransferError> {
         let client = self.client;
-        let mut supplier = Supplier::new(&self.local.root, &client.outbox, &self.counters.supplied);
+        let mut gathered = Gathered::default();
+        let mut supplier = self.supplier(&mut gathered);
         let mut waiting = 0_usize;
         for (id, op) in (0..).zip(self.ops) {
             match op.source {
@@ -137,6 +139,7 @@ impl Sending<'_> {
             }
         }
         while waiting > 0 {
+            supplier.flush()?;
             match client.inbox.receive()? {
                 Message::Control(Control::Signature {
                     id,
@@ -170,17 +173,21 @@ impl Sending<'_> {
                 other => return Err(unexpected(&other, "signature").into()),
             }
         }
-        Ok(())
+        Ok(supplier.flush()?)
+    }
+
+    fn supplier<'a>(&'a self, gathered: &'a mut Gathered) -> Supplier<'a> {
+        let (root, outbox) = (&self.local.root, &self.client.outbox);
+        Supplier::new(root, outbox, &self.counters.supplied, gathered)
     }
 
     fn send_again(&mut self, ids: &[u32]) -> Result<(), TransferError> {
-        let mut supplier = Supplier::new(
-            &self.local.root,
-            &self.client.outbox,
-            &self.counters.supplied,
-        );
-        ids.iter()
-            .try_for_each(|id| self.send_one(&mut supplier, *id, None, 0))
+        let mut gathered = Gathered::default();
+        let mut supplier = self.supplier(&mut gathered);
+        for id in ids {
+            self.send_one(&mut supplier, *id, None, 0)?;
+        }
+        Ok(supplier.flush()?)
     }
 
     fn never_verifies(&self, id: u32) -> TransferError {

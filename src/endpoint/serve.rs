@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::PeerError;
 use super::admission::{prepare, server_hello, writes};
 use super::connection::{self, Inbox, Outbox, SendOptions, Terms, unexpected};
+use super::gathered::Gathered;
 use super::kept::{self, Keeper};
 use super::local::{LocalError, ScanOptions};
 use super::place::{self, Place};
@@ -454,11 +455,12 @@ impl<'a> Session<'a> {
     }
 
     fn supply_all(&mut self, wants: Vec<Want>) -> Result<(), ServeError> {
+        let mut gathered = Gathered::default();
         for want in wants {
             if let Some(basis) = self.bases.remove(&want.id).filter(|_| want.delta) {
                 // Lost meanwhile, it goes whole.
                 let signature = self.recall(basis);
-                self.supply(&want, signature.as_ref(), Some(basis))?;
+                self.supply(&want, signature.as_ref(), Some(basis), &mut gathered)?;
             } else if want.delta {
                 if self.wants.len() >= limits::TREE_ENTRIES {
                     return Err(malformed("want").into());
@@ -466,10 +468,10 @@ impl<'a> Session<'a> {
                 self.wants.insert(want.id, want);
             } else {
                 self.wants.remove(&want.id);
-                self.supply(&want, None, None)?;
+                self.supply(&want, None, None, &mut gathered)?;
             }
         }
-        Ok(())
+        Ok(gathered.flush(self.outbox)?)
     }
 
     fn supply_delta(&mut self) -> Result<(), ServeError> {
@@ -482,7 +484,9 @@ impl<'a> Session<'a> {
             .remove(&id)
             .ok_or_else(|| malformed("signature"))?;
         let signature = part.finish()?;
-        self.supply(&want, Some(&signature), None)
+        let mut gathered = Gathered::default();
+        self.supply(&want, Some(&signature), None, &mut gathered)?;
+        Ok(gathered.flush(self.outbox)?)
     }
 
     fn supply(
@@ -490,6 +494,7 @@ impl<'a> Session<'a> {
         want: &Want,
         signature: Option<&crate::delta::Signature>,
         basis: Option<Digest>,
+        gathered: &mut Gathered,
     ) -> Result<(), ServeError> {
         let Place::There(local) = &self.place else {
             return Err(malformed("want").into());
@@ -497,6 +502,7 @@ impl<'a> Session<'a> {
         // Only what the view told of can be asked for: nothing excluded, no state, no link.
         let Some(node @ Node::File { digest, .. }) = self.scan.tree.get(&want.path) else {
             let why = "the hub has no such file in scope".to_owned();
+            gathered.flush(self.outbox)?;
             return Ok(self.outbox.send(Control::Changed { id: want.id, why })?);
         };
         let seen = self.scan.stat(&want.path);
@@ -510,7 +516,7 @@ impl<'a> Session<'a> {
         let state = local.state.as_ref().filter(|_| self.writes());
         let state = state.filter(|_| signature.is_some());
         let mut keeper = state.and_then(|state| Keeper::of(node, basis, state));
-        let mut supplier = Supplier::new(&local.root, self.outbox, &self.supplied);
+        let mut supplier = Supplier::new(&local.root, self.outbox, &self.supplied, gathered);
         if supplier.send(&item, signature, keeper.as_mut())?
             && let Some((keeper, state)) = keeper.zip(state)
         {

@@ -16,6 +16,9 @@ use crate::protocol::codec::{self, CHUNK_HEADER_BYTES, CHUNK_INPUT_BYTES, Decode
 use crate::protocol::message::{Control, Message};
 use crate::protocol::{ProtocolError, frame, handshake, limits};
 
+/// Messages that are handed over at once. The thread that takes them is woken once for all of them: a tree of small files is a
+/// message for each.
+const BATCH_MESSAGES: usize = 64;
 /// An idle writer says that it is still here this often.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Length of that message: header and one byte. No other message is that short.
@@ -120,7 +123,7 @@ impl<W: Write> Stream<'_, W> {
 
 pub(super) fn write_messages(
     to: impl Write,
-    queue: &Receiver<Message>,
+    queue: &Receiver<Vec<Message>>,
     options: SendOptions,
     traffic: &Traffic,
     flow: &Flow,
@@ -137,8 +140,8 @@ pub(super) fn write_messages(
     let mut messages = Vec::new();
     loop {
         select! {
-            recv(queue) -> message => match message {
-                Ok(message) => frame::encode(&message, &mut messages)?,
+            recv(queue) -> batch => match batch {
+                Ok(batch) => encode_all(&batch, &mut messages)?,
                 Err(_) => return Ok(()),
             },
             recv(flow.news()) -> _ => {}
@@ -146,9 +149,9 @@ pub(super) fn write_messages(
         }
         // What waits goes along: one chunk for many small messages.
         while messages.len() < CHUNK_INPUT_BYTES
-            && let Ok(message) = queue.try_recv()
+            && let Ok(batch) = queue.try_recv()
         {
-            frame::encode(&message, &mut messages)?;
+            encode_all(&batch, &mut messages)?;
         }
         let start = Instant::now();
         if !messages.is_empty() {
@@ -167,9 +170,15 @@ pub(super) fn write_messages(
     }
 }
 
+fn encode_all(batch: &[Message], out: &mut Vec<u8>) -> Result<(), ProtocolError> {
+    batch
+        .iter()
+        .try_for_each(|message| frame::encode(message, out))
+}
+
 pub(super) fn read_messages(
     mut from: impl Read,
-    sink: &dyn Fn(Result<Message, PeerError>) -> bool,
+    sink: &dyn Fn(Vec<Message>) -> bool,
     traffic: &Traffic,
     flow: &Flow,
 ) -> Result<(), PeerError> {
@@ -215,18 +224,32 @@ pub(super) fn read_messages(
     }
 }
 
-/// Hands the whole messages at the start of `bytes` to `sink`; gives how many bytes they took.
+/// Hands the whole messages at the start of `bytes` to `sink`, many at a time; gives how many bytes they took.
 fn hand_out(
     bytes: &[u8],
-    sink: &dyn Fn(Result<Message, PeerError>) -> bool,
+    sink: &dyn Fn(Vec<Message>) -> bool,
     open: &mut bool,
 ) -> Result<usize, ProtocolError> {
     let mut taken = 0;
-    while let Some((message, len)) = frame::decode(bytes.get(taken..).unwrap_or_default())? {
+    let mut batch = Vec::new();
+    let mut hand_over = |batch: &mut Vec<Message>| {
+        if !batch.is_empty() {
+            *open = *open && sink(std::mem::take(batch));
+        }
+    };
+    loop {
+        let next = frame::decode(bytes.get(taken..).unwrap_or_default());
+        // What came before a malformed message is heard.
+        let Ok(Some((message, len))) = next else {
+            hand_over(&mut batch);
+            return next.map(|_| taken);
+        };
         taken += len;
-        *open = *open && sink(Ok(message));
+        batch.push(message);
+        if batch.len() == BATCH_MESSAGES {
+            hand_over(&mut batch);
+        }
     }
-    Ok(taken)
 }
 
 /// Fills `buffer`; `false` if the stream ends before its first byte.

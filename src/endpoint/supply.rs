@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::PeerError;
 use super::connection::Outbox;
+use super::gathered::Gathered;
 use super::kept::Keeper;
 use crate::delta::{Differ, Op, Signature};
 use crate::disk::{Root, Stat, read_some};
@@ -44,6 +45,7 @@ pub struct Supplier<'a> {
     root: &'a Root,
     outbox: &'a Outbox,
     counters: &'a Supplied,
+    gathered: &'a mut Gathered,
     buffer: Vec<u8>,
 }
 
@@ -61,15 +63,29 @@ impl From<PeerError> for Trouble {
 }
 
 impl<'a> Supplier<'a> {
-    /// A supplier from `root` to `outbox`.
+    /// A supplier from `root` to `outbox`. What it leaves in `gathered` has to be flushed.
     #[must_use]
-    pub fn new(root: &'a Root, outbox: &'a Outbox, counters: &'a Supplied) -> Self {
+    pub(super) fn new(
+        root: &'a Root,
+        outbox: &'a Outbox,
+        counters: &'a Supplied,
+        gathered: &'a mut Gathered,
+    ) -> Self {
         Self {
             root,
             outbox,
             counters,
-            buffer: vec![0; limits::DATA_BYTES],
+            gathered,
+            buffer: Vec::new(),
         }
+    }
+
+    /// Queues what was gathered of small files.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub(super) fn flush(&mut self) -> Result<(), PeerError> {
+        self.gathered.flush(self.outbox)
     }
 
     /// Sends one file, as a delta if there is a signature of the receiver's basis. A keeper sees all of it pass.
@@ -87,6 +103,7 @@ impl<'a> Supplier<'a> {
             Ok(()) => Ok(true),
             Err(Trouble::Peer(e)) => Err(e),
             Err(Trouble::Changed(why)) => {
+                self.flush()?;
                 self.outbox.send(Control::Changed { id: item.id, why })?;
                 Ok(false)
             }
@@ -109,9 +126,12 @@ impl<'a> Supplier<'a> {
             ));
         }
         let is_small = before.size <= frame::WHOLE_CONTENT_BYTES as u64 && item.skip_bytes == 0;
+        if is_small && basis.is_none() {
+            return self.send_small(item, &mut file, &before);
+        }
+        self.flush()?;
         match basis {
             Some(basis) => self.send_delta(item, &file, basis, keeper)?,
-            None if is_small => return self.send_small(item, &mut file, &before),
             None => self.send_whole(item, &file, keeper)?,
         }
         self.check_unmoved(item, &before)?;
@@ -133,10 +153,10 @@ impl<'a> Supplier<'a> {
         self.counters
             .literal_bytes
             .fetch_add(before.size, Ordering::Relaxed);
-        Ok(self.outbox.send(Message::Whole {
-            id: item.id,
-            content,
-        })?)
+        let bytes = content.len();
+        let id = item.id;
+        let message = Message::Whole { id, content };
+        Ok(self.gathered.add(self.outbox, message, bytes)?)
     }
 
     fn send_whole(
@@ -220,6 +240,7 @@ impl<'a> Supplier<'a> {
         mut take: impl FnMut(&[u8]) -> Result<(), PeerError>,
     ) -> Result<(), Trouble> {
         let unreadable = |e: std::io::Error| Trouble::Changed(e.to_string());
+        self.buffer.resize(limits::DATA_BYTES, 0);
         file.seek(SeekFrom::Start(part.start)).map_err(unreadable)?;
         let mut rest = file.take(part.end - part.start);
         loop {
