@@ -200,8 +200,9 @@ mod tests {
                 let mut keeper = keeper(&state, new, Some(&old));
                 let copied = |keeper: &mut Keeper, offset: usize, len: u64| match is_receiver {
                     true => {
-                        let taken = keeper.take_over(offset as u64, len) as usize;
-                        keeper.pass(&old[offset + taken..offset + len as usize]);
+                        let [taken, len] = [keeper.take_over(offset as u64, len), len]
+                            .map(|bytes| usize::try_from(bytes).unwrap());
+                        keeper.pass(&old[offset..][taken..len]);
                     }
                     false => keeper.copied_within(offset as u64, len, &file_with(new)),
                 };

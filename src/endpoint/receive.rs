@@ -382,7 +382,7 @@ fn copy(
             let known = keeper.take_over(offset, len);
             file.copy_from(basis, offset, known, |_| ())?;
             file.copy_from(basis, offset + known, len - known, |bytes| {
-                keeper.pass(bytes)
+                keeper.pass(bytes);
             })?;
         }
     }

@@ -249,10 +249,19 @@ mod tests {
         }
     }
 
+    /// A file on a disk without room.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a device of the system, for which disk/ has no use"
+    )]
+    fn full() -> NewFile {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        NewFile::new(full, b"full".to_vec())
+    }
+
     #[test]
     fn a_write_that_fails_on_the_thread_is_told_and_nothing_passes_for_written() {
-        let full = File::options().write(true).open("/dev/full").unwrap();
-        let mut writing = Writing::new(NewFile::new(full, b"full".to_vec()));
+        let mut writing = Writing::new(full());
         writing.expect_copies(LARGE_BYTES);
         let told = (0..100).find_map(|_| writing.append(&[7; 5000]).err());
         let told = told.expect("a disk that is full").to_string();
@@ -263,8 +272,7 @@ mod tests {
 
     #[test]
     fn a_write_that_fails_last_is_told_at_the_end() {
-        let full = File::options().write(true).open("/dev/full").unwrap();
-        let mut writing = Writing::new(NewFile::new(full, b"full".to_vec()));
+        let mut writing = Writing::new(full());
         writing.expect_copies(LARGE_BYTES);
         writing.append(&[7; 5000]).unwrap();
         assert!(writing.finish().is_err());
