@@ -131,8 +131,8 @@ impl<'a> Supplier<'a> {
         }
         self.flush()?;
         match basis {
-            Some(basis) => self.send_delta(item, &file, basis, keeper)?,
-            None => self.send_whole(item, &file, keeper)?,
+            Some(basis) => self.send_delta(item, (&file, before.size), basis, keeper)?,
+            None => self.send_whole(item, (&file, before.size), keeper)?,
         }
         self.check_unmoved(item, &before)?;
         self.outbox.send(Control::End)?;
@@ -162,13 +162,13 @@ impl<'a> Supplier<'a> {
     fn send_whole(
         &mut self,
         item: &Item,
-        file: &File,
+        (file, bytes): (&File, u64),
         mut keeper: Option<&mut Keeper>,
     ) -> Result<(), Trouble> {
         self.outbox.send(Control::Start { id: item.id })?;
         self.show_head(item, file, keeper.as_deref_mut())?;
         let (outbox, counters) = (self.outbox, self.counters);
-        self.read(file, item.skip_bytes..u64::MAX, |bytes| {
+        self.read(file, item.skip_bytes..bytes, |bytes| {
             counters
                 .literal_bytes
                 .fetch_add(bytes.len() as u64, Ordering::Relaxed);
@@ -182,7 +182,7 @@ impl<'a> Supplier<'a> {
     fn send_delta(
         &mut self,
         item: &Item,
-        file: &File,
+        (file, bytes): (&File, u64),
         basis: &Signature,
         mut keeper: Option<&mut Keeper>,
     ) -> Result<(), Trouble> {
@@ -209,7 +209,7 @@ impl<'a> Supplier<'a> {
             }
         };
         let mut differ = Differ::new(basis);
-        self.read(file, item.skip_bytes..u64::MAX, |bytes| {
+        self.read(file, item.skip_bytes..bytes, |bytes| {
             differ.update(bytes, &mut sink)
         })?;
         differ.finish(&mut sink)?;
@@ -232,7 +232,8 @@ impl<'a> Supplier<'a> {
         }
     }
 
-    /// Reads a part of a file, or what there is of it, piece by piece.
+    /// Reads a part of a file, or what there is of it, piece by piece. What a file has grown by since is no part of the plan, and
+    /// a receiver would take it for damage before it is told that the file changed.
     fn read(
         &mut self,
         mut file: &File,
@@ -242,7 +243,7 @@ impl<'a> Supplier<'a> {
         let unreadable = |e: std::io::Error| Trouble::Changed(e.to_string());
         self.buffer.resize(limits::DATA_BYTES, 0);
         file.seek(SeekFrom::Start(part.start)).map_err(unreadable)?;
-        let mut rest = file.take(part.end - part.start);
+        let mut rest = file.take(part.end.saturating_sub(part.start));
         loop {
             match read_some(&mut rest, &mut self.buffer).map_err(unreadable)? {
                 0 => return Ok(()),
@@ -257,5 +258,74 @@ impl<'a> Supplier<'a> {
             Ok(_) => Err(Trouble::Changed("it changed while it was read".to_owned())),
             Err(e) => Err(Trouble::Changed(e.to_string())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::delta::{Params, Signer};
+    use crate::endpoint::connection::{SendOptions, Terms, start_reader, start_writer};
+
+    /// More than all queues between a sender and a receiver who waits.
+    const SIZE: u64 = 24 * 1024 * 1024;
+
+    /// Sends a file that grows once its beginning has arrived; gives the bytes of it that came.
+    fn sent_while_it_grows(basis: Option<&Signature>) -> u64 {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let path = RelPath::new(*b"file").unwrap();
+        let file = root.top().create_file(b"file").unwrap();
+        file.set_len(SIZE).unwrap();
+
+        let terms = Terms::new(Duration::from_secs(60), std::sync::Arc::default());
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let hello = &b"\x02\0\0\0{}"[..];
+        let (_greeting, inbox) =
+            start_reader::<serde_json::Value>(hello.chain(theirs), false, &terms);
+        let plain = SendOptions {
+            compress: false,
+            bytes_per_second: None,
+        };
+        let (outbox, _writer) = start_writer(ours, plain, &terms);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (counters, mut gathered) = (Supplied::default(), Gathered::default());
+                let mut supplier = Supplier::new(&root, &outbox, &counters, &mut gathered);
+                let item = Item {
+                    id: 7,
+                    path,
+                    seen: None,
+                    skip_bytes: 0,
+                };
+                assert!(!supplier.send(&item, basis, None).unwrap());
+            });
+            assert_eq!(inbox.receive().unwrap(), Control::Start { id: 7 }.into());
+            file.write_all_at(b"grown", SIZE).unwrap();
+            let mut bytes = 0;
+            loop {
+                match inbox.receive().unwrap() {
+                    Message::Data(data) => bytes += data.len() as u64,
+                    Message::Control(Control::Copy { len, .. }) => bytes += len,
+                    Message::Control(Control::Changed { id: 7, .. }) => return bytes,
+                    other => panic!("{other:?}"),
+                }
+            }
+        })
+    }
+
+    #[test]
+    fn what_a_file_grows_by_while_it_is_read_is_not_sent() {
+        assert_eq!(sent_while_it_grows(None), SIZE);
+        let params = Params::for_basis(5, [0; 32]);
+        let mut signer = Signer::new(&params);
+        let mut encoded = Vec::new();
+        signer.update(b"other", &mut encoded);
+        signer.finish(&mut encoded);
+        let other = Signature::parse(params, 5, encoded).unwrap();
+        assert_eq!(sent_while_it_grows(Some(&other)), SIZE);
     }
 }
