@@ -15,7 +15,7 @@ use crate::model::{Digest, Entry, Node, RelPath, Tree, total_bytes};
 use crate::plan::{Action, Direction, Plan};
 use crate::protocol::handshake::Seen;
 use crate::scan::Scan;
-use crate::state::base::Remotes;
+use crate::state::base::{Remotes, difference};
 use crate::state::hub::tombstones_digest;
 use crate::state::{Base, BaseUpdate, Payload, RootId, signatures};
 use crate::transaction::{self, Change, Expected, Label, NewNode, Staging};
@@ -87,7 +87,8 @@ impl Look<'_> {
 
     fn execute_pull(&mut self, plan: &Plan, request: &Request) -> Result<Option<String>, Attempt> {
         let after = self.scan.tree.with_changes(plan.changes());
-        let update = self.base_update(plan, &after, &self.view.tree, self.view.seen);
+        let agreed = self.agreed_after(plan);
+        let update = self.base_update(plan, &agreed, (&after, &self.view.tree), self.view.seen);
         let payload = update.map_or(Payload::Nothing, Payload::Base);
         if plan.actions.is_empty() {
             self.remember(payload, "")?;
@@ -132,7 +133,7 @@ impl Look<'_> {
         let words = late_words(&committed.late_writes, "here");
         self.warnings.extend(words);
         self.remember_remote()?;
-        self.base = self.base.with_changes(plan.base.iter().cloned());
+        self.base = agreed;
         self.prune_signatures();
         let scan = std::mem::take(&mut self.scan);
         self.scan = scan.followed_by(after, &committed.placed);
@@ -142,7 +143,9 @@ impl Look<'_> {
 
     fn execute_push(&mut self, plan: &Plan, request: &Request) -> Result<Option<String>, Attempt> {
         if plan.actions.is_empty() {
-            let update = self.base_update(plan, &self.scan.tree, &self.view.tree, self.view.seen);
+            let agreed = self.agreed_after(plan);
+            let trees = (&self.scan.tree, &self.view.tree);
+            let update = self.base_update(plan, &agreed, trees, self.view.seen);
             self.remember(update.map_or(Payload::Nothing, Payload::Base), "")?;
             return Ok(None);
         }
@@ -186,7 +189,8 @@ impl Look<'_> {
             tombstones: before,
         };
         let known = known_exactly.then_some(seen);
-        let update = self.base_update(plan, &self.scan.tree, &remote, known);
+        let agreed = self.agreed_after(plan);
+        let update = self.base_update(plan, &agreed, (&self.scan.tree, &remote), known);
         let remembered = self.remember(
             update.map_or(Payload::Nothing, Payload::Base),
             &report.transaction,
@@ -196,7 +200,7 @@ impl Look<'_> {
                 "the hub is new, but this machine could not take note of it: {failure}"
             ));
         }
-        self.base = self.base.with_changes(plan.base.iter().cloned());
+        self.base = agreed;
         self.prune_signatures();
         self.view.tree = remote;
         self.view.seen = Some(seen);
@@ -216,13 +220,18 @@ impl Look<'_> {
         }
     }
 
-    /// The step of the base that goes with `plan`, after which the trees are `here` and `remote`; `None` if
-    /// nothing is new.
+    /// What both sides agree on after `plan`.
+    fn agreed_after(&self, plan: &Plan) -> Tree {
+        self.base.with_changes(plan.base.iter().cloned())
+    }
+
+    /// The step of the base that goes with `plan`, after which both sides agree on `agreed` and the trees are `here` and
+    /// `remote`; `None` if nothing is new.
     fn base_update(
         &self,
         plan: &Plan,
-        here: &Tree,
-        remote: &Tree,
+        agreed: &Tree,
+        (here, remote): (&Tree, &Tree),
         seen: Option<Seen>,
     ) -> Option<BaseUpdate> {
         let hub = self.hub_id.clone()?;
@@ -240,7 +249,7 @@ impl Look<'_> {
         }
         let changes = plan.base.clone();
         let (now, rules) = (self.world.now_secs(), self.rules.digest());
-        let remote = BaseUpdate::remote_after(&self.base, &changes, remote);
+        let remote = difference(agreed, remote);
         Some(BaseUpdate {
             hub,
             synced_at: now,

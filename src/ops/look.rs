@@ -153,7 +153,10 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
     };
     let opening = hub.open(world, transport, &greeting)?;
     let scan = scan(world, &local, &rules, request.checksum)?;
-    let client = hub.greet(opening)?;
+    // What takes time and needs nothing of the hub is done before its Hello is waited for.
+    if lock.is_some() {
+        local.keep_index(&scan);
+    }
     let remembered = match &base {
         Some(base) => {
             let agreed = base.agreed(&scan.tree)?;
@@ -161,6 +164,7 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
         }
         None => Default::default(),
     };
+    let client = hub.greet(opening)?;
     let view_before = match request.checksum {
         true => remembered.0.clone(),
         false => Tree::default(),
@@ -168,9 +172,6 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
     let view = client.view(remembered)?;
     if !request.own_rules && !view.tree.shares_with(&scan.tree) {
         refuse_what_is_excluded(&view, &rules)?;
-    }
-    if lock.is_some() {
-        local.keep_index(&scan);
     }
     let mut look = Look {
         world,

@@ -65,14 +65,6 @@ pub struct BaseUpdate {
     pub tombstones: Tombstones,
 }
 
-impl BaseUpdate {
-    /// How the hub `remote` differs from `base` after `changes`: the field `remote` of an update.
-    #[must_use]
-    pub fn remote_after(base: &Tree, changes: &[BaseChange], remote: &Tree) -> Vec<BaseChange> {
-        difference(&base.with_changes(changes.iter().cloned()), remote)
-    }
-}
-
 /// The changes that turn `from` into `to`.
 #[must_use]
 pub fn difference(from: &Tree, to: &Tree) -> Vec<BaseChange> {
@@ -158,11 +150,12 @@ impl Base {
         let changes: Vec<_> = missing.into_iter().map(|path| (path, None)).collect();
         let agreed = self.agreed(&Tree::default())?;
         let seen = agreed.with_changes(self.remote.iter().cloned());
+        let agreed = agreed.with_changes(changes);
         Ok(Self {
             sequence: self.sequence + 1,
             home: state.home(),
-            remote: BaseUpdate::remote_after(&agreed, &changes, &seen),
-            agreed: PackedTree::of(&agreed.with_changes(changes)),
+            remote: difference(&agreed, &seen),
+            agreed: PackedTree::of(&agreed),
             ..self
         })
     }
@@ -306,7 +299,7 @@ mod tests {
 
     fn update(hub: &RootId, base: &Tree, to: &Tree, remote: &Tree) -> BaseUpdate {
         let changes = difference(base, to);
-        let remote = BaseUpdate::remote_after(base, &changes, remote);
+        let remote = difference(&base.with_changes(changes.iter().cloned()), remote);
         BaseUpdate {
             hub: hub.clone(),
             synced_at: 5,

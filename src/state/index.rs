@@ -98,6 +98,9 @@ struct Folder {
     lines: Vec<u8>,
 }
 
+/// No line is longer: a name has at most 255 bytes.
+const LINE_BYTES: usize = 512;
+
 /// Known files of a root, by directory.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Index {
@@ -184,6 +187,7 @@ impl Index {
     ) -> Self {
         let mut folders: BTreeMap<&[u8], Vec<u8>> = BTreeMap::new();
         let mut count = 0;
+        let mut encoded = [0; LINE_BYTES];
         for (path, stamp, digest) in files {
             let name = path.name();
             let line = Line {
@@ -192,11 +196,11 @@ impl Index {
                 digest,
             };
             let lines = folders.entry(path.parent_bytes()).or_default();
-            // A line of a few bytes and numbers can always be encoded.
-            if let Ok(longer) = postcard::to_extend(&line, std::mem::take(lines)) {
-                *lines = longer;
+            // A longer name, which no file system has, would be hashed again next time.
+            if let Ok(encoded) = postcard::to_slice(&line, &mut encoded) {
+                lines.extend_from_slice(encoded);
+                count += 1;
             }
-            count += 1;
         }
         let mut folders: Vec<_> = folders
             .into_iter()

@@ -2,6 +2,7 @@
 //! need none of them.
 
 use std::marker::PhantomData;
+use std::sync::OnceLock;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,9 @@ impl<T: Serialize + DeserializeOwned> Packed<T> {
 pub(super) struct PackedTree {
     view: Digest,
     entries: Packed<Tree>,
+    /// What was unpacked, for whoever asks next.
+    #[serde(skip)]
+    unpacked: OnceLock<Tree>,
 }
 
 impl PackedTree {
@@ -54,6 +58,7 @@ impl PackedTree {
         Self {
             view: tree.view_digest(),
             entries: Packed::of(tree),
+            unpacked: OnceLock::new(),
         }
     }
 
@@ -67,9 +72,15 @@ impl PackedTree {
     /// # Errors
     /// As [`Packed::open`].
     pub(super) fn open(&self, known: &Tree, file: &str) -> Result<Tree> {
-        match self.is(known) {
-            true => Ok(known.clone()),
-            false => self.entries.open(file),
+        if self.is(known) {
+            return Ok(known.clone());
+        }
+        match self.unpacked.get() {
+            Some(tree) => Ok(tree.clone()),
+            None => {
+                let tree = self.entries.open(file)?;
+                Ok(self.unpacked.get_or_init(|| tree).clone())
+            }
         }
     }
 }
@@ -99,6 +110,8 @@ mod tests {
         let unpacked = packed.open(&other, "file").unwrap();
         assert!(!unpacked.shares_with(&other));
         assert_eq!(unpacked, same);
+        let again = packed.open(&other, "file").unwrap();
+        assert!(again.shares_with(&unpacked));
     }
 
     #[test]
