@@ -21,13 +21,15 @@ use crate::state::State;
 /// How often content that did not verify is sent again.
 const RESENDS: usize = 2;
 
-/// Words that go with a commit.
-#[derive(Debug, Clone, Copy)]
+/// How a push is committed.
+#[derive(Clone, Copy)]
 pub struct Commit<'a> {
     /// Whether displaced content is kept.
     pub keep_snapshot: bool,
     /// For the hub's log.
     pub label: &'a str,
+    /// What this side does while the hub commits.
+    pub meanwhile: &'a dyn Fn(),
 }
 
 impl Client {
@@ -74,6 +76,7 @@ impl Client {
                 snapshot: commit.keep_snapshot,
                 label: commit.label.to_owned(),
             })?;
+            (commit.meanwhile)();
             let Answer { control, unnamed } = self.answer()?;
             match control {
                 Control::Committed(report) => return Ok(Pushed { report, unnamed }),

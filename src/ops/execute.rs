@@ -1,5 +1,6 @@
 //! Carries a plan out: content into a staging, a commit on the side that is written, and the memory of it.
 
+use std::cell::OnceCell;
 use std::sync::atomic::Ordering;
 
 use super::Failure;
@@ -158,9 +159,13 @@ impl Look<'_> {
             true => format!("{machine} (verify --repair)"),
             false => machine,
         };
+        let after = OnceCell::new();
         let commit = Commit {
             keep_snapshot: !request.no_snapshot,
             label: &label,
+            meanwhile: &|| {
+                after.get_or_init(|| self.after_push(plan));
+            },
         };
         let Pushed { report, unnamed } = self.client.push(
             plan,
@@ -177,7 +182,7 @@ impl Look<'_> {
         self.warnings.extend(words);
         self.warnings.extend(unnamed_words(unnamed));
         self.hub_id = RootId::parse(&report.root_id).or_else(|| self.hub_id.clone());
-        let remote = self.view.tree.with_changes(plan.changes());
+        let (remote, agreed) = after.into_inner().unwrap_or_else(|| self.after_push(plan));
         let known_exactly = remote.view_digest() == report.view && report.kept_dirs.is_empty();
         let before = self
             .view
@@ -189,7 +194,6 @@ impl Look<'_> {
             tombstones: before,
         };
         let known = known_exactly.then_some(seen);
-        let agreed = self.agreed_after(plan);
         let update = self.base_update(plan, &agreed, (&self.scan.tree, &remote), known);
         let remembered = self.remember(
             update.map_or(Payload::Nothing, Payload::Base),
@@ -218,6 +222,17 @@ impl Look<'_> {
             let wanted = self.base.entries().iter().filter_map(large).collect();
             drop(signatures::prune(state, &wanted));
         }
+    }
+
+    /// The hub's tree after a push, and what both sides agree on then. Mostly both are the tree here, and share it.
+    fn after_push(&self, plan: &Plan) -> (Tree, Tree) {
+        let here = &self.scan.tree;
+        let shared = |tree: Tree| match tree.view_digest() == here.view_digest() {
+            true => here.clone(),
+            false => tree,
+        };
+        let remote = shared(self.view.tree.with_changes(plan.changes()));
+        (remote, shared(self.agreed_after(plan)))
     }
 
     /// What both sides agree on after `plan`.
