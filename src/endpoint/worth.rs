@@ -128,6 +128,8 @@ pub(super) struct Worth {
     lately: Lately,
     /// Seconds for a byte when it is compressed, while chunks go plain for being faster.
     plain_beats: Option<f64>,
+    /// The plain chunks that go wait for compressed ones before them: they say nothing yet.
+    is_settling: bool,
     /// Windows to wait before plain chunks are tried again.
     patience: u32,
     last_patience: u32,
@@ -166,7 +168,7 @@ impl Worth {
             return;
         }
         self.now = self.now.plus(&Cost::of(&chunk));
-        let full_bytes = match chunk.compressed {
+        let full_bytes = match chunk.compressed || self.is_settling {
             true => WINDOW_BYTES,
             false => PLAIN_WINDOW_BYTES,
         };
@@ -191,9 +193,10 @@ impl Worth {
         match self.plain_beats {
             None if window.rate() < FAST_BYTES_PER_SECOND => self.adapt(window),
             None => match self.patience {
-                0 => self.plain_beats = Some(window.per_byte()),
+                0 => (self.plain_beats, self.is_settling) = (Some(window.per_byte()), true),
                 _ => self.patience -= 1,
             },
+            Some(_) if std::mem::take(&mut self.is_settling) => {}
             Some(compressed) if window.per_byte() <= compressed * PLAIN_MAY_TAKE => {}
             Some(_) => {
                 self.plain_beats = None;
@@ -370,6 +373,25 @@ mod tests {
             percent: 10,
         };
         assert!(send(&link, MANY).0 < 0.05);
+    }
+
+    #[test]
+    fn plain_bytes_are_not_judged_by_what_was_on_its_way_before_them() {
+        let mut worth = Worth::new(true);
+        let mut window = |compressed, mebibytes: usize, millis| {
+            worth.learn(Sent {
+                compressed,
+                input_bytes: mebibytes << 20,
+                sent_bytes: if compressed { 4 << 20 } else { mebibytes << 20 },
+                compressing: Duration::ZERO,
+                sending: Duration::from_millis(millis),
+            });
+            worth.next(CHUNK_INPUT_BYTES).is_some()
+        };
+        assert!(!window(true, 12, 100));
+        assert!(!window(false, 2, 120), "these waited for the others");
+        assert!(!window(false, 16, 80));
+        assert!(window(false, 2, 120), "and these for nothing");
     }
 
     #[test]
