@@ -77,6 +77,23 @@ impl Stat {
         }
     }
 
+    /// What `lstat` says of a file that has one name and these permission bits, size in bytes and mtime.
+    #[must_use]
+    pub fn of_file(identity: &Identity, (mode, size, mtime): (u16, u64, Mtime)) -> Self {
+        let kind: u32 = to(rustix::fs::FileType::RegularFile.as_raw_mode());
+        Self {
+            dev: identity.dev,
+            ino: identity.ino,
+            kind: FileKind::File,
+            mode,
+            raw_mode: kind | u32::from(mode),
+            size,
+            mtime,
+            ctime: identity.ctime,
+            nlink: 1,
+        }
+    }
+
     /// Whether both are the same object, whatever happened to it in between.
     #[must_use]
     pub fn same_object(&self, other: &Self) -> bool {

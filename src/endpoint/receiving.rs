@@ -74,6 +74,10 @@ impl Receiving {
         let staging = Staging::begin(&local.root).map_err(LocalError::from)?;
         let (mut copies, mut sign) = (Vec::new(), Vec::new());
         let ops = std::mem::take(&mut self.ops);
+        staging.arrange((0..).zip(&ops).filter_map(|(slot, op)| {
+            let new = op.new.as_ref().filter(|_| op.old.is_none())?;
+            Some((slot, &op.path, new))
+        }));
         for (id, op) in (0..).zip(&ops) {
             let Some(new) = &op.new else { continue };
             if !needs_slot(verb(op), op.old.as_ref(), new)

@@ -96,6 +96,10 @@ impl Look<'_> {
             return Ok(None);
         }
         let staging = Staging::begin(&self.local.root).map_err(Failure::from)?;
+        staging.arrange((0..).zip(&plan.actions).filter_map(|(slot, action)| {
+            let new = action.new.as_ref().filter(|_| action.old.is_none())?;
+            Some((slot, &action.path, new))
+        }));
         let options = TransferOptions {
             whole_file: request.whole_file,
         };

@@ -105,6 +105,10 @@ impl<'a> Apply<'a> {
         let Some(change) = self.work.plan.change(step) else {
             return Ok(());
         };
+        if step.action == Action::Carried {
+            // Its directory has brought it.
+            return Ok(());
+        }
         let done = self.work.root.parent(&change.path).and_then(|parent| {
             match step.action {
                 Action::Mode { .. } => self.done.touched.add_remoded(&change.path),
@@ -112,6 +116,7 @@ impl<'a> Apply<'a> {
             }
             match step.action {
                 Action::Place => self.place(change, &parent),
+                Action::Carried => Ok(true),
                 Action::Exchange => self.exchange(change, &parent),
                 Action::Displace => self.displace(step.change, change, &parent),
                 Action::Mode { from, to } => {

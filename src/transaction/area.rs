@@ -54,7 +54,8 @@ impl Area {
     }
 }
 
-fn open_up_and_remove(dir: &Dir, name: &[u8]) -> Result<()> {
+/// Removes what stands at `name`, a directory with all that is inside.
+pub(super) fn open_up_and_remove(dir: &Dir, name: &[u8]) -> Result<()> {
     let is_dir = dir
         .stat(name)?
         .is_some_and(|s| s.kind == crate::disk::FileKind::Dir);

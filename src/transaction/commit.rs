@@ -78,6 +78,7 @@ pub fn commit(
     if request.changes.is_empty() {
         return nothing_to_move(inner, &request, finish);
     }
+    inner.settle_carried(&request.changes)?;
     inner.sync()?;
     root.forget_handles();
     let interrupted = request.interrupted;
@@ -143,7 +144,8 @@ fn make_plan(root: &Root, inner: &Inner, request: Request<'_>) -> Result<Plan, C
         keep: request.keep_snapshot,
         consumes: request.consumes,
     };
-    let steps = order::order(&changes);
+    let carried = inner.carried_slots();
+    let steps = order::order(&changes, &|slot| carried.contains(&slot));
     Ok(Plan {
         head,
         body: Body {

@@ -3,7 +3,7 @@
 //! Written and synced before the first move; the only thing that recovery and rollback need to know.
 //! Layout, integers little-endian:
 //! ```text
-//! [plan-magic] "rsynplan"  [plan-version] u32 = 1
+//! [plan-magic] "rsynplan"  [plan-version] u32 = 2
 //! [plan-head-len] u32  head (postcard)  [plan-head-digest] BLAKE3 of all before
 //! [plan-body-len] u64  body (postcard)  [plan-digest]      BLAKE3 of all before
 //! ```
@@ -32,7 +32,9 @@ pub(super) const NEW: &[u8] = b"new";
 pub(super) const OLD: &[u8] = b"old";
 
 const MAGIC: &[u8; 8] = b"rsynplan";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Whose plans lack `Action::Carried` alone.
+const OLDEST_VERSION: u32 = 1;
 const MAX_HEAD_BYTES: u64 = 64 * 1024;
 /// 16 million changes of 256 bytes.
 const MAX_PLAN_BYTES: u64 = 4 << 30;
@@ -188,6 +190,8 @@ pub(super) enum Action {
         /// All twelve bits after.
         to: u16,
     },
+    /// The staged object waits inside its new directory, and comes with it. Since version 2.
+    Carried,
 }
 
 impl Plan {
@@ -305,7 +309,7 @@ fn parse_head(bytes: &[u8], path: &[u8]) -> Result<(Head, usize), Damage> {
         return Err(damaged("not a plan"));
     }
     let version = u32::from_le_bytes(*version);
-    if version != VERSION {
+    if !(OLDEST_VERSION..=VERSION).contains(&version) {
         return Err(Damage::Version {
             path: path.to_vec(),
             version,
@@ -379,5 +383,51 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     match postcard::take_from_bytes(bytes) {
         Ok((value, [])) => Some(value),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan_of_version(version: u32) -> Vec<u8> {
+        let head = Head {
+            id: TxnId("0123456789abcdef".to_owned()),
+            seq: 7,
+            label: Label::default(),
+            changes: 0,
+            displaced_bytes: 0,
+            keep: true,
+            consumes: None,
+        };
+        let body = Body {
+            changes: vec![],
+            steps: vec![],
+            payload: b"base".to_vec(),
+        };
+        let [head, body] = [
+            postcard::to_allocvec(&head).unwrap(),
+            postcard::to_allocvec(&body).unwrap(),
+        ];
+        let mut bytes = [&MAGIC[..], &version.to_le_bytes()].concat();
+        bytes.extend(u32::try_from(head.len()).unwrap().to_le_bytes());
+        bytes.extend(head);
+        seal(&mut bytes);
+        bytes.extend((body.len() as u64).to_le_bytes());
+        bytes.extend(body);
+        seal(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn plans_of_older_versions_are_read_and_others_refused() {
+        for version in [1, 2] {
+            let plan = parse_plan(&plan_of_version(version), b"plan").unwrap();
+            assert_eq!((plan.head.seq, &plan.body.payload[..]), (7, &b"base"[..]));
+        }
+        for version in [0, 3] {
+            let refused = parse_plan(&plan_of_version(version), b"plan");
+            assert!(matches!(refused, Err(Damage::Version { version: v, .. }) if v == version));
+        }
     }
 }

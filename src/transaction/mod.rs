@@ -9,6 +9,7 @@
 
 mod apply;
 mod area;
+mod carried;
 mod check;
 mod commit;
 mod content;

@@ -15,8 +15,9 @@ use crate::model::Node;
 const OWNER_ALL: u16 = 0o700;
 const ALL_BITS: u32 = 0o7777;
 
-/// The steps for `changes`, which are in the order of their paths.
-pub(super) fn order(changes: &[Planned]) -> Vec<Step> {
+/// The steps for `changes`, which are in the order of their paths. `is_carried` knows the slots of the objects that come with
+/// their directory.
+pub(super) fn order(changes: &[Planned], is_carried: &dyn Fn(u32) -> bool) -> Vec<Step> {
     let mut steps = Vec::with_capacity(changes.len() + changes.len() / 8);
     let numbered = || (0u32..).zip(changes);
     let step = |change, action| Step { change, action };
@@ -25,7 +26,7 @@ pub(super) fn order(changes: &[Planned]) -> Vec<Step> {
     let at = steps.len();
     steps.extend(goes);
     steps[at..].reverse();
-    steps.extend(numbered().filter_map(|(n, c)| Some(step(n, arrival(c)?))));
+    steps.extend(numbered().filter_map(|(n, c)| Some(step(n, arrival(c, is_carried)?))));
     let at = steps.len();
     steps.extend(numbered().filter_map(|(n, c)| Some(step(n, closing(c)?))));
     steps[at..].reverse();
@@ -63,9 +64,10 @@ fn departure(change: &Planned) -> Option<Action> {
     }
 }
 
-fn arrival(change: &Planned) -> Option<Action> {
+fn arrival(change: &Planned, is_carried: &dyn Fn(u32) -> bool) -> Option<Action> {
     let after = change.after.as_ref()?;
     match (&change.before, &after.staged) {
+        (None, Some(staged)) if is_carried(staged.slot) => Some(Action::Carried),
         (None, _) => Some(Action::Place),
         (Some(_), _) if old_dir(change).is_some() => None,
         (Some(_), Some(_)) => Some(Action::Exchange),
@@ -175,7 +177,7 @@ mod tests {
             Action::Mode { from, to } => format!("{} {from:o}>{to:o}", rows[s.change as usize].0),
             action => format!("{} {action:?}", rows[s.change as usize].0),
         };
-        order(&changes).iter().map(show).collect()
+        order(&changes, &|_| false).iter().map(show).collect()
     }
 
     #[test]

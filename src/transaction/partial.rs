@@ -8,6 +8,7 @@ use crate::model::path::STATE_DIR;
 use crate::model::{Digest, total_bytes};
 
 use super::area::{Area, PARTIAL, open_if_there};
+use super::content;
 
 /// How much of interrupted transfers is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,32 +130,57 @@ pub(super) fn take(
 }
 
 /// Moves all staged files of a given-up transaction to the remains, and keeps those within the
-/// limits. Only for a `new/` in which every
-/// object is known to be ours.
+/// limits. Only for a `new/` in which every object is known to be ours.
 pub(super) fn salvage(new: &Dir, partial: &Dir) -> Result<()> {
-    let mut salvaged = false;
-    for entry in new.list()? {
-        let Some(digest) = digest_of(&entry.name) else {
-            continue;
-        };
-        let Some(stat) = new.stat(&entry.name)?.filter(is_usable) else {
-            continue;
-        };
-        match partial.stat(&name_of(digest))? {
-            None => new.rename_noreplace(&entry.name, partial, &name_of(digest))?,
-            Some(there) if there.size < stat.size => {
-                new.rename_over(&entry.name, partial, &name_of(digest))?;
-            }
-            Some(_) => continue,
-        }
-        salvaged = true;
-    }
-    if salvaged {
+    if salvage_dir(new, partial, digest_in_name)? {
         // The directory was changed right now, by the clock that also dates what is inside.
         let now = partial.own_stat()?.mtime.secs;
         prune_on_disk(partial, now)?;
     }
     Ok(())
+}
+
+/// Whether anything was moved. `digest` tells that of a file, if it can.
+fn salvage_dir(
+    dir: &Dir,
+    partial: &Dir,
+    digest: fn(&Dir, &[u8]) -> Option<Digest>,
+) -> Result<bool> {
+    let mut salvaged = false;
+    for entry in dir.list()? {
+        let stat = dir.stat(&entry.name)?;
+        if stat.is_some_and(|stat| stat.kind == FileKind::Dir) {
+            salvaged |= salvage_dir(&dir.open_dir(&entry.name)?, partial, digest_of_content)?;
+            continue;
+        }
+        let usable = stat.filter(is_usable);
+        if let Some(stat) = usable
+            && let Some(digest) = digest(dir, &entry.name)
+        {
+            salvaged |= salvage_file(dir, &entry.name, stat.size, partial, &name_of(digest))?;
+        }
+    }
+    Ok(salvaged)
+}
+
+fn salvage_file(
+    dir: &Dir,
+    name: &[u8],
+    size: u64,
+    partial: &Dir,
+    name_there: &[u8],
+) -> Result<bool> {
+    match partial.stat(name_there)? {
+        None => dir.rename_noreplace(name, partial, name_there)?,
+        Some(there) if there.size < size => dir.rename_over(name, partial, name_there)?,
+        Some(_) => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// That of a file inside a new directory, which is small; one that was not finished is of no use, and does no harm.
+fn digest_of_content(dir: &Dir, name: &[u8]) -> Option<Digest> {
+    content::hash(&dir.open_file(name).ok()?.0).ok()
 }
 
 /// A file with a second name is somebody's: of a snapshot, or of the tree. It is not ours to write.
@@ -167,7 +193,7 @@ fn name_of(digest: Digest) -> Vec<u8> {
 }
 
 /// The digest in the name of a staged file, see `journal::new_name`.
-fn digest_of(name: &[u8]) -> Option<Digest> {
+fn digest_in_name(_: &Dir, name: &[u8]) -> Option<Digest> {
     let (_, hex) = std::str::from_utf8(name).ok()?.split_once('-')?;
     Digest::from_hex(hex)
 }

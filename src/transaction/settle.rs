@@ -81,7 +81,9 @@ fn left_by<'a>(work: &Work<'a>, step: &Step, change: &Planned) -> Option<(&'a Di
     match step.action {
         Action::Mode { .. } => None,
         Action::Displace => Some((work.old, old_name(step.change))),
-        Action::Place | Action::Exchange => change.staged().map(|(_, name)| (work.new, name)),
+        Action::Place | Action::Exchange | Action::Carried => {
+            change.staged().map(|(_, name)| (work.new, name))
+        }
     }
 }
 

@@ -3,15 +3,16 @@
 //! Needs no lock: several processes can stage for one root at the same time. Each claims its
 //! directory as long as it lives, so that recovery takes away only what the dead have left.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::disk::{Dir, DiskError, Result, Root, lock};
-use crate::model::{Digest, Mode, Mtime, Node};
+use crate::model::{Digest, Mode, Mtime, Node, RelPath};
 
 use super::area::Area;
+use super::carried::{Layout, Spot};
 use super::content;
 use super::error::StageError;
 use super::journal::{NEW, OLD, Staged, TxnId, new_name};
@@ -21,6 +22,8 @@ use super::staged_file::StagedFile;
 /// With more objects than this, one sync of the file system is cheaper than one of each.
 pub(super) const SYNC_EACH_MAX: usize = 256;
 const BEGIN_ATTEMPTS: usize = 16;
+/// A longer file is moved by itself: until then its name tells its digest, by which the next attempt finds what a kill has left.
+const CARRIED_BYTES: u64 = 64 * 1024;
 
 /// A transaction that has not touched the tree yet. Can be filled from several threads. If it is
 /// dropped, its content stays available for the next attempt for some days.
@@ -36,8 +39,9 @@ pub(super) struct Inner {
     pub(super) area: Area,
     /// `txn/<id>`, claimed.
     pub(super) home: Dir,
-    pub(super) new: Dir,
+    pub(super) new: Arc<Dir>,
     pub(super) old: Dir,
+    layout: OnceLock<Layout>,
     objects: Mutex<HashMap<u32, Object>>,
     synced: AtomicBool,
     /// Whether the directory has got another owner: the journal, the snapshots, the trash.
@@ -49,6 +53,8 @@ pub(super) struct Inner {
 pub(super) struct Object {
     pub(super) node: Node,
     pub(super) staged: Staged,
+    /// Whether it waits inside its new directory.
+    pub(super) carried: bool,
 }
 
 impl Staging {
@@ -61,13 +67,14 @@ impl Staging {
         let (id, home) = claim_new(&area)?;
         home.make_dir(NEW, 0o700)?;
         home.make_dir(OLD, 0o700)?;
-        let (new, old) = (home.open_dir(NEW)?, home.open_dir(OLD)?);
+        let (new, old) = (Arc::new(home.open_dir(NEW)?), home.open_dir(OLD)?);
         let inner = Inner {
             id,
             area,
             home,
             new,
             old,
+            layout: OnceLock::new(),
             objects: Mutex::default(),
             synced: AtomicBool::new(false),
             handed_over: AtomicBool::new(false),
@@ -83,20 +90,30 @@ impl Staging {
         &self.inner.id
     }
 
+    /// Says what comes where nothing stands, by slot, before any of it is staged: what comes into a new directory is
+    /// staged inside it then, and moved with it. Without this, and of what is staged before its directory, each object is
+    /// moved by itself. Only the first call counts.
+    pub fn arrange<'a>(
+        &self,
+        arrivals: impl Iterator<Item = (u32, &'a RelPath, &'a Node)> + Clone,
+    ) {
+        self.inner.layout.get_or_init(|| Layout::of(arrivals));
+    }
+
     /// Opens the empty file of `slot`, which shall get exactly `size` bytes with this digest.
     ///
     /// # Errors
     /// The slot is in use, or the file cannot be made.
     pub fn file(&self, slot: u32, digest: Digest, size: u64) -> Result<StagedFile, StageError> {
         self.inner.check_free(slot)?;
-        let file = self.inner.new.create_file(&file_name(slot, digest))?;
-        Ok(StagedFile::new(
-            Arc::clone(&self.inner),
-            file,
-            slot,
-            digest,
-            size,
-        ))
+        let home = match size <= CARRIED_BYTES {
+            true => self.inner.home_of(slot)?,
+            false => None,
+        };
+        let at = home.unwrap_or_else(|| self.inner.flat_spot(file_name(slot, digest)));
+        let file = at.dir.create_file(&at.name)?;
+        let inner = Arc::clone(&self.inner);
+        Ok(StagedFile::new(inner, file, at, slot, (digest, size)))
     }
 
     /// How many bytes of the content with this digest an earlier attempt has left. They are a hint:
@@ -132,7 +149,9 @@ impl Staging {
         else {
             return Ok(None);
         };
-        let mut staged = StagedFile::new(Arc::clone(&self.inner), file, slot, digest, size);
+        let at = self.inner.flat_spot(name);
+        let inner = Arc::clone(&self.inner);
+        let mut staged = StagedFile::new(inner, file, at, slot, (digest, size));
         staged.hash_what_is_there()?;
         Ok(Some(staged))
     }
@@ -174,7 +193,8 @@ impl Staging {
         mtime: Mtime,
     ) -> Result<(), StageError> {
         let object = self.inner.object(from).ok_or(StageError::NoObject(from))?;
-        let (file, _) = self.inner.new.open_file(&new_name(from, &object.node))?;
+        let spot = self.inner.spot_of(&object)?;
+        let (file, _) = spot.dir.open_file(&spot.name)?;
         let Node::File { size, digest, .. } = object.node else {
             return Err(StageError::NoObject(from));
         };
@@ -200,10 +220,10 @@ impl Staging {
             target: target.into(),
             mtime,
         };
-        let name = new_name(slot, &node);
-        self.inner.new.symlink(&name, target)?;
-        self.inner.new.set_mtime(&name, mtime)?;
-        self.inner.record(slot, node)
+        let (spot, carried) = self.inner.spot_for(slot, &node)?;
+        spot.dir.symlink(&spot.name, target)?;
+        spot.dir.set_mtime(&spot.name, mtime)?;
+        self.inner.record(slot, node, (spot, carried))
     }
 
     /// Stages an empty directory. It is open for its owner until it has its children.
@@ -213,15 +233,15 @@ impl Staging {
     pub fn dir(&self, slot: u32, mode: Mode) -> Result<(), StageError> {
         self.inner.check_free(slot)?;
         let node = Node::Dir { mode };
-        let name = new_name(slot, &node);
-        self.inner.new.make_dir(&name, 0o700)?;
+        let (spot, carried) = self.inner.spot_for(slot, &node)?;
+        spot.dir.make_dir(&spot.name, 0o700)?;
         let working = mode.bits() | 0o700;
         if working != 0o700 {
             // A directory inherits setgid from the one above, and shall keep it.
-            let special = self.inner.staged_bits(&name)? & 0o7000;
-            self.inner.new.set_mode(&name, special | working)?;
+            let special = staged_bits(&spot)? & 0o7000;
+            spot.dir.set_mode(&spot.name, special | working)?;
         }
-        self.inner.record(slot, node)
+        self.inner.record(slot, node, (spot, carried))
     }
 
     /// Stages an object that exists elsewhere on this file system by giving it a second name, so that
@@ -250,7 +270,8 @@ impl Staging {
                 got,
             });
         }
-        self.inner.record(slot, node.clone())
+        let spot = self.inner.flat_spot(new_name(slot, node));
+        self.inner.record(slot, node.clone(), (spot, false))
     }
 
     pub(super) fn copy_object(
@@ -302,21 +323,35 @@ impl Inner {
         }
     }
 
-    fn staged_bits(&self, name: &[u8]) -> Result<u16> {
-        Ok(self
-            .new
-            .stat(name)?
-            .map_or(0, |stat| super::order::bits(&stat)))
+    pub(super) fn layout(&self) -> Option<&Layout> {
+        self.layout.get()
+    }
+
+    /// The slots of the objects that wait inside a directory.
+    pub(super) fn carried_slots(&self) -> HashSet<u32> {
+        let objects = self.objects();
+        let carried = objects.iter().filter(|(_, object)| object.carried);
+        carried.map(|(slot, _)| *slot).collect()
+    }
+
+    /// Where the object of `slot` is made, and whether that is inside a directory.
+    fn spot_for(&self, slot: u32, node: &Node) -> Result<(Spot, bool)> {
+        Ok(match self.home_of(slot)? {
+            Some(home) => (home, true),
+            None => (self.flat_spot(new_name(slot, node)), false),
+        })
     }
 
     /// Takes note of an object that was made by name.
-    fn record(&self, slot: u32, node: Node) -> Result<(), StageError> {
-        let name = new_name(slot, &node);
-        let identity = self
-            .new
-            .identity(&name)?
-            .ok_or(StageError::NoObject(slot))?;
-        let bits = self.staged_bits(&name)?;
+    fn record(
+        &self,
+        slot: u32,
+        node: Node,
+        (spot, carried): (Spot, bool),
+    ) -> Result<(), StageError> {
+        let identity = spot.dir.identity(&spot.name)?;
+        let identity = identity.ok_or(StageError::NoObject(slot))?;
+        let bits = staged_bits(&spot)?;
         self.insert(Object {
             node,
             staged: Staged {
@@ -324,6 +359,7 @@ impl Inner {
                 bits,
                 identity,
             },
+            carried,
         });
         Ok(())
     }
@@ -351,17 +387,17 @@ impl Inner {
     }
 
     fn sync_object(&self, object: &Object) -> Result<()> {
-        let name = new_name(object.staged.slot, &object.node);
+        let Spot { dir, name } = self.spot_of(object)?;
         match &object.node {
-            Node::File { .. } => match self.new.sync_file(&name) {
+            Node::File { .. } => match dir.sync_file(&name) {
                 // Its permission bits forbid even its owner to open it.
                 Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
                     self.home.sync_filesystem()
                 }
                 other => other,
             },
-            Node::Dir { .. } => self.new.open_dir(&name)?.sync(),
-            // A link lives in its inode and in `new/`, which is synced after all.
+            Node::Dir { .. } => dir.open_dir(&name)?.sync(),
+            // A link lives in its inode and in the directory that holds it, which is synced, too.
             Node::Symlink { .. } | Node::Skipped(_) => Ok(()),
         }
     }
@@ -414,6 +450,11 @@ fn claim_new(area: &Area) -> Result<(TxnId, Dir)> {
         area.txn.path().to_vec(),
         busy,
     ))
+}
+
+fn staged_bits(spot: &Spot) -> Result<u16> {
+    let stat = spot.dir.stat(&spot.name)?;
+    Ok(stat.map_or(0, |stat| super::order::bits(&stat)))
 }
 
 fn file_name(slot: u32, digest: Digest) -> Vec<u8> {

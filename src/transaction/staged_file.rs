@@ -10,9 +10,10 @@ use blake3::Hasher;
 use crate::disk::{DiskError, NewFile};
 use crate::model::{Digest, Mode, Mtime, Node};
 
+use super::carried::Spot;
 use super::content::CHUNK_BYTES;
 use super::error::StageError;
-use super::journal::{Staged, new_name};
+use super::journal::Staged;
 use super::stage::{Inner, Object};
 use super::writing::{Piece, Writing};
 
@@ -25,6 +26,9 @@ const DIRECT_BYTES: usize = 64 * 1024;
 pub struct StagedFile {
     inner: Arc<Inner>,
     writing: Writing,
+    at: Spot,
+    /// Whether the file is complete, or removed.
+    is_done: bool,
     slot: u32,
     digest: Digest,
     size: u64,
@@ -38,13 +42,15 @@ impl StagedFile {
     pub(super) fn new(
         inner: Arc<Inner>,
         file: NewFile,
+        at: Spot,
         slot: u32,
-        digest: Digest,
-        size: u64,
+        (digest, size): (Digest, u64),
     ) -> Self {
         Self {
             inner,
             writing: Writing::new(file),
+            at,
+            is_done: false,
             slot,
             digest,
             size,
@@ -59,7 +65,12 @@ impl StagedFile {
     /// The failed call.
     pub fn discard(mut self) -> Result<(), StageError> {
         self.gathered = Piece::default();
-        Ok(self.inner.new.remove_file(&self.name())?)
+        Ok(self.remove()?)
+    }
+
+    fn remove(&mut self) -> Result<(), DiskError> {
+        self.is_done = true;
+        self.at.dir.remove_file(&self.at.name)
     }
 
     /// How many bytes it has got.
@@ -125,7 +136,7 @@ impl StagedFile {
         self.flush_gathered()?;
         let got: Digest = self.hasher.finalize().into();
         if got != self.digest || self.position() != self.size {
-            self.inner.new.remove_file(&self.name())?;
+            self.remove()?;
             return Err(StageError::Integrity {
                 slot: self.slot,
                 expected: self.digest,
@@ -137,6 +148,7 @@ impl StagedFile {
             file.set_mode(mode.bits())?;
         }
         file.set_mtime(mtime)?;
+        let carried = self.is_carried();
         let identity = file.identity()?;
         let node = Node::File {
             size: self.size,
@@ -149,7 +161,12 @@ impl StagedFile {
             bits: mode.bits(),
             identity,
         };
-        self.inner.insert(Object { node, staged });
+        self.is_done = true;
+        self.inner.insert(Object {
+            node,
+            staged,
+            carried,
+        });
         Ok(())
     }
 
@@ -202,21 +219,13 @@ impl StagedFile {
         Ok(())
     }
 
-    fn name(&self) -> Vec<u8> {
-        let (mode, mtime) = (Mode::from(0), Mtime { secs: 0, nanos: 0 });
-        new_name(
-            self.slot,
-            &Node::File {
-                size: 0,
-                digest: self.digest,
-                mode,
-                mtime,
-            },
-        )
+    /// Whether it is in its new directory.
+    fn is_carried(&self) -> bool {
+        !Arc::ptr_eq(&self.at.dir, &self.inner.new)
     }
 
     fn error(&self, verb: &'static str, e: io::Error) -> DiskError {
-        self.inner.new.error(verb, &self.name(), e)
+        self.at.dir.error(verb, &self.at.name, e)
     }
 }
 
@@ -236,5 +245,9 @@ impl Drop for StagedFile {
         // Best effort, for the next attempt, which looks for it when `inner` is let go; after `finish` there is nothing left.
         drop(self.flush_gathered());
         drop(self.writing.close());
+        if !self.is_done && self.is_carried() {
+            // Best effort: a commit removes it, too.
+            drop(self.remove());
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! Takes the moves of a transaction back, in reverse.
 //!
+//! What came inside a new directory is taken out of it again, object by object, whether that directory was moved or not: so
+//! each is judged by itself, and what others put beside it stays.
+//!
 //! Decides by looking at the names, never by a record of progress: a move happened if the staged object
 //! is at the path now. So it can be stopped anywhere and started again. What comes out of a path is
 //! judged by `settle` afterwards; nothing is deleted here.
@@ -19,7 +22,11 @@ use super::work::{Touched, Work};
 /// The first failed call. The plan must stay: undoing has to be started again.
 pub(super) fn undo(work: &Work<'_>, tried: usize) -> Result<Vec<Attention>, DiskError> {
     work.root.forget_handles();
-    let steps = &work.plan.body.steps[..tried.min(work.plan.body.steps.len())];
+    let all = work.plan.body.steps.iter().enumerate();
+    let steps: Vec<&Step> = all
+        .filter(|(n, step)| *n < tried || step.action == Action::Carried)
+        .map(|(_, step)| step)
+        .collect();
     let mut undo = Undo {
         work,
         touched: Touched::default(),
@@ -33,13 +40,13 @@ pub(super) fn undo(work: &Work<'_>, tried: usize) -> Result<Vec<Attention>, Disk
         mut attention,
         ..
     } = undo;
-    for step in steps {
+    for step in &steps {
         settle::settle(work, step, &mut touched, &mut attention)?;
     }
     touched.sync_what_is_there(work)?;
     // ORDER: only when every object has its name for good.
     let mut touched = Touched::default();
-    for step in steps {
+    for step in &steps {
         settle::remove_dir(work, step, &mut touched, &mut attention)?;
     }
     touched.sync_what_is_there(work)?;
@@ -58,6 +65,9 @@ impl Undo<'_> {
         let Some(change) = self.work.plan.change(step) else {
             return Ok(());
         };
+        if step.action == Action::Carried && self.take_out(change)? {
+            return Ok(());
+        }
         // The way is gone: what is aside is put into the nearest directory that is left.
         let Some(parent) = self.work.parent_wherever(&change.path)? else {
             return Ok(());
@@ -74,12 +84,31 @@ impl Undo<'_> {
                 self.touched.add_remoded(&change.path);
                 return Ok(());
             }
-            Action::Place => self.place(change, &parent)?,
+            Action::Place | Action::Carried => self.place(change, &parent)?,
             Action::Exchange => self.exchange(change, &parent)?,
             Action::Displace => self.displace(step.change, change, &parent)?,
         }
         self.touched.add(&change.path, &parent);
         Ok(())
+    }
+
+    /// Takes an object out of its staged directory; `false` if that is in the tree, or the object is not inside.
+    fn take_out(&self, change: &Planned) -> Result<bool, DiskError> {
+        let (Some((staged, name)), Some(dir)) = (change.staged(), self.work.carrier(&change.path)?)
+        else {
+            return Ok(false);
+        };
+        let (leaf, new) = (change.path.name(), self.work.new);
+        if !dir.identity(leaf)?.is_some_and(|i| i.is(&staged.identity)) {
+            return Ok(false);
+        }
+        let in_new = new.identity(&name)?.is_some_and(|i| i.is(&staged.identity));
+        match in_new {
+            // A move by two steps that was stopped after the first.
+            true => dir.remove_file(leaf)?,
+            false => place(&dir, leaf, new, &name)?,
+        }
+        Ok(true)
     }
 
     fn place(&mut self, change: &Planned, parent: &Dir) -> Result<(), DiskError> {

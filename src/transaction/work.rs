@@ -29,6 +29,24 @@ impl Work<'_> {
         }
     }
 
+    /// The staged directory that holds the object of `path`, as long as none of those above it is in the tree.
+    pub(super) fn carrier(&self, path: &RelPath) -> Result<Option<Arc<Dir>>, DiskError> {
+        let Some(above) = path.parent() else {
+            return Ok(None);
+        };
+        if let Some(dir) = displaced_dir(self, &above)? {
+            return Ok(Some(dir));
+        }
+        match self.carrier(&above)? {
+            None => Ok(None),
+            Some(up) => match up.open_dir(above.name()) {
+                Ok(dir) => Ok(Some(Arc::new(dir))),
+                Err(e) if e.is_no_directory() => Ok(None),
+                Err(e) => Err(e),
+            },
+        }
+    }
+
     /// As [`Work::parent`], or the directory of this transaction that was to be there: after a power cut its own move
     /// can be lost, and what was moved into it not.
     pub(super) fn parent_wherever(&self, path: &RelPath) -> Result<Option<Arc<Dir>>, DiskError> {

@@ -190,14 +190,18 @@ pub fn mixed() -> (Rows, Rows) {
     (old, new)
 }
 
-/// So many files, each in a directory of its own, that one sync of the file system is cheaper than one of each.
+/// So many files, each for a directory of its own that is there already, that one sync of the file system is cheaper than
+/// one of each.
 pub fn many() -> (Rows, Rows) {
-    let mut new = stays();
+    let mut old = stays();
+    old.insert("many", Obj::Dir(0o755));
+    let mut new = old.clone();
     for n in 0..300 {
         let [dir, name] = [format!("many/{n}"), format!("many/{n}/file")];
-        new.insert(dir.leak(), Obj::Dir(0o755));
+        let dir: &'static str = dir.leak();
+        old.insert(dir, Obj::Dir(0o755));
+        new.insert(dir, Obj::Dir(0o755));
         new.insert(name.leak(), file(&format!("content {n}"), 0o644));
     }
-    new.insert("many", Obj::Dir(0o755));
-    (stays(), new)
+    (old, new)
 }

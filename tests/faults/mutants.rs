@@ -18,6 +18,8 @@ struct Mutant {
 }
 
 const STAGE: &str = "src/transaction/stage.rs";
+const CARRIED: &str = "src/transaction/carried.rs";
+const PARTIAL: &str = "src/transaction/partial.rs";
 const STAGED_FILE: &str = "src/transaction/staged_file.rs";
 const COMMIT: &str = "src/transaction/commit.rs";
 const WORK: &str = "src/transaction/work.rs";
@@ -417,6 +419,51 @@ const MUTANTS: &[Mutant] = &[
             COMMIT,
             "    if !lock.is_exclusive() {",
             "    if false && !lock.is_exclusive() {",
+        )],
+    ),
+    // New directories that are moved with all that is inside.
+    mutant(
+        "an undo judges only what was tried, not what came with its directory",
+        &[(
+            UNDO,
+            ".filter(|(n, step)| *n < tried || step.action == Action::Carried)",
+            ".filter(|(n, _)| *n < tried)",
+        )],
+    ),
+    mutant(
+        "an undo leaves in a staged directory what is inside",
+        &[(
+            UNDO,
+            "if step.action == Action::Carried && self.take_out(change)? {",
+            "if step.action == Action::Carried && false && self.take_out(change)? {",
+        )],
+    ),
+    mutant(
+        "what is not planned comes with its directory",
+        &[(COMMIT, "    inner.settle_carried(&request.changes)?;\n", "")],
+    ),
+    mutant(
+        "what is not planned is taken out, and what nobody knows is not",
+        &[(
+            CARRIED,
+            "                Err(_) => open_up_and_remove(&dir, &entry.name)?,",
+            "                Err(_) => drop(open_up_and_remove),",
+        )],
+    ),
+    mutant(
+        "staged directories are not synced",
+        &[(
+            STAGE,
+            "            Node::Dir { .. } => dir.open_dir(&name)?.sync(),",
+            "            Node::Dir { .. } => Ok(()),",
+        )],
+    ),
+    mutant(
+        "what was staged inside directories is lost to the next attempt",
+        &[(
+            PARTIAL,
+            "salvage_dir(&dir.open_dir(&entry.name)?, partial, digest_of_content)?;",
+            "false;",
         )],
     ),
     mutant(

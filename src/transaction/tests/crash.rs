@@ -469,9 +469,16 @@ fn the_order_of_syncs_is_the_one_that_a_power_cut_needs() {
     // `bin/run` and `extra/deep` got other permission bits, `vendor` was emptied and displaced.
     let vendor = format!("sync {home}/old/");
     assert!(calls.iter().any(|call| call.starts_with(&vendor)));
+    // `extra` is new: what is inside came with it, and is on the disk before it is moved.
+    let extra = RelPath::new(*b"extra").unwrap();
+    let slot = scene.changes().into_iter().find(|c| c.path == extra);
+    let slot = slot.unwrap().new.unwrap().slot.unwrap();
+    let filled = last(&format!("create {home}/new/{slot}/"));
+    let carrier = format!("sync {home}/new/{slot}");
+    let kept = calls.iter().position(|call| *call == carrier).unwrap();
+    assert!(filled < kept && kept < prepared);
     let synced = [
         "sync src",
-        "sync extra",
         "sync notes",
         "sync bin/run",
         "sync extra/deep",

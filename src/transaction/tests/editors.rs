@@ -190,6 +190,7 @@ impl Arena {
 
     fn stage(&self, changes: &[Change], new: &Seen) -> Staging {
         let staging = Staging::begin(&self.scene.root).unwrap();
+        staging.arrange(changes.iter().filter_map(super::super::carried::arrival));
         for change in changes {
             let Some(NewNode {
                 node,

@@ -4,6 +4,7 @@
     reason = "tests prepare and look at the disk by other means"
 )]
 
+mod carried;
 mod crash;
 mod editor;
 mod editors;
@@ -198,6 +199,7 @@ impl Scene {
 
     pub(super) fn stage(&self, changes: &[Change]) -> Result<Staging, StageError> {
         let staging = Staging::begin(&self.root)?;
+        staging.arrange(changes.iter().filter_map(super::carried::arrival));
         for change in changes {
             let Some(NewNode {
                 node,
