@@ -6,14 +6,14 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use crate::support::{Machine, Sandbox};
 
 /// Tells the process that it is a wire, and which.
 const WIRE: &str = "RSYN_TEST_WIRE";
-/// The hub's words are passed on when the machine has been quiet for so long, so that all it says without
+/// The hub's words are passed on when both have been quiet for so long, so that all that one says without
 /// waiting counts as one turn.
 const QUIET: Duration = Duration::from_millis(150);
 
@@ -153,6 +153,15 @@ struct Shared {
     round_trips: u64,
     down: u64,
     last_up: Option<Instant>,
+    last_down: Option<Instant>,
+}
+
+impl Shared {
+    /// Whether neither side has said anything for a while.
+    fn is_quiet(&self) -> bool {
+        let long_ago = |last: Option<Instant>| last.is_none_or(|at| at.elapsed() >= QUIET);
+        long_ago(self.last_up) && long_ago(self.last_down)
+    }
 }
 
 /// Passes bytes on, at most `limit`; whether the source ended by itself.
@@ -180,6 +189,51 @@ fn pass(
         }
     }
     false
+}
+
+/// Passes the hub's words on and counts its turns: what it says is held back until both have been quiet, so that it is one
+/// turn in however many pieces it comes.
+fn pass_in_turns(
+    from_hub: &mut (impl Read + Send),
+    to: &mut impl Write,
+    shared: &Mutex<Shared>,
+) -> bool {
+    std::thread::scope(|scope| {
+        let (sender, pieces) = mpsc::channel();
+        scope.spawn(move || {
+            let mut news = News::default();
+            pass(from_hub, &mut std::io::sink(), u64::MAX, |piece| {
+                let is_news = news.is_all_of(piece);
+                if !is_news {
+                    shared.lock().unwrap().last_down = Some(Instant::now());
+                }
+                // Nobody listens any more where the machine has ended.
+                drop(sender.send((piece.to_vec(), is_news)));
+            })
+        });
+        while let Ok((piece, is_news)) = pieces.recv() {
+            let mut turn = vec![piece];
+            if !is_news {
+                while !shared.lock().unwrap().is_quiet() {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                turn.extend(pieces.try_iter().map(|(piece, _)| piece));
+            }
+            let turn = turn.concat();
+            {
+                let mut shared = shared.lock().unwrap();
+                shared.down += turn.len() as u64;
+                if shared.asked && !is_news {
+                    shared.asked = false;
+                    shared.round_trips += 1;
+                }
+            }
+            if to.write_all(&turn).is_err() {
+                break;
+            }
+        }
+        true
+    })
 }
 
 /// Also the process that is a wire: rsyn starts this test with the command for the hub as its last argument.
@@ -236,23 +290,12 @@ fn be_a_wire(wire: Wire, note: &std::path::Path) -> ! {
         // The hub sees the end, and so does the machine when the hub has ended.
         drop(to_hub);
     });
-    let mut news = News::default();
-    let ended = pass(&mut from_hub, &mut stdout, wire.down, |piece| {
-        let is_news = news.is_all_of(piece);
-        let quiet = || {
-            let last = shared.lock().unwrap().last_up;
-            !wire.counts || is_news || last.is_none_or(|at| at.elapsed() >= QUIET)
-        };
-        while !quiet() {
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        let mut shared = shared.lock().unwrap();
-        shared.down += piece.len() as u64;
-        if shared.asked && !is_news {
-            shared.asked = false;
-            shared.round_trips += 1;
-        }
-    });
+    let ended = match wire.counts {
+        true => pass_in_turns(&mut from_hub, &mut stdout, &shared),
+        false => pass(&mut from_hub, &mut stdout, wire.down, |piece| {
+            shared.lock().unwrap().down += piece.len() as u64;
+        }),
+    };
     if !ended && wire.hangs {
         std::thread::sleep(Duration::from_secs(60));
     }
