@@ -206,7 +206,7 @@ pub struct Action {
     /// Where the new content comes from.
     pub source: Source,
     /// Set where both sides had changed.
-    pub conflict: Option<Conflict>,
+    pub conflict: Option<Box<Conflict>>,
 }
 
 impl Action {
@@ -264,7 +264,7 @@ pub struct Kept {
     /// Why.
     pub reason: KeptReason,
     /// Set where both sides had changed.
-    pub conflict: Option<Conflict>,
+    pub conflict: Option<Box<Conflict>>,
 }
 
 /// A path whose base changes once the plan is durable; `None` forgets it.

@@ -60,15 +60,15 @@ enum Fate {
     /// Out of scope, skipped, or agreed on: stays as it is, and there is nothing to report.
     Untouched,
     /// Becomes theirs.
-    Take(Reason, Option<Conflict>),
+    Take(Reason, Option<Box<Conflict>>),
     /// Becomes theirs, and both versions are put beside it.
-    Both(Conflict),
+    Both(Box<Conflict>),
     /// Goes.
     Delete(Reason),
     /// Stays, though it differs.
-    Keep(KeptReason, Option<Conflict>),
+    Keep(KeptReason, Option<Box<Conflict>>),
     /// Somebody has to decide.
-    Undecided(Conflict),
+    Undecided(Box<Conflict>),
 }
 
 struct Decision<'a> {
@@ -88,6 +88,10 @@ impl Decision<'_> {
 
     fn puts(&self) -> bool {
         matches!(self.fate, Fate::Take(..) | Fate::Both(_))
+    }
+
+    fn writes(&self) -> bool {
+        self.puts() || matches!(self.fate, Fate::Delete(_))
     }
 }
 
@@ -293,19 +297,19 @@ fn conflict(
     options: &Options<'_>,
     policy: Policy,
     winner: Option<Winner>,
-) -> Conflict {
+) -> Box<Conflict> {
     let digest = |node: Option<&Node>| node.and_then(Node::digest);
     let (local, remote) = match options.direction.written() {
         Side::Local => (at.ours, at.theirs),
         Side::Remote => (at.theirs, at.ours),
     };
-    Conflict {
+    Box::new(Conflict {
         policy,
         winner,
         base: digest(at.base),
         local: digest(local),
         remote: digest(remote),
-    }
+    })
 }
 
 /// Pass 2, bottom up: a directory does not go while something inside stays, and it is there when something
@@ -382,6 +386,12 @@ fn emit(
         base,
         ..Plan::nothing(options.direction)
     };
+    let writes = decisions
+        .iter()
+        .filter(|decision| decision.writes())
+        .count();
+    plan.actions.reserve_exact(writes);
+    plan.base.reserve_exact(writes);
     let mut names = BTreeSet::new();
     for Decision { at, fate } in decisions {
         let path = at.path.clone();
@@ -434,7 +444,7 @@ fn deletion(at: &Versions<'_>, reason: Reason) -> Action {
     }
 }
 
-fn taking(at: &Versions<'_>, reason: Reason, conflict: Option<Conflict>) -> Option<Action> {
+fn taking(at: &Versions<'_>, reason: Reason, conflict: Option<Box<Conflict>>) -> Option<Action> {
     let theirs = at.theirs?;
     let verb = match at.ours {
         None => Verb::Create,
@@ -513,7 +523,7 @@ fn copies(
             old: None,
             new: Some(node.clone()),
             source,
-            conflict: Some(conflict.clone()),
+            conflict: Some(Box::new(conflict.clone())),
         });
     }
     actions

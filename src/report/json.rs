@@ -128,7 +128,7 @@ fn action(action: &Action, direction: Direction) -> Value {
         "reason": reason(action, direction),
         "size": action.new.as_ref().map(Node::size),
         "old_size": action.old.as_ref().map(Node::size),
-        "conflict": action.conflict.as_ref().map(conflict),
+        "conflict": action.conflict.as_deref().map(conflict),
     })
 }
 
@@ -139,7 +139,7 @@ pub(crate) fn kept_path(kept: &Kept) -> Value {
         "path": path,
         "path_bytes": path_bytes,
         "reason": kept.reason.name(),
-        "conflict": kept.conflict.as_ref().map(conflict),
+        "conflict": kept.conflict.as_deref().map(conflict),
     })
 }
 

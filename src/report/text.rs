@@ -34,7 +34,7 @@ pub fn reason(action: &Action, direction: Direction) -> String {
         Reason::Stale => format!("deleted on {read} before; this is an old copy"),
         Reason::ConflictLost => format!(
             "changed on both sides, {} wins",
-            winner(action.conflict.as_ref())
+            winner(action.conflict.as_deref())
         ),
         Reason::ConflictBoth => "changed on both sides, both are kept".to_owned(),
         Reason::EditBeatsDeletion => {
