@@ -44,7 +44,7 @@ pub(super) fn check(
         };
         let change = normal(Planned {
             path: change.path,
-            before,
+            before: before.map(Box::new),
             after,
         })?;
         if is_made(&change) {

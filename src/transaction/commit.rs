@@ -83,6 +83,8 @@ pub fn commit(
     root.forget_handles();
     let interrupted = request.interrupted;
     let plan = make_plan(root, inner, request)?;
+    // From here on the plan knows them.
+    drop(std::mem::take(&mut *inner.objects()));
     let now = prepare(inner, &plan)?;
     let work = Work {
         root,

@@ -138,7 +138,8 @@ pub(super) struct Body {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Planned {
     pub(super) path: RelPath,
-    pub(super) before: Option<Before>,
+    /// Of what comes new there is none, and most is: it takes no room then.
+    pub(super) before: Option<Box<Before>>,
     pub(super) after: Option<After>,
 }
 

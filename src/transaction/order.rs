@@ -166,7 +166,7 @@ mod tests {
             .iter()
             .map(|(path, old, new)| Planned {
                 path: RelPath::new(path.as_bytes()).unwrap(),
-                before: old.clone().map(before),
+                before: old.clone().map(before).map(Box::new),
                 after: new.clone().map(|node| match old {
                     Some(old) if old.same_content(&node) => After { node, staged: None },
                     _ => staged(node),
