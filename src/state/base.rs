@@ -68,30 +68,38 @@ pub struct BaseUpdate {
 /// The changes that turn `from` into `to`.
 #[must_use]
 pub fn difference(from: &Tree, to: &Tree) -> Vec<BaseChange> {
-    if from.shares_with(to) {
-        return Vec::new();
-    }
-    let (mut old, mut new) = (
-        from.entries().iter().peekable(),
-        to.entries().iter().peekable(),
-    );
-    let mut changes = Vec::new();
-    loop {
-        let order = match (old.peek(), new.peek()) {
-            (None, None) => return changes,
-            (Some(_), None) => std::cmp::Ordering::Less,
-            (None, Some(_)) => std::cmp::Ordering::Greater,
-            (Some(a), Some(b)) => a.path.cmp(&b.path),
-        };
-        let gone = if order.is_le() { old.next() } else { None };
-        let come = if order.is_ge() { new.next() } else { None };
-        match (gone, come) {
-            (Some(a), Some(b)) if a.node == b.node => {}
-            (_, Some(b)) => changes.push((b.path.clone(), Some(b.node.clone()))),
-            (Some(a), None) => changes.push((a.path.clone(), None)),
-            (None, None) => {}
+    let cloned = |(path, node): (&RelPath, Option<&Node>)| (path.clone(), node.cloned());
+    differences(from, to).map(cloned).collect()
+}
+
+/// As [`difference`], one by one.
+pub fn differences<'a>(
+    from: &'a Tree,
+    to: &'a Tree,
+) -> impl Iterator<Item = (&'a RelPath, Option<&'a Node>)> {
+    let both = match from.shares_with(to) {
+        true => [&[][..], &[]],
+        false => [from.entries(), to.entries()],
+    };
+    let [mut old, mut new] = both.map(|entries| entries.iter().peekable());
+    std::iter::from_fn(move || {
+        loop {
+            let order = match (old.peek(), new.peek()) {
+                (None, None) => return None,
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (Some(a), Some(b)) => a.path.cmp(&b.path),
+            };
+            let gone = if order.is_le() { old.next() } else { None };
+            let come = if order.is_ge() { new.next() } else { None };
+            match (gone, come) {
+                (Some(a), Some(b)) if a.node == b.node => {}
+                (_, Some(b)) => return Some((&b.path, Some(&b.node))),
+                (Some(a), None) => return Some((&a.path, None)),
+                (None, None) => {}
+            }
         }
-    }
+    })
 }
 
 impl Base {

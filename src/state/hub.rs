@@ -5,14 +5,13 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::base::difference;
+use super::base::{difference, differences};
 use super::layout::{self, Generations, Mark};
 use super::packed::{Packed, PackedTree};
 use super::sealed::Sealed;
 use super::{Result, State};
 use crate::disk::durable;
 use crate::model::{Digest, Node, RelPath, Tombstone, Tombstones, Tree};
-use crate::plan::BaseChange;
 use crate::protocol::handshake::Seen;
 
 const STEM: &str = "hub";
@@ -148,7 +147,8 @@ impl Hub {
         hub.tombstones.extend(update.deleted);
         let before = hub.view(update.rules, &Tree::default())?;
         let now = before.with_changes(update.changes);
-        let changed = paths_of(difference(&before, &now));
+        let changed = differences(&before, &now).map(|(path, _)| path.clone());
+        let changed = changed.collect();
         hub.advance(update.rules, &now, &changed);
         hub.save(state)
     }
@@ -160,7 +160,7 @@ impl Hub {
     /// As [`Hub::view`].
     pub fn observe(&mut self, rules: Digest, now: &Tree, now_secs: i64) -> Result<bool> {
         let before = self.view(rules, now)?;
-        let changes = difference(&before, now);
+        let changes: Vec<_> = differences(&before, now).collect();
         if changes.is_empty() && self.views.first().is_some_and(|v| v.rules == rules) {
             return Ok(false);
         }
@@ -173,7 +173,8 @@ impl Hub {
                 _ => {}
             }
         }
-        self.advance(rules, now, &paths_of(changes));
+        let changed = changes.into_iter().map(|(path, _)| path.clone()).collect();
+        self.advance(rules, now, &changed);
         Ok(true)
     }
 
@@ -334,10 +335,6 @@ fn stride(generation: u64, now: &Tree) -> u64 {
 fn paths_in(history: &[Generation]) -> usize {
     let changes = history.iter().map(|generation| generation.changes);
     changes.fold(0, usize::saturating_add)
-}
-
-fn paths_of(changes: Vec<BaseChange>) -> Vec<RelPath> {
-    changes.into_iter().map(|(path, _)| path).collect()
 }
 
 /// Digest of a set of tombstones, to tell whether a machine knows them.

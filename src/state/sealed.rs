@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::marker::PhantomData;
 
+use postcard::ser_flavors::Size;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -27,13 +28,14 @@ pub trait Sealed: Serialize + DeserializeOwned {
 /// # Errors
 /// [`StateError::Damaged`] if the value cannot be encoded, which no value of ours is.
 pub fn seal<T: Sealed>(value: &T, file: &str) -> Result<Vec<u8>, StateError> {
-    let mut bytes = MAGIC.to_vec();
+    let damaged = |_| damaged(file);
+    // A tree makes a long file: its room is known before.
+    let size = postcard::serialize_with_flavor(value, Size::default()).map_err(damaged)?;
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + size + DIGEST_BYTES);
+    bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&T::KIND);
     bytes.extend_from_slice(&T::VERSION.to_le_bytes());
-    let encoded = postcard::to_extend(value, bytes);
-    let mut bytes = encoded.map_err(|_| StateError::Damaged {
-        file: file.to_owned(),
-    })?;
+    let mut bytes = postcard::to_extend(value, bytes).map_err(damaged)?;
     let digest = blake3::hash(&bytes);
     bytes.extend_from_slice(digest.as_bytes());
     Ok(bytes)
