@@ -58,12 +58,6 @@ pub(super) fn commit(
             .collect(),
         deleted: tombstones(&receiving.ops, order.hello, order.machinery),
     };
-    let changes = receiving
-        .ops
-        .iter()
-        .zip(0..)
-        .map(|(op, id)| change(op, id, order.scan))
-        .collect();
     let label = Label {
         verb: "push".to_owned(),
         peer: order.label.chars().take(256).collect(),
@@ -77,7 +71,18 @@ pub(super) fn commit(
             .iter()
             .map(|op| (op.path.clone(), op.new.clone())),
     );
+    let record = log::Record {
+        verb: "push".to_owned(),
+        ..log::Record::of(receiving.ops.iter().map(verb))
+    };
     let lock = lock(local, &holder(order.hello, order.machinery, "push"))?;
+    // From here on the transaction knows all of it.
+    let ops = std::mem::take(&mut receiving.ops);
+    drop(receiving);
+    let changes = (0..)
+        .zip(ops)
+        .map(|(id, op)| change(op, id, order.scan))
+        .collect();
     let request = Request {
         changes,
         payload,
@@ -94,11 +99,6 @@ pub(super) fn commit(
     let answer = report(local, committed, &tree)?;
     local.prune(&lock, (order.machinery.clock)().div_euclid(1000));
     if let Control::Committed(report) = &answer {
-        let done = receiving.ops.iter().map(verb);
-        let record = log::Record {
-            verb: "push".to_owned(),
-            ..log::Record::of(done)
-        };
         note_in_log(local, record, (order.hello, order.machinery), report);
         return Ok((answer, Some((tree, placed))));
     }
@@ -149,18 +149,15 @@ fn commit_error(error: &CommitError) -> ServeError {
     ServeError::refused(kind, format!("on the hub: {error}"), hint)
 }
 
-fn change(op: &Op, id: u32, scan: &Scan) -> Change {
-    let slot = |new: &Node| needs_slot(verb(op), op.old.as_ref(), new).then_some(id);
+fn change(op: Op, id: u32, scan: &Scan) -> Change {
+    let needs = |new: &Node| needs_slot(verb(&op), op.old.as_ref(), new);
+    let slot = op.new.as_ref().is_some_and(needs).then_some(id);
+    let Op { path, old, new, .. } = op;
+    let seen = scan.stat(&path);
     Change {
-        path: op.path.clone(),
-        old: op.old.as_ref().map(|node| Expected {
-            node: node.clone(),
-            seen: scan.stat(&op.path),
-        }),
-        new: op.new.as_ref().map(|node| NewNode {
-            node: node.clone(),
-            slot: slot(node),
-        }),
+        path,
+        old: old.map(|node| Expected { node, seen }),
+        new: new.map(|node| NewNode { node, slot }),
     }
 }
 

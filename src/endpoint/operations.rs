@@ -1,5 +1,6 @@
 //! A plan as the hub is told it: which content travels, in which form, and the digest that both sides compare.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
 
 use super::transfer::TransferOptions;
@@ -101,9 +102,9 @@ impl Ahead<'_> {
     }
 }
 
-/// The operations of a plan, as the hub is told them.
+/// Where the hub gets the content of each action of a plan from.
 #[must_use]
-pub fn ops(plan: &Plan, options: TransferOptions, ahead: Ahead<'_>) -> Vec<Op> {
+pub fn sources(plan: &Plan, options: TransferOptions, ahead: Ahead<'_>) -> Vec<OpSource> {
     let mut sent: BTreeMap<Digest, u32> = BTreeMap::new();
     let deltas = Deltas::of(plan, options);
     let mut source = |id: u32, action: &Action| -> OpSource {
@@ -127,21 +128,27 @@ pub fn ops(plan: &Plan, options: TransferOptions, ahead: Ahead<'_>) -> Vec<Op> {
             _ => OpSource::Nothing,
         }
     };
-    let op = |(id, action): (u32, &Action)| Op {
+    let numbered = (0..).zip(&plan.actions);
+    numbered.map(|(id, action)| source(id, action)).collect()
+}
+
+/// The operations of a plan, as the hub is told them.
+pub fn ops<'a>(plan: &'a Plan, sources: &'a [OpSource]) -> impl Iterator<Item = Op> + 'a {
+    let op = |(action, source): (&Action, &OpSource)| Op {
         path: action.path.clone(),
         old: action.old.clone(),
         new: action.new.clone(),
-        source: source(id, action),
+        source: source.clone(),
     };
-    (0..).zip(&plan.actions).map(op).collect()
+    plan.actions.iter().zip(sources).map(op)
 }
 
 /// The digest that both sides compare before a commit.
 #[must_use]
-pub fn digest_of(ops: &[Op]) -> Digest {
+pub fn digest_of(ops: impl Iterator<Item = impl Borrow<Op>>) -> Digest {
     let mut hasher = blake3::Hasher::new_derive_key("rsyn 2026 plan digest v1");
     for op in ops {
-        hasher.update(&postcard::to_stdvec(op).unwrap_or_default());
+        hasher.update(&postcard::to_stdvec(op.borrow()).unwrap_or_default());
     }
     hasher.finalize().into()
 }

@@ -7,14 +7,14 @@ use super::connection::unexpected;
 use super::gathered::Gathered;
 use super::kept::Keeper;
 use super::local::Local;
-use super::operations::{Ahead, digest_of, ops};
+use super::operations::{Ahead, digest_of, ops, sources};
 use super::supply::{Item, Supplier};
 use super::transfer::{Counters, Pushed, TransferError, TransferOptions};
 use super::{kept, signatures, view};
 use crate::delta::Signature;
 use crate::model::{Digest, Node};
 use crate::plan::{Plan, Source};
-use crate::protocol::message::{Control, Form, Message, Op, OpSource};
+use crate::protocol::message::{Control, Form, Message, OpSource};
 use crate::scan::Scan;
 use crate::state::State;
 
@@ -54,15 +54,15 @@ impl Client {
             is_kept: &is_kept,
             remains,
         };
-        let ops = ops(plan, options, ahead);
-        let digest = digest_of(&ops);
-        view::batches(ops.iter().cloned(), |batch| {
+        let sources = sources(plan, options, ahead);
+        let digest = digest_of(ops(plan, &sources));
+        view::batches(ops(plan, &sources), |batch| {
             self.outbox.send(Control::Ops(batch))
         })?;
         self.outbox.send(Control::OpsEnd { plan: digest })?;
         let mut sending = Sending {
             client: self,
-            ops: &ops,
+            sources: &sources,
             plan,
             local,
             scan,
@@ -108,7 +108,7 @@ impl Asked {
 
 struct Sending<'a> {
     client: &'a Client,
-    ops: &'a [Op],
+    sources: &'a [OpSource],
     plan: &'a Plan,
     local: &'a Local,
     scan: &'a Scan,
@@ -122,17 +122,17 @@ impl Sending<'_> {
         let mut gathered = Gathered::default();
         let mut supplier = self.supplier(&mut gathered);
         let mut waiting = 0_usize;
-        for (id, op) in (0..).zip(self.ops) {
-            match op.source {
+        for (id, source) in (0..).zip(self.sources) {
+            match source {
                 OpSource::Whole
                 | OpSource::Sent {
                     form: Form::Whole, ..
-                } => self.send_one(&mut supplier, id, None, skip_bytes(op))?,
+                } => self.send_one(&mut supplier, id, None, skip_bytes(source))?,
                 OpSource::Sent {
                     form: Form::Ahead, ..
                 } => {
-                    let basis = self.kept_basis(op);
-                    self.send_one(&mut supplier, id, basis.as_ref(), skip_bytes(op))?;
+                    let basis = self.kept_basis(id);
+                    self.send_one(&mut supplier, id, basis.as_ref(), skip_bytes(source))?;
                 }
                 OpSource::Delta
                 | OpSource::Sent {
@@ -158,8 +158,7 @@ impl Sending<'_> {
                         key,
                     };
                     let signature = signatures::receive(&client.inbox, head)?;
-                    let op = usize::try_from(id).ok().and_then(|at| self.ops.get(at));
-                    let skip_bytes = op.map_or(0, skip_bytes);
+                    let skip_bytes = self.sources.get(id as usize).map_or(0, skip_bytes);
                     self.send_one(&mut supplier, id, Some(&signature), skip_bytes)?;
                     waiting -= 1;
                 }
@@ -194,8 +193,8 @@ impl Sending<'_> {
     }
 
     fn never_verifies(&self, id: u32) -> TransferError {
-        match self.ops.get(id as usize) {
-            Some(op) => TransferError::Integrity(op.path.clone()),
+        match self.plan.actions.get(id as usize) {
+            Some(action) => TransferError::Integrity(action.path.clone()),
             None => unexpected(&Control::Resend(vec![id]).into(), "an item of the plan").into(),
         }
     }
@@ -245,17 +244,18 @@ impl Sending<'_> {
         Some(((new.digest()?, state), keeper))
     }
 
-    /// The signature of what stands at the path of `op` on the hub. Lost meanwhile, everything is literal.
-    fn kept_basis(&self, op: &Op) -> Option<Signature> {
-        let basis = op.old.as_ref().and_then(Node::digest)?;
+    /// The signature of what stands at the path of an item on the hub. Lost meanwhile, everything is literal.
+    fn kept_basis(&self, id: u32) -> Option<Signature> {
+        let action = self.plan.actions.get(id as usize)?;
+        let basis = action.old.as_ref().and_then(Node::digest)?;
         kept::recall(self.local.state.as_ref()?, basis)
     }
 }
 
-/// Bytes that the hub has of the new content of `op`.
-fn skip_bytes(op: &Op) -> u64 {
-    match op.source {
-        OpSource::Sent { skip_bytes, .. } => skip_bytes,
+/// Bytes that the hub has of a new content.
+fn skip_bytes(source: &OpSource) -> u64 {
+    match source {
+        OpSource::Sent { skip_bytes, .. } => *skip_bytes,
         _ => 0,
     }
 }

@@ -50,7 +50,7 @@ impl Receiving {
     }
 
     pub(super) fn check_plan(&self, plan: Digest) -> Result<(), ServeError> {
-        if digest_of(&self.ops) == plan {
+        if digest_of(self.ops.iter()) == plan {
             return Ok(());
         }
         let hint = "run it again";

@@ -8,6 +8,8 @@ use crate::protocol::codec::{CHUNK_INPUT_BYTES, Effort};
 
 /// After chunks that did not shrink so many bytes go plain at most before the next try.
 const MOST_PLAIN_BYTES: usize = 16 * 1024 * 1024;
+/// A direction in which no chunk is as long as this makes no codec: that takes more memory and time than it saves.
+const FIRST_BYTES: usize = 1024;
 /// Smaller chunks say little about what follows.
 const TELLING_BYTES: usize = 16 * 1024;
 /// Bytes on the way that tell how fast a link is, where the writer stays near the peer's reader (`flow.rs`).
@@ -118,6 +120,8 @@ pub(super) struct Sent {
 pub(super) struct Worth {
     /// Whether anything is compressed at all.
     compresses: bool,
+    /// Whether anything was.
+    has_begun: bool,
     effort: Effort,
     /// Bytes that go plain because those before them did not shrink.
     plain_left: usize,
@@ -146,7 +150,9 @@ impl Worth {
 
     /// How hard the next chunk, of `len` bytes, is compressed; `None` if it goes plain.
     pub(super) fn next(&mut self, len: usize) -> Option<Effort> {
-        if !self.compresses || self.plain_beats.is_some() && len >= TELLING_BYTES {
+        self.has_begun |= len >= FIRST_BYTES;
+        if !self.compresses || !self.has_begun || self.plain_beats.is_some() && len >= TELLING_BYTES
+        {
             return None;
         }
         let plain = self.plain_left > 0 && len >= TELLING_BYTES;
@@ -392,6 +398,14 @@ mod tests {
         assert!(!window(false, 2, 120), "these waited for the others");
         assert!(!window(false, 16, 80));
         assert!(window(false, 2, 120), "and these for nothing");
+    }
+
+    #[test]
+    fn a_direction_of_small_chunks_alone_makes_no_codec() {
+        let mut worth = Worth::new(true);
+        assert_eq!(worth.next(FIRST_BYTES - 1), None);
+        assert_eq!(worth.next(FIRST_BYTES), Some(Effort::Quick));
+        assert_eq!(worth.next(10), Some(Effort::Quick), "it is there now");
     }
 
     #[test]
