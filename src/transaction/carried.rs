@@ -194,7 +194,11 @@ impl Inner {
             let is_it = inside.binary_search_by(|(_, name)| (*name).cmp(&entry.name));
             match is_it {
                 Ok(_) => found += 1,
-                Err(_) => open_up_and_remove(&dir, &entry.name)?,
+                Err(_) => {
+                    // ORDER: a name that is gone is gone on the disk before the directory is moved.
+                    self.note_change();
+                    open_up_and_remove(&dir, &entry.name)?;
+                }
             }
         }
         match found == inside.len() {

@@ -364,8 +364,13 @@ impl Inner {
         Ok(())
     }
 
-    pub(super) fn insert(&self, object: Object) {
+    /// What is staged is to be synced again.
+    pub(super) fn note_change(&self) {
         self.synced.store(false, Ordering::Release);
+    }
+
+    pub(super) fn insert(&self, object: Object) {
+        self.note_change();
         self.objects().insert(object.staged.slot, object);
     }
 

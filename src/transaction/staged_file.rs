@@ -70,6 +70,7 @@ impl StagedFile {
 
     fn remove(&mut self) -> Result<(), DiskError> {
         self.is_done = true;
+        self.inner.note_change();
         self.at.dir.remove_file(&self.at.name)
     }
 

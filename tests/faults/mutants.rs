@@ -446,9 +446,13 @@ const MUTANTS: &[Mutant] = &[
         "what is not planned is taken out, and what nobody knows is not",
         &[(
             CARRIED,
-            "                Err(_) => open_up_and_remove(&dir, &entry.name)?,",
-            "                Err(_) => drop(open_up_and_remove),",
+            "                    open_up_and_remove(&dir, &entry.name)?;",
+            "                    drop(open_up_and_remove);",
         )],
+    ),
+    mutant(
+        "a staged directory is not synced again after something was removed from it",
+        &[(CARRIED, "                    self.note_change();\n", "")],
     ),
     mutant(
         "staged directories are not synced",

@@ -101,7 +101,25 @@ fn nothing_that_is_not_planned_comes_with_a_directory() {
     std::fs::write(dir.join("stranger"), "of an attempt that failed").unwrap();
     std::fs::create_dir(dir.join("sub/strange")).unwrap();
     std::fs::write(dir.join("sub/strange/file"), "").unwrap();
-    scene.commit(&scene.lock(), staging, changes, None).unwrap();
+    staging.sync().unwrap();
+    let slot = slot_of(&mut changes, "made");
+    let last = Rc::new(RefCell::new(String::new()));
+    let seen = Rc::clone(&last);
+    let synced = Rc::new(Cell::new(false));
+    let is_synced = Rc::clone(&synced);
+    let hook: fault::Hook = Box::new(move |verb, path| {
+        let path = String::from_utf8(path.to_vec()).unwrap();
+        match (verb, path.rsplit('/').next().unwrap()) {
+            ("remove", "stranger") => *seen.borrow_mut() = path,
+            ("sync", name) if name == slot.to_string() => is_synced.set(!seen.borrow().is_empty()),
+            ("create", "plan") => assert!(is_synced.get(), "what was removed could come back"),
+            _ => {}
+        }
+        Ok(())
+    });
+    let lock = scene.lock();
+    fault::with_hook(hook, || scene.commit(&lock, staging, changes, None)).unwrap();
+    assert!(!last.borrow().is_empty() && synced.get());
     assert_eq!(scene.listing(), listing_of(&made()));
 }
 
