@@ -257,7 +257,7 @@ const MUTANTS: &[Mutant] = &[
         &[(
             UNDO,
             "    for step in steps.iter().rev() {",
-            "    for step in steps {",
+            "    for step in &steps {",
         )],
     ),
     mutant(
