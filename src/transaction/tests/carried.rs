@@ -237,25 +237,17 @@ fn what_others_did_in_a_new_directory_survives_its_undo() {
     let changes = scene.changes();
     let staging = scene.stage(&changes).unwrap();
     let is_done = Cell::new(false);
-    let request = Request {
-        changes,
-        payload: Vec::new(),
-        label: Label::default(),
-        keep_snapshot: true,
-        consumes: None,
-        interrupted: &|| {
-            let is_there = scene.path("made").exists();
-            if is_there && !is_done.replace(true) {
-                std::fs::write(scene.path("made/a"), "an edit").unwrap();
-                std::fs::remove_file(scene.path("made/b")).unwrap();
-                std::fs::write(scene.path("made/b"), "a stranger").unwrap();
-                std::fs::write(scene.path("made/new"), "another").unwrap();
-            }
-            is_there
-        },
+    let meddle = || {
+        let is_there = scene.path("made").exists();
+        if is_there && !is_done.replace(true) {
+            std::fs::write(scene.path("made/a"), "an edit").unwrap();
+            std::fs::remove_file(scene.path("made/b")).unwrap();
+            std::fs::write(scene.path("made/b"), "a stranger").unwrap();
+            std::fs::write(scene.path("made/new"), "another").unwrap();
+        }
+        is_there
     };
-    let finish = &mut |_: &TxnId, _: &[u8]| Ok(());
-    let result = commit(&scene.root, &scene.lock(), staging, request, finish);
+    let result = commit_with(&scene, staging, changes, &meddle);
     assert!(
         matches!(result, Err(CommitError::Attention { .. })),
         "{result:?}"
@@ -303,22 +295,14 @@ fn files_are_vouched_for_without_a_look_until_somebody_writes_into_them() {
     // The clock of the file system has to tick before the first move.
     std::thread::sleep(Duration::from_millis(30));
     let is_done = Cell::new(false);
-    let request = Request {
-        changes,
-        payload: Vec::new(),
-        label: Label::default(),
-        keep_snapshot: true,
-        consumes: None,
-        interrupted: &|| {
-            if scene.path("made").exists() && !is_done.replace(true) {
-                std::fs::write(scene.path("made/a"), "FIRST").unwrap();
-                set_mtime(&scene.path("made/a"), mtime_of("first"));
-            }
-            false
-        },
+    let edit = || {
+        if scene.path("made").exists() && !is_done.replace(true) {
+            std::fs::write(scene.path("made/a"), "FIRST").unwrap();
+            set_mtime(&scene.path("made/a"), mtime_of("first"));
+        }
+        false
     };
-    let finish = &mut |_: &TxnId, _: &[u8]| Ok(());
-    let committed = commit(&scene.root, &scene.lock(), staging, request, finish).unwrap();
+    let committed = commit_with(&scene, staging, changes, &edit).unwrap();
     assert!(is_done.get());
     assert_eq!(committed.placed.len(), 3);
     for (path, stat) in &committed.placed {

@@ -335,6 +335,25 @@ pub(super) fn set_mtime(path: &Path, mtime: Mtime) {
         .unwrap();
 }
 
+/// Commits, and asks `interrupted` between moves.
+pub(super) fn commit_with(
+    scene: &Scene,
+    staging: Staging,
+    changes: Vec<Change>,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<Committed, CommitError> {
+    let request = Request {
+        changes,
+        payload: Vec::new(),
+        label: Label::default(),
+        keep_snapshot: true,
+        consumes: None,
+        interrupted,
+    };
+    let finish = &mut |_: &TxnId, _: &[u8]| Ok(());
+    commit(&scene.root, &scene.lock(), staging, request, finish)
+}
+
 /// Every kind of operation, each with its name.
 pub(super) fn scenarios() -> Vec<(&'static str, Tree, Tree)> {
     let none = || tree([("stays", F("unchanged", 0o644))]);

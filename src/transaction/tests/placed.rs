@@ -22,7 +22,7 @@ fn scene() -> Scene {
 }
 
 /// Commits all changes of `scene`, and calls `meanwhile` before each move and after the last.
-fn commit_with(scene: &Scene, changes: Vec<Change>, meanwhile: &dyn Fn()) -> Vec<(RelPath, Stat)> {
+fn commit_all(scene: &Scene, changes: Vec<Change>, meanwhile: &dyn Fn()) -> Vec<(RelPath, Stat)> {
     let staging = scene.stage(&changes).unwrap();
     commit_staged(scene, staging, changes, meanwhile)
 }
@@ -33,20 +33,11 @@ fn commit_staged(
     changes: Vec<Change>,
     meanwhile: &dyn Fn(),
 ) -> Vec<(RelPath, Stat)> {
-    let request = Request {
-        changes,
-        payload: Vec::new(),
-        label: Label::default(),
-        keep_snapshot: true,
-        consumes: None,
-        interrupted: &|| {
-            meanwhile();
-            false
-        },
+    let watch = || {
+        meanwhile();
+        false
     };
-    let lock = scene.lock();
-    let finish = &mut |_: &TxnId, _: &[u8]| Ok(());
-    let committed = commit(&scene.root, &lock, staging, request, finish);
+    let committed = super::commit_with(scene, staging, changes, &watch);
     committed.unwrap().placed
 }
 
@@ -60,7 +51,7 @@ fn names(placed: &[(RelPath, Stat)]) -> Vec<&str> {
 #[test]
 fn files_that_were_placed_are_told_with_their_stats() {
     let scene = scene();
-    let placed = commit_with(&scene, scene.changes(), &|| {});
+    let placed = commit_all(&scene, scene.changes(), &|| {});
     assert_eq!(names(&placed), ["changed", "dir/added"]);
     for (path, stat) in &placed {
         assert_eq!(scene.root.stat(path).unwrap().as_ref(), Some(stat));
@@ -79,7 +70,7 @@ fn a_file_that_somebody_wrote_into_right_after_its_move_is_not_vouched_for() {
             is_done.set(true);
         }
     };
-    let placed = commit_with(&scene, scene.changes(), &edit);
+    let placed = commit_all(&scene, scene.changes(), &edit);
     assert!(is_done.get());
     assert_eq!(scene.read("changed"), "NEW CONTENT");
     assert_eq!(names(&placed), ["dir/added"]);
@@ -99,7 +90,7 @@ fn another_file_with_the_same_size_and_mtime_is_not_vouched_for() {
             is_done.set(true);
         }
     };
-    let placed = commit_with(&scene, scene.changes(), &swap);
+    let placed = commit_all(&scene, scene.changes(), &swap);
     assert!(is_done.get());
     assert_eq!(names(&placed), ["dir/added"]);
 }
@@ -111,11 +102,11 @@ fn a_file_whose_mtime_lies_in_the_time_of_the_moves_is_not_vouched_for() {
     let mut changes = scene.changes();
     let soon = std::time::SystemTime::now() + std::time::Duration::from_millis(300);
     let soon = soon.duration_since(std::time::UNIX_EPOCH).unwrap();
-    let added = changes.iter_mut().find(|c| c.path.name() == b"added");
+    let changed = changes.iter_mut().find(|c| c.path.name() == b"changed");
     let Some(NewNode {
         node: Node::File { mtime, .. },
         ..
-    }) = added.and_then(|added| added.new.as_mut())
+    }) = changed.and_then(|changed| changed.new.as_mut())
     else {
         panic!("there is such a file");
     };
@@ -126,14 +117,14 @@ fn a_file_whose_mtime_lies_in_the_time_of_the_moves_is_not_vouched_for() {
     let staging = scene.stage(&changes).unwrap();
     let linger = || std::thread::sleep(std::time::Duration::from_millis(100));
     let placed = commit_staged(&scene, staging, changes, &linger);
-    assert_eq!(names(&placed), ["changed"]);
+    assert_eq!(names(&placed), ["dir/added"]);
 }
 
 #[test]
 fn whoever_writes_later_leaves_another_ctime_behind_whatever_mtime_is_set() {
     for _ in 0..50 {
         let scene = scene();
-        let placed = commit_with(&scene, scene.changes(), &|| {});
+        let placed = commit_all(&scene, scene.changes(), &|| {});
         let (path, stat) = &placed[0];
         std::fs::write(scene.path("changed"), "NEW CONTENT").unwrap();
         set_mtime(&scene.path("changed"), mtime_of("new content"));
