@@ -350,7 +350,7 @@ pub(super) fn commit_with(
         consumes: None,
         interrupted,
     };
-    let finish = &mut |_: &TxnId, _: &[u8]| Ok(());
+    let finish = &mut |id: &TxnId, payload: &[u8]| scene.finish(id, payload);
     commit(&scene.root, &scene.lock(), staging, request, finish)
 }
 

@@ -236,21 +236,11 @@ fn an_interruption_between_moves_takes_everything_back() {
     let (old, new) = everything();
     for at in 0.. {
         let scene = Scene::new(&old, &new);
-        let lock = scene.lock();
         let changes = scene.changes();
         let staging = scene.stage(&changes).unwrap();
         let asked = std::cell::Cell::new(0);
-        let request = Request {
-            changes,
-            payload: Vec::new(),
-            label: Label::default(),
-            keep_snapshot: true,
-            consumes: None,
-            interrupted: &|| asked.replace(asked.get() + 1) == at,
-        };
-        let result = commit(&scene.root, &lock, staging, request, &mut |id, p| {
-            scene.finish(id, p)
-        });
+        let interrupted = || asked.replace(asked.get() + 1) == at;
+        let result = commit_with(&scene, staging, changes, &interrupted);
         if result.is_ok() {
             assert!(at > 10);
             break;
