@@ -13,6 +13,7 @@ use super::receive::{self, Awaited, Basis, Destination, ReceiveError, Receiver};
 use super::transfer::{Counters, TransferError, TransferOptions};
 use super::view;
 use crate::model::{Digest, Node, RelPath};
+use crate::plan::moves::{Placing, renames};
 use crate::plan::{Action, Plan, Source};
 use crate::protocol::limits;
 use crate::protocol::message::{Control, Message, Want};
@@ -37,6 +38,7 @@ impl Client {
             deltas: Deltas::of(plan, options),
             ..Fetch::default()
         };
+        fetch.renamed = renames(plan.actions.iter().map(Placing::from));
         for (id, action) in (0..).zip(&plan.actions) {
             fetch.prepare(id, action, staging)?;
         }
@@ -217,6 +219,8 @@ struct Fetch<'a> {
     wants: Vec<Want>,
     /// Contents that are here, at other paths.
     copies: Vec<LocalCopy<'a>>,
+    /// Items that only move a file.
+    renamed: HashSet<u32>,
     /// What is here of the items that are wanted as deltas.
     bases: HashMap<u32, Digest>,
     /// The first item that asks for a content.
@@ -248,6 +252,7 @@ impl<'a> Fetch<'a> {
                 slot: id,
                 from,
                 node: new,
+                is_rename: self.renamed.contains(&id),
             }),
             Source::Theirs(from) => self.want(id, action, (from, new)),
             Source::Nothing => {}

@@ -209,7 +209,7 @@ impl Local {
         })
     }
 
-    /// Stages copies of files of this root, several at a time; gives those that could not be made, and why.
+    /// Stages contents of files of this root, several at a time, copied or renamed; gives those that could not be staged, and why.
     #[must_use]
     pub fn stage_copies<'a>(
         &self,
@@ -219,6 +219,9 @@ impl Local {
         let bytes = total_bytes(copies.iter().map(|copy| copy.node.size()));
         let failed = Mutex::new(Vec::new());
         let stage = |copy: &'a LocalCopy<'a>| {
+            if copy.is_rename && staging.rename(copy.slot, &self.root, copy.from, copy.node)? {
+                return Ok(());
+            }
             let (file, _) = self.root.open_file(copy.from)?;
             staging.copy(copy.slot, &file, copy.node)
         };
@@ -246,6 +249,8 @@ pub struct LocalCopy<'a> {
     pub from: &'a RelPath,
     /// What it shall be.
     pub node: &'a Node,
+    /// Whether that file goes from there in the same transaction, just as it is.
+    pub is_rename: bool,
 }
 
 /// Stages an object that needs no content: a directory or a link. `false` if it is neither.

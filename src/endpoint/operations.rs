@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::transfer::TransferOptions;
 use crate::model::{Digest, Node, total_bytes};
+use crate::plan::moves::Placing;
 use crate::plan::{Action, Direction, Plan, Source, Verb};
 use crate::protocol::message::{Form, Op, OpSource};
 
@@ -151,6 +152,20 @@ pub fn digest_of(ops: impl Iterator<Item = impl Borrow<Op>>) -> Digest {
         hasher.update(&postcard::to_stdvec(op.borrow()).unwrap_or_default());
     }
     hasher.finalize().into()
+}
+
+impl<'a> From<&'a Op> for Placing<'a> {
+    fn from(op: &'a Op) -> Self {
+        Self {
+            path: &op.path,
+            old: op.old.as_ref(),
+            new: op.new.as_ref(),
+            ours: match &op.source {
+                OpSource::Yours(from) => Some(from),
+                _ => None,
+            },
+        }
+    }
 }
 
 /// What an operation does to its path.

@@ -10,6 +10,7 @@ use super::operations::{digest_of, needs_slot, verb};
 use super::receive::{self, Awaited, Basis, Destination, ReceiveError, Received, Receiver};
 use super::refusal::{ServeError, malformed};
 use crate::model::{Digest, Node, RelPath};
+use crate::plan::moves::{Placing, renames};
 use crate::protocol::bounded::Budget;
 use crate::protocol::message::{Control, Form, Message, Op, OpSource, RefusalKind};
 use crate::transaction::{StageError, Staging};
@@ -78,6 +79,7 @@ impl Receiving {
             let new = op.new.as_ref().filter(|_| op.old.is_none())?;
             Some((slot, &op.path, new))
         }));
+        let renamed = renames(ops.iter().map(Placing::from));
         for (id, op) in (0..).zip(&ops) {
             let Some(new) = &op.new else { continue };
             if !needs_slot(verb(op), op.old.as_ref(), new)
@@ -106,6 +108,7 @@ impl Receiving {
                     slot: id,
                     from,
                     node: new,
+                    is_rename: renamed.contains(&id),
                 }),
                 OpSource::SameAs(_) | OpSource::Nothing => {}
             }

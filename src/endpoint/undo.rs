@@ -79,7 +79,7 @@ impl Undo {
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Committed, CommitError> {
         let staging = Staging::begin(&local.root)?;
-        self.inverse.stage(&staging)?;
+        self.inverse.stage(&local.root, &staging)?;
         let request = Request {
             changes: self.inverse.changes,
             payload: Payload::Nothing.encode().unwrap_or_default(),

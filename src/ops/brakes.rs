@@ -7,6 +7,7 @@ use super::sync::Request;
 use super::{Failure, FailureKind};
 use crate::endpoint::operations::needs_slot;
 use crate::model::{Mode, RelPath, Skip, total_bytes};
+use crate::plan::moves::{Placing, renames};
 use crate::plan::{self, Action, Direction, Guard, Plan, Source, guard};
 use crate::report::printable;
 
@@ -114,7 +115,11 @@ impl Look<'_> {
     }
 
     fn check_space(&self, plan: &Plan) -> Result<(), Failure> {
-        let needed = total_bytes(plan.actions.iter().filter_map(staged_bytes));
+        let renamed = renames(plan.actions.iter().map(Placing::from));
+        let staged = (0..)
+            .zip(&plan.actions)
+            .filter(|(id, _)| !renamed.contains(id));
+        let needed = total_bytes(staged.filter_map(|(_, action)| staged_bytes(action)));
         let (free, side) = match plan.direction {
             Direction::Pull => (
                 crate::disk::space::space(self.local.root.top())?.free_bytes,

@@ -66,12 +66,12 @@ pub fn restore(
         }
         Target::Elsewhere(to) => {
             let versions = find()?;
-            let to = export(&versions, path, &to)?;
+            let to = export(&local.root, &versions, path, &to)?;
             (versions.id, Some(to))
         }
         Target::Stream(sink) => {
             let versions = find()?;
-            versions.read(path, sink)?;
+            versions.read(&local.root, path, sink)?;
             (versions.id, None)
         }
     };
@@ -131,7 +131,7 @@ fn restore_locked(
         return Ok(report);
     }
     let staging = Staging::begin(&local.root)?;
-    versions.stage(&staging, &changes)?;
+    versions.stage(&local.root, &staging, &changes)?;
     let request = transaction::Request {
         changes,
         payload: Payload::Nothing.encode()?,
@@ -164,7 +164,12 @@ fn of_restore(asked: Option<&str>, outcome: Result<&Report, &Failure>) -> log::R
 }
 
 /// Writes the versions to `to`, or into `to` if that is a directory. Returns where they are.
-fn export(versions: &OldVersions, path: &RelPath, to: &Path) -> Result<PathBuf, Failure> {
+fn export(
+    root: &Root,
+    versions: &OldVersions,
+    path: &RelPath,
+    to: &Path,
+) -> Result<PathBuf, Failure> {
     let name = std::ffi::OsStr::from_bytes(path.name());
     let (parent, name) = match (Root::open(to), to.parent(), to.file_name()) {
         (Ok(_), ..) => (to, name),
@@ -193,7 +198,7 @@ fn export(versions: &OldVersions, path: &RelPath, to: &Path) -> Result<PathBuf, 
             "name a file that is not there yet",
         ));
     }
-    versions.export(path, dir.top(), name.as_bytes())?;
+    versions.export(root, path, (dir.top(), name.as_bytes()))?;
     Ok(to)
 }
 
@@ -220,6 +225,7 @@ impl From<RestoreError> for Failure {
         let message = error.to_string();
         match error {
             RestoreError::Disk(e) => e.into(),
+            RestoreError::Stage(e) => e.into(),
             RestoreError::Damaged(Damage::Disk(e)) if e.is_missing() => {
                 Self::usage(message, "`rsyn snapshots` lists them")
             }
@@ -230,6 +236,7 @@ impl From<RestoreError> for Failure {
             ),
             RestoreError::NoVersion(_)
             | RestoreError::NotInSnapshot(..)
+            | RestoreError::Renamed(..)
             | RestoreError::NoFile(_) => Self::new(
                 FailureKind::Failed,
                 message,

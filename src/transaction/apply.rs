@@ -3,6 +3,7 @@
 //! Each object that is displaced is looked at right afterwards, and read again after the last move, on two threads; one
 //! that is not what the plan saw ends the transaction. Nothing here waits for the disk.
 
+use std::collections::HashSet;
 use std::io::ErrorKind;
 
 use crate::disk::{Dir, DiskError, FileKind, Stat, threads};
@@ -13,6 +14,7 @@ use super::error::CommitError;
 use super::journal::{Action, Before, Planned, Step, old_name};
 use super::order::bits;
 use super::place::{place, swap, take_dir};
+use super::renamed::renames;
 use super::work::{Touched, Work};
 
 /// A displaced file up to this size is read again.
@@ -46,6 +48,9 @@ pub(super) fn apply(
     let mut apply = Apply {
         work,
         young: now.secs.saturating_sub(YOUNG_SECS),
+        renamed: renames(&work.plan.body.steps)
+            .map(|(from, _)| from)
+            .collect(),
         done: Applied::default(),
         unread: Vec::new(),
     };
@@ -96,6 +101,8 @@ struct Apply<'a> {
     work: &'a Work<'a>,
     /// From this second on an mtime is young.
     young: i64,
+    /// Changes that take away a file which comes to another path, and was read for that.
+    renamed: HashSet<u32>,
     done: Applied,
     unread: Vec<Unread<'a>>,
 }
@@ -115,7 +122,7 @@ impl<'a> Apply<'a> {
                 _ => self.done.touched.add(&change.path, &parent),
             }
             match step.action {
-                Action::Place => self.place(change, &parent),
+                Action::Place | Action::Rename { .. } => self.place(change, &parent),
                 Action::Carried => Ok(true),
                 Action::Exchange => self.exchange(change, &parent),
                 Action::Displace => self.displace(step.change, change, &parent),
@@ -151,7 +158,7 @@ impl<'a> Apply<'a> {
         }
         swap(self.work.new, &name, parent, leaf)?;
         self.work.root.forget_below(&change.path);
-        self.is_as_seen(change, before, self.work.new, name)
+        self.is_as_seen(change, before, (self.work.new, name), false)
     }
 
     fn displace(
@@ -169,7 +176,8 @@ impl<'a> Apply<'a> {
             return self.displace_dir(index, before, parent, leaf, &aside);
         }
         place(parent, leaf, self.work.old, &aside)?;
-        self.is_as_seen(change, before, self.work.old, aside)
+        let is_known = self.renamed.contains(&index);
+        self.is_as_seen(change, before, (self.work.old, aside), is_known)
     }
 
     /// A directory that holds something unplanned stays: what is inside is not ours to move.
@@ -226,13 +234,13 @@ impl<'a> Apply<'a> {
     }
 
     /// Whether a displaced object is the one that the plan saw, as far as its stat tells; of its ctime nothing, for the
-    /// move itself sets it. Its content is compared later.
+    /// move itself sets it. Its content is compared later, or was just now: then `is_known`.
     fn is_as_seen(
         &mut self,
         change: &'a Planned,
         before: &'a Before,
-        dir: &'a Dir,
-        name: Vec<u8>,
+        (dir, name): (&'a Dir, Vec<u8>),
+        is_known: bool,
     ) -> Result<bool, DiskError> {
         let Some(stat) = dir.stat(&name)? else {
             return Ok(false);
@@ -241,7 +249,7 @@ impl<'a> Apply<'a> {
             return Ok(false);
         }
         let is_large = matches!(before.node, Node::File { .. }) && stat.size > REREAD_MAX_BYTES;
-        if !is_large || stat.mtime.secs >= self.young {
+        if !(is_known || is_large) || stat.mtime.secs >= self.young {
             self.unread.push(Unread {
                 change,
                 before,

@@ -15,7 +15,7 @@ use super::snapshot::heads;
 use super::stage::{Inner, Staging};
 use super::undo::undo;
 use super::work::Work;
-use super::{Change, Label, check, linked, order, recover};
+use super::{Change, Label, check, linked, order, recover, renamed};
 
 /// What shall be done, and how.
 pub struct Request<'a> {
@@ -79,6 +79,7 @@ pub fn commit(
         return nothing_to_move(inner, &request, finish);
     }
     inner.settle_carried(&request.changes)?;
+    inner.expect_renamed(&mut request.changes);
     inner.sync()?;
     root.forget_handles();
     let interrupted = request.interrupted;
@@ -94,13 +95,14 @@ pub fn commit(
         plan: &plan,
     };
     let kept = carry_out(&work, inner, now, interrupted)?;
+    let unfinished = |cause| CommitError::Unfinished {
+        id: inner.id.clone(),
+        cause,
+    };
+    // ORDER: a name less is another ctime, so the look at what was placed comes after.
+    renamed::let_go(&work).map_err(|e| unfinished(e.into()))?;
     let placed = placed(&work, lock, now);
-    let finished = finish_forward(&inner.area, &work, &kept, finish).map_err(|cause| {
-        CommitError::Unfinished {
-            id: inner.id.clone(),
-            cause,
-        }
-    })?;
+    let finished = finish_forward(&inner.area, &work, &kept, finish).map_err(unfinished)?;
     let committed = Committed {
         placed,
         ..report(&work, &kept, finished)
@@ -132,22 +134,23 @@ fn nothing_to_move(
 
 fn make_plan(root: &Root, inner: &Inner, request: Request<'_>) -> Result<Plan, CommitError> {
     let changes = check::check(root, request.changes, &inner.objects())?;
+    let steps = order::order(&changes, &inner.arrivals(&changes)?);
     let displaced = |change: &Planned| match (&change.before, &change.after) {
         (Some(before), None) => before.node.size(),
         (Some(before), Some(after)) if after.staged.is_some() => before.node.size(),
         _ => 0,
     };
+    let renamed = renamed::renames(&steps).filter_map(|(from, _)| changes.get(from as usize));
+    let renamed = total_bytes(renamed.map(&displaced));
     let head = Head {
         id: inner.id.clone(),
         seq: next_seq(inner)?,
         label: request.label,
         changes: changes.len() as u64,
-        displaced_bytes: total_bytes(changes.iter().map(displaced)),
+        displaced_bytes: total_bytes(changes.iter().map(displaced)).saturating_sub(renamed),
         keep: request.keep_snapshot,
         consumes: request.consumes,
     };
-    let carried = inner.carried_slots();
-    let steps = order::order(&changes, &|slot| carried.contains(&slot));
     Ok(Plan {
         head,
         body: Body {

@@ -1,7 +1,7 @@
 //! Reads content back and compares it with what the plan says.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek};
 
 use crate::disk::{Dir, DiskError, Result, digest, read_some};
 use crate::model::{Digest, Node};
@@ -64,4 +64,10 @@ pub(super) fn hash(mut file: &File) -> io::Result<Digest> {
             }
         }
     }
+}
+
+/// The file, at its beginning, if its content has this digest.
+pub(super) fn if_it_is(mut file: File, digest: Digest) -> Option<File> {
+    let is_it = hash(&file).is_ok_and(|found| found == digest) && file.rewind().is_ok();
+    is_it.then_some(file)
 }

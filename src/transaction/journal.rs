@@ -3,7 +3,7 @@
 //! Written and synced before the first move; the only thing that recovery and rollback need to know.
 //! Layout, integers little-endian:
 //! ```text
-//! [plan-magic] "rsynplan"  [plan-version] u32 = 2
+//! [plan-magic] "rsynplan"  [plan-version] u32 = 3
 //! [plan-head-len] u32  head (postcard)  [plan-head-digest] BLAKE3 of all before
 //! [plan-body-len] u64  body (postcard)  [plan-digest]      BLAKE3 of all before
 //! ```
@@ -32,8 +32,8 @@ pub(super) const NEW: &[u8] = b"new";
 pub(super) const OLD: &[u8] = b"old";
 
 const MAGIC: &[u8; 8] = b"rsynplan";
-const VERSION: u32 = 2;
-/// Whose plans lack `Action::Carried` alone.
+const VERSION: u32 = 3;
+/// Whose plans lack some of the actions alone.
 const OLDEST_VERSION: u32 = 1;
 const MAX_HEAD_BYTES: u64 = 64 * 1024;
 /// 16 million changes of 256 bytes.
@@ -193,6 +193,11 @@ pub(super) enum Action {
     },
     /// The staged object waits inside its new directory, and comes with it. Since version 2.
     Carried,
+    /// The staged object is a second name of the file that goes with the change `from`. Since version 3.
+    Rename {
+        /// Index into the changes.
+        from: u32,
+    },
 }
 
 impl Plan {
@@ -422,11 +427,11 @@ mod tests {
 
     #[test]
     fn plans_of_older_versions_are_read_and_others_refused() {
-        for version in [1, 2] {
+        for version in [1, 2, 3] {
             let plan = parse_plan(&plan_of_version(version), b"plan").unwrap();
             assert_eq!((plan.head.seq, &plan.body.payload[..]), (7, &b"base"[..]));
         }
-        for version in [0, 3] {
+        for version in [0, 4] {
             let refused = parse_plan(&plan_of_version(version), b"plan");
             assert!(matches!(refused, Err(Damage::Version { version: v, .. }) if v == version));
         }

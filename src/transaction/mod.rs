@@ -23,6 +23,7 @@ mod partial;
 mod place;
 mod placed;
 mod recover;
+mod renamed;
 mod restore;
 mod rollback;
 mod settle;
@@ -49,7 +50,7 @@ pub use partial::{PartialLimits, prune_partial, remains};
 pub use recover::{PendingKind, Recovery, pending, recover};
 pub use restore::{OldVersions, RestoreError, kept_content, old_versions};
 pub use rollback::{Inverse, inverse};
-pub use snapshot::{Kept, Preimage, Pruned, SnapshotInfo, preimage, prune, snapshots};
+pub use snapshot::{Kept, Pruned, SnapshotInfo, prune, snapshots};
 pub use stage::Staging;
 pub use staged_file::StagedFile;
 

@@ -7,6 +7,8 @@
 //!
 //! Undoing takes the same steps backwards.
 
+use std::collections::HashMap;
+
 use super::journal::{Action, Planned, Step};
 use crate::disk::{FileKind, Stat};
 use crate::model::Node;
@@ -15,9 +17,9 @@ use crate::model::Node;
 const OWNER_ALL: u16 = 0o700;
 const ALL_BITS: u32 = 0o7777;
 
-/// The steps for `changes`, which are in the order of their paths. `is_carried` knows the slots of the objects that come with
-/// their directory.
-pub(super) fn order(changes: &[Planned], is_carried: &dyn Fn(u32) -> bool) -> Vec<Step> {
+/// The steps for `changes`, which are in the order of their paths. `arrivals` has the slots of the objects that come where
+/// nothing stands, and are not just placed.
+pub(super) fn order(changes: &[Planned], arrivals: &HashMap<u32, Action>) -> Vec<Step> {
     let mut steps = Vec::with_capacity(changes.len() + changes.len() / 8);
     let numbered = || (0u32..).zip(changes);
     let step = |change, action| Step { change, action };
@@ -26,7 +28,7 @@ pub(super) fn order(changes: &[Planned], is_carried: &dyn Fn(u32) -> bool) -> Ve
     let at = steps.len();
     steps.extend(goes);
     steps[at..].reverse();
-    steps.extend(numbered().filter_map(|(n, c)| Some(step(n, arrival(c, is_carried)?))));
+    steps.extend(numbered().filter_map(|(n, c)| Some(step(n, arrival(c, arrivals)?))));
     let at = steps.len();
     steps.extend(numbered().filter_map(|(n, c)| Some(step(n, closing(c)?))));
     steps[at..].reverse();
@@ -64,11 +66,11 @@ fn departure(change: &Planned) -> Option<Action> {
     }
 }
 
-fn arrival(change: &Planned, is_carried: &dyn Fn(u32) -> bool) -> Option<Action> {
+fn arrival(change: &Planned, arrivals: &HashMap<u32, Action>) -> Option<Action> {
     let after = change.after.as_ref()?;
     match (&change.before, &after.staged) {
-        (None, Some(staged)) if is_carried(staged.slot) => Some(Action::Carried),
-        (None, _) => Some(Action::Place),
+        (None, Some(staged)) => Some(*arrivals.get(&staged.slot).unwrap_or(&Action::Place)),
+        (None, None) => Some(Action::Place),
         (Some(_), _) if old_dir(change).is_some() => None,
         (Some(_), Some(_)) => Some(Action::Exchange),
         (Some(before), None) => remode(bits(&before.stat), &after.node),
@@ -177,7 +179,7 @@ mod tests {
             Action::Mode { from, to } => format!("{} {from:o}>{to:o}", rows[s.change as usize].0),
             action => format!("{} {action:?}", rows[s.change as usize].0),
         };
-        order(&changes, &|_| false).iter().map(show).collect()
+        order(&changes, &HashMap::new()).iter().map(show).collect()
     }
 
     #[test]

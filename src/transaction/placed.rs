@@ -27,7 +27,7 @@ pub(super) fn placed(work: &Work<'_>, lock: &Lock, began: Mtime) -> Vec<(RelPath
     for step in &work.plan.body.steps {
         let came = matches!(
             step.action,
-            Action::Place | Action::Exchange | Action::Carried
+            Action::Place | Action::Exchange | Action::Carried | Action::Rename { .. }
         );
         let Some(change) = work.plan.change(step).filter(|_| came) else {
             continue;

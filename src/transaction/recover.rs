@@ -11,6 +11,7 @@ use super::error::{Attention, CommitError, Finish};
 use super::finish::{Finished, finish_forward};
 use super::journal::{COMMITTED, NEW, OLD, PREPARED, TxnId, read_committed, read_plan};
 use super::partial;
+use super::renamed::let_go;
 use super::undo::undo;
 use super::work::Work;
 
@@ -171,10 +172,12 @@ fn finish_decided(
         old: &old,
         plan: &plan,
     };
-    finish_forward(area, &work, kept, finish).map_err(|cause| CommitError::Unfinished {
+    let unfinished = |cause| CommitError::Unfinished {
         id: plan.head.id.clone(),
         cause,
-    })
+    };
+    let_go(&work).map_err(|e| unfinished(e.into()))?;
+    finish_forward(area, &work, kept, finish).map_err(unfinished)
 }
 
 fn undo_prepared(root: &Root, home: &Dir) -> Result<Vec<Attention>, CommitError> {

@@ -5,7 +5,6 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::Seek;
 
 use crate::disk::{Dir, DiskError, FileKind, Root};
 use crate::model::{Digest, Mode, Node, RelPath};
@@ -13,7 +12,7 @@ use crate::model::{Digest, Mode, Node, RelPath};
 use super::error::StageError;
 use super::journal::{Damage, TxnId};
 use super::rollback::old_version;
-use super::snapshot::{Snapshot, snapshots};
+use super::snapshot::{Snapshot, Source, snapshots};
 use super::stage::Staging;
 use super::{Change, Expected, NewNode, content};
 
@@ -38,6 +37,12 @@ pub enum RestoreError {
     /// The content was not displaced, only its permission bits were changed, and it is another one by now.
     #[error("the snapshot keeps the permission bits of {0:?}, not its content")]
     NoContent(RelPath),
+    /// Its content was not displaced: the sync moved it elsewhere, where it was changed since, and no snapshot keeps it.
+    #[error("the sync of that snapshot moved {0:?} to {1:?}, where it was changed since")]
+    Renamed(RelPath, RelPath),
+    /// It cannot be staged.
+    #[error(transparent)]
+    Stage(#[from] StageError),
     /// The snapshot cannot be believed.
     #[error(transparent)]
     Damaged(#[from] Damage),
@@ -131,8 +136,13 @@ impl OldVersions {
     /// Stages copies of the old versions that `changes` asks for.
     ///
     /// # Errors
-    /// [`StageError::Integrity`] if an old version is damaged.
-    pub fn stage(&self, staging: &Staging, changes: &[Change]) -> Result<(), StageError> {
+    /// [`StageError::Integrity`] if an old version is damaged, or one is not kept.
+    pub fn stage(
+        &self,
+        root: &Root,
+        staging: &Staging,
+        changes: &[Change],
+    ) -> Result<(), RestoreError> {
         for change in changes {
             let Some(NewNode {
                 node,
@@ -141,10 +151,14 @@ impl OldVersions {
             else {
                 continue;
             };
-            match (node, self.snapshot.source(*slot as usize)) {
-                (Node::Dir { mode }, _) => staging.dir(*slot, *mode)?,
-                (_, Some((dir, name))) => staging.copy_object(*slot, dir, &name, node)?,
-                (_, None) => return Err(StageError::NoObject(*slot)),
+            match node {
+                Node::Dir { mode } => staging.dir(*slot, *mode)?,
+                Node::Symlink { target, mtime } => staging.symlink(*slot, target, *mtime)?,
+                Node::File { .. } => {
+                    let content = self.content(root, &change.path, *slot as usize)?;
+                    staging.copy(*slot, &content, node)?;
+                }
+                Node::Skipped(_) => return Err(StageError::NoObject(*slot).into()),
             }
         }
         Ok(())
@@ -155,62 +169,84 @@ impl OldVersions {
     ///
     /// # Errors
     /// The failed call, or content that was not kept; what was written until then stays.
-    pub fn export(&self, path: &RelPath, dir: &Dir, name: &[u8]) -> Result<(), RestoreError> {
+    pub fn export(
+        &self,
+        root: &Root,
+        path: &RelPath,
+        (dir, name): (&Dir, &[u8]),
+    ) -> Result<(), RestoreError> {
         for (at, index, version) in &self.versions {
             let inside = at.components().skip(path.depth());
             let names: Vec<&[u8]> = std::iter::once(name).chain(inside).collect();
             if let [parents @ .., last] = names.as_slice() {
                 let parent = make_dirs(dir, parents)?;
                 let to = parent.as_ref().unwrap_or(dir);
-                self.export_one(at, *index, &version.node, to, last)?;
+                let content = || self.content(root, at, *index);
+                export_one(&version.node, content, to, last)?;
             }
         }
         Ok(())
-    }
-
-    fn export_one(
-        &self,
-        path: &RelPath,
-        index: usize,
-        node: &Node,
-        to: &Dir,
-        name: &[u8],
-    ) -> Result<(), RestoreError> {
-        match node {
-            Node::Dir { .. } => make_dirs(to, &[name]).map(drop),
-            Node::Symlink { target, .. } => Ok(to.symlink(name, target)?),
-            Node::File { mode, mtime, .. } => {
-                let file = to.create_file(name)?;
-                let mut sink = file.file();
-                std::io::copy(&mut self.content(path, index)?, &mut sink)
-                    .map_err(|e| to.error("write", name, e))?;
-                file.set_mode(mode.bits())?;
-                Ok(file.set_mtime(*mtime)?)
-            }
-            Node::Skipped(_) => Ok(()),
-        }
     }
 
     /// Hands the content of the old version of the file `path` to `sink`, piece by piece.
     ///
     /// # Errors
     /// The path is no file in that version, its content was not kept, or reading or `sink` failed.
-    pub fn read(&self, path: &RelPath, sink: &mut dyn std::io::Write) -> Result<(), RestoreError> {
+    pub fn read(
+        &self,
+        root: &Root,
+        path: &RelPath,
+        sink: &mut dyn std::io::Write,
+    ) -> Result<(), RestoreError> {
         let is_it =
             |(p, _, new): &&(RelPath, usize, NewNode)| p == path && new.node.digest().is_some();
         let found = self.versions.iter().find(is_it);
         let (_, index, _) = found.ok_or_else(|| RestoreError::NoFile(path.clone()))?;
-        let mut content = self.content(path, *index)?;
+        let mut content = self.content(root, path, *index)?;
         std::io::copy(&mut content, sink)
             .map(drop)
             .map_err(|e| DiskError::new("copy", path.as_bytes().to_vec(), e).into())
     }
 
-    fn content(&self, path: &RelPath, index: usize) -> Result<File, RestoreError> {
-        match self.snapshot.source(index) {
-            Some((dir, name)) => Ok(dir.open_file(&name)?.0),
-            None => Err(RestoreError::NoContent(path.clone())),
+    fn content(&self, root: &Root, path: &RelPath, index: usize) -> Result<File, RestoreError> {
+        let to = match self.snapshot.source(index) {
+            Some(Source::Kept(dir, name)) => return Ok(dir.open_file(&name)?.0),
+            Some(Source::Renamed(to)) => to,
+            None => return Err(RestoreError::NoContent(path.clone())),
+        };
+        let changes = &self.snapshot.plan.body.changes;
+        let before = changes.get(index).and_then(|change| change.before.as_ref());
+        let digest = before.and_then(|before| before.node.digest());
+        let digest = digest.ok_or_else(|| RestoreError::NoFile(path.clone()))?;
+        if let Ok((file, _)) = root.open_file(to)
+            && let Some(file) = content::if_it_is(file, digest)
+        {
+            return Ok(file);
         }
+        // A later sync may have replaced what was moved.
+        let kept = kept_content(root, digest)?;
+        kept.ok_or_else(|| RestoreError::Renamed(path.clone(), to.clone()))
+    }
+}
+
+fn export_one(
+    node: &Node,
+    content: impl FnOnce() -> Result<File, RestoreError>,
+    to: &Dir,
+    name: &[u8],
+) -> Result<(), RestoreError> {
+    match node {
+        Node::Dir { .. } => make_dirs(to, &[name]).map(drop),
+        Node::Symlink { target, .. } => Ok(to.symlink(name, target)?),
+        Node::File { mode, mtime, .. } => {
+            let mut content = content()?;
+            let file = to.create_file(name)?;
+            let mut sink = file.file();
+            std::io::copy(&mut content, &mut sink).map_err(|e| to.error("write", name, e))?;
+            file.set_mode(mode.bits())?;
+            Ok(file.set_mtime(*mtime)?)
+        }
+        Node::Skipped(_) => Ok(()),
     }
 }
 
@@ -228,10 +264,9 @@ pub fn kept_content(root: &Root, digest: Digest) -> Result<Option<File>, DiskErr
             let source = before
                 .filter(|node| node.digest() == Some(digest))
                 .and_then(|_| snapshot.source(index));
-            if let Some((dir, name)) = source
-                && let Ok((mut file, _)) = dir.open_file(&name)
-                && content::hash(&file).is_ok_and(|found| found == digest)
-                && file.rewind().is_ok()
+            if let Some(Source::Kept(dir, name)) = source
+                && let Ok((file, _)) = dir.open_file(&name)
+                && let Some(file) = content::if_it_is(file, digest)
             {
                 return Ok(Some(file));
             }

@@ -8,7 +8,7 @@ use super::apply::looks_as_seen;
 use super::crowded::{Crowded, crowded};
 use super::error::StageError;
 use super::journal::{Before, Damage, Planned, TxnId};
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, Source};
 use super::stage::Staging;
 use super::{Change, Expected, NewNode, check, content, order};
 
@@ -78,7 +78,7 @@ impl Inverse {
     ///
     /// # Errors
     /// [`StageError::Integrity`] if an old version is damaged.
-    pub fn stage(&self, staging: &Staging) -> Result<(), StageError> {
+    pub fn stage(&self, root: &Root, staging: &Staging) -> Result<(), StageError> {
         for change in &self.changes {
             let Some(NewNode {
                 node,
@@ -89,7 +89,12 @@ impl Inverse {
             };
             match (node, self.snapshot.source(*slot as usize)) {
                 (Node::Dir { mode }, _) => staging.dir(*slot, *mode)?,
-                (_, Some((dir, name))) => staging.adopt(*slot, dir, &name, node)?,
+                (_, Some(Source::Kept(dir, name))) => staging.adopt(*slot, dir, &name, node)?,
+                (_, Some(Source::Renamed(from))) => {
+                    if !staging.rename(*slot, root, from, node)? {
+                        staging.copy(*slot, &root.open_file(from)?.0, node)?;
+                    }
+                }
                 (_, None) => return Err(StageError::NoObject(*slot)),
             }
         }
@@ -136,18 +141,15 @@ pub(super) fn old_version(
     slot: u32,
     before: &Before,
 ) -> Result<NewNode, DiskError> {
-    let Some((dir, name)) = snapshot.source(index) else {
-        return Ok(NewNode {
-            node: before.node.clone(),
-            slot: None,
-        });
+    let as_it_was = |slot| NewNode {
+        node: before.node.clone(),
+        slot,
     };
-    if before.node.is_dir() {
-        return Ok(NewNode {
-            node: before.node.clone(),
-            slot: Some(slot),
-        });
-    }
+    let (dir, name) = match snapshot.source(index) {
+        None => return Ok(as_it_was(None)),
+        Some(Source::Kept(dir, name)) if !before.node.is_dir() => (dir, name),
+        Some(_) => return Ok(as_it_was(Some(slot))),
+    };
     let stat = dir.stat(&name)?.ok_or_else(|| {
         dir.error(
             "find",

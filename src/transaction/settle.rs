@@ -81,7 +81,7 @@ fn left_by<'a>(work: &Work<'a>, step: &Step, change: &Planned) -> Option<(&'a Di
     match step.action {
         Action::Mode { .. } => None,
         Action::Displace => Some((work.old, old_name(step.change))),
-        Action::Place | Action::Exchange | Action::Carried => {
+        Action::Place | Action::Exchange | Action::Carried | Action::Rename { .. } => {
             change.staged().map(|(_, name)| (work.new, name))
         }
     }
@@ -102,7 +102,9 @@ fn verdict(
     if let (Some((staged, _)), Some(after)) = (staged, &change.after) {
         let identity = dir.identity(name)?;
         if identity.is_some_and(|i| i.is(&staged.identity)) {
-            let ours = is_untouched(work, dir, name, &staged, &after.node)?;
+            // What was written into a file that was to be renamed is under its old name, which came back before.
+            let has_old_name = matches!(action, Action::Rename { .. }) && stat.nlink > 1;
+            let ours = has_old_name || is_untouched(work, dir, name, &staged, &after.node)?;
             return Ok((!ours).then_some(Why::NewerKept));
         }
     }

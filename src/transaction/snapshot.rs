@@ -1,10 +1,10 @@
 //! Snapshots: what finished transactions displaced, as the original objects, with their plans.
 
-use std::fs::File;
+use std::collections::HashMap;
 
 use crate::disk::{Dir, Lock, Result, Root};
+use crate::model::RelPath;
 use crate::model::path::STATE_DIR;
-use crate::model::{Node, RelPath};
 
 use super::Label;
 use super::area::{Area, SNAP, open_if_there};
@@ -13,6 +13,7 @@ use super::error::CommitError;
 use super::journal::{
     Damage, Head, NEW, OLD, Plan, Planned, TxnId, old_name, read_committed, read_head, read_plan,
 };
+use super::renamed::renames;
 use super::work::Work;
 
 /// A day, in which no snapshot is ever pruned.
@@ -194,42 +195,21 @@ fn surplus(heads: Vec<Head>, kept: Kept, now: i64) -> Vec<Head> {
     surplus
 }
 
-/// The old version of one path.
+/// Where the old version of a path is.
 #[derive(Debug)]
-pub struct Preimage {
-    /// What stood there; `None`: nothing.
-    pub node: Option<Node>,
-    /// Its content, if it was a file.
-    pub content: Option<File>,
-}
-
-/// What the snapshot `id` keeps of `path`; `None` if that transaction did not change the path.
-///
-/// # Errors
-/// There is no such snapshot, or it is damaged.
-pub fn preimage(root: &Root, id: &TxnId, path: &RelPath) -> Result<Option<Preimage>, Damage> {
-    let snapshot = Snapshot::open(root, id)?;
-    let changes = &snapshot.plan.body.changes;
-    let Ok(at) = changes.binary_search_by(|change| change.path.cmp(path)) else {
-        return Ok(None);
-    };
-    let node = changes[at]
-        .before
-        .as_ref()
-        .map(|before| before.node.clone());
-    let content = match (&node, snapshot.source(at)) {
-        (Some(Node::File { .. }), Some((dir, name))) => Some(dir.open_file(&name)?.0),
-        // Only its permission bits changed: the content is in the tree.
-        (Some(Node::File { .. }), None) => Some(root.open_file(path)?.0),
-        _ => None,
-    };
-    Ok(Some(Preimage { node, content }))
+pub(super) enum Source<'a> {
+    /// In the snapshot, under a name in a directory.
+    Kept(&'a Dir, Vec<u8>),
+    /// In the tree: the transaction moved it to this path, and people may have changed it since.
+    Renamed(&'a RelPath),
 }
 
 /// An opened snapshot.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) plan: Plan,
+    /// Of each change that took a renamed file away, the one that brought it.
+    renamed: HashMap<u32, u32>,
     /// Changes whose directory had to stay.
     pub(super) kept: Vec<u32>,
     home: Dir,
@@ -249,6 +229,7 @@ impl Snapshot {
         let kept = read_committed(&home)?.unwrap_or_default();
         let (new, old) = (home.open_dir(NEW)?, home.open_dir(OLD)?);
         Ok(Self {
+            renamed: renames(&plan.body.steps).collect(),
             plan,
             kept,
             home,
@@ -257,13 +238,25 @@ impl Snapshot {
         })
     }
 
-    /// Where the displaced object of a change is; `None` if none was displaced.
-    pub(super) fn source(&self, index: usize) -> Option<(&Dir, Vec<u8>)> {
-        let change: &Planned = self.plan.body.changes.get(index)?;
+    /// Where the object is that stood at the path of a change; `None` if it was not moved.
+    pub(super) fn source(&self, index: usize) -> Option<Source<'_>> {
+        let changes = &self.plan.body.changes;
+        let change: &Planned = changes.get(index)?;
         change.before.as_ref()?;
         match (&change.after, change.staged()) {
-            (None, _) => Some((&self.old, old_name(u32::try_from(index).ok()?))),
-            (Some(_), Some((_, name))) => Some((&self.new, name)),
+            (None, _) => {
+                let number = u32::try_from(index).ok()?;
+                let name = old_name(number);
+                let to = self.renamed.get(&number);
+                let to = to.and_then(|to| changes.get(*to as usize));
+                Some(match to {
+                    Some(to) if matches!(self.old.stat(&name), Ok(None)) => {
+                        Source::Renamed(&to.path)
+                    }
+                    _ => Source::Kept(&self.old, name),
+                })
+            }
+            (Some(_), Some((_, name))) => Some(Source::Kept(&self.new, name)),
             (Some(_), None) => None,
         }
     }
@@ -275,6 +268,7 @@ impl Snapshot {
             new,
             old,
             kept,
+            ..
         } = self;
         late_writes(
             &Work {

@@ -17,6 +17,7 @@ use super::content;
 use super::error::StageError;
 use super::journal::{NEW, OLD, Staged, TxnId, new_name};
 use super::partial;
+use super::renamed::Renamed;
 use super::staged_file::StagedFile;
 
 /// With more objects than this, one sync of the file system is cheaper than one of each.
@@ -55,6 +56,8 @@ pub(super) struct Object {
     pub(super) staged: Staged,
     /// Whether it waits inside its new directory.
     pub(super) carried: bool,
+    /// Set if it is a second name of a file that goes.
+    pub(super) renamed: Option<Box<Renamed>>,
 }
 
 impl Staging {
@@ -274,7 +277,7 @@ impl Staging {
         self.inner.record(slot, node.clone(), (spot, false))
     }
 
-    pub(super) fn copy_object(
+    fn copy_object(
         &self,
         slot: u32,
         from: &Dir,
@@ -315,7 +318,7 @@ impl Inner {
         self.objects().get(&slot).cloned()
     }
 
-    fn check_free(&self, slot: u32) -> Result<(), StageError> {
+    pub(super) fn check_free(&self, slot: u32) -> Result<(), StageError> {
         if self.objects().contains_key(&slot) {
             Err(StageError::NoObject(slot))
         } else {
@@ -343,7 +346,7 @@ impl Inner {
     }
 
     /// Takes note of an object that was made by name.
-    fn record(
+    pub(super) fn record(
         &self,
         slot: u32,
         node: Node,
@@ -360,8 +363,16 @@ impl Inner {
                 identity,
             },
             carried,
+            renamed: None,
         });
         Ok(())
+    }
+
+    /// Takes note that a recorded object is a second name of a file that goes.
+    pub(super) fn set_renamed(&self, slot: u32, renamed: Renamed) {
+        if let Some(object) = self.objects().get_mut(&slot) {
+            object.renamed = Some(Box::new(renamed));
+        }
     }
 
     /// What is staged is to be synced again.

@@ -167,6 +167,7 @@ impl StagedFile {
             node,
             staged,
             carried,
+            renamed: None,
         });
         Ok(())
     }

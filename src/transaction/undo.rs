@@ -84,7 +84,9 @@ impl Undo<'_> {
                 self.touched.add_remoded(&change.path);
                 return Ok(());
             }
-            Action::Place | Action::Carried => self.place(change, &parent)?,
+            Action::Place | Action::Carried | Action::Rename { .. } => {
+                self.place(change, &parent)?;
+            }
             Action::Exchange => self.exchange(change, &parent)?,
             Action::Displace => self.displace(step.change, change, &parent)?,
         }

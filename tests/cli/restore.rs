@@ -158,3 +158,24 @@ fn a_damaged_snapshot_is_listed_and_never_passed_over_for_an_older_one() {
     a.rsyn(&["restore", "dir/one"]).exits(6);
     assert_eq!(a.text("dir/one"), "the third version");
 }
+
+#[test]
+fn a_moved_file_is_found_where_it_is_and_named_when_it_was_edited_there() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    for (file, content) in [("old/one", "first "), ("old/two", "second ")] {
+        a.write(file, content.repeat(300));
+    }
+    a.ok(&["push"]);
+    std::fs::rename(world.hub().at("old"), world.hub().at("new")).unwrap();
+    a.ok(&["pull"]);
+
+    a.ok(&["restore", "old/one"]).says("restored from");
+    assert_eq!(a.text("old/one"), "first ".repeat(300));
+    assert_eq!(a.text("new/one"), a.text("old/one"));
+
+    a.write("new/two", "edited");
+    let run = a.rsyn(&["restore", "old/two"]).exits(1);
+    run.says("moved \"old/two\" to \"new/two\", where it was changed since");
+    assert_eq!(a.text("new/two"), "edited");
+}

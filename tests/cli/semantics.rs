@@ -328,6 +328,37 @@ fn a_moved_file_is_moved_and_does_not_travel() {
 }
 
 #[test]
+fn a_moved_directory_keeps_its_files_and_so_does_its_rollback() {
+    use std::os::unix::fs::MetadataExt;
+    both_ways(&["keep"], |s| {
+        let files = |dir: &str| ["/one", "/sub/two"].map(|name| format!("{dir}{name}"));
+        for file in files("old") {
+            s.theirs.write(&file, file.repeat(500));
+        }
+        s.run(&[]).exits(0);
+        let objects = |dir: &str| {
+            files(dir).map(|file| {
+                let meta = std::fs::metadata(s.ours.at(&file)).unwrap();
+                assert_eq!(meta.nlink(), 1, "{file} is shared");
+                meta.ino()
+            })
+        };
+        let before = objects("old");
+        std::fs::rename(s.theirs.at("old"), s.theirs.at("new")).unwrap();
+        s.run(&[]).exits(0);
+        s.are_in_step();
+        assert_eq!(objects("new"), before);
+        let rollback = match s.verb {
+            "pull" => &["rollback"][..],
+            _ => &["rollback", "--remote"],
+        };
+        s.machine.ok(rollback);
+        assert_eq!(objects("old"), before);
+        assert!(!s.ours.has("new"));
+    });
+}
+
+#[test]
 fn mirror_makes_ours_exactly_theirs_and_the_snapshot_keeps_the_rest() {
     both_ways(&["changed", "gone", "same"], |s| {
         s.ours.write("changed", "mine");

@@ -319,7 +319,7 @@ fn try_again(top: &Path, is_new: bool) {
     assert_eq!(Some(&newest), committed.snapshot.as_ref());
     let inverse = inverse(&root, &newest).unwrap();
     let staging = Staging::begin(&root).unwrap();
-    inverse.stage(&staging).unwrap();
+    inverse.stage(&root, &staging).unwrap();
     let request = Request {
         changes: inverse.changes,
         payload: b"back".to_vec(),

@@ -63,7 +63,7 @@ fn what_comes_into_a_new_directory_is_moved_with_it() {
     assert_eq!(scene.listing(), listing_of(&made()));
     let inverse = inverse(&scene.root, &committed.txn_id).unwrap();
     let staging = Staging::begin(&scene.root).unwrap();
-    inverse.stage(&staging).unwrap();
+    inverse.stage(&scene.root, &staging).unwrap();
     let Inverse {
         changes, consumes, ..
     } = inverse;

@@ -33,6 +33,7 @@ pub(super) fn check_old_or_new(scene: &Scene, lock: &Lock, context: &str) {
         usize::from(is_new && scene.keep_snapshot),
         "{context}"
     );
+    assert!(!scene.shares_with_snapshots(), "{context}");
     let state_files = std::fs::read_dir(scene.path(".rsyn")).unwrap().count();
     assert_eq!(
         state_files,

@@ -12,6 +12,7 @@ mod ops;
 mod placed;
 mod power;
 mod races;
+mod renamed;
 mod rollback;
 mod staging;
 mod unsynced;
@@ -200,6 +201,7 @@ impl Scene {
     pub(super) fn stage(&self, changes: &[Change]) -> Result<Staging, StageError> {
         let staging = Staging::begin(&self.root)?;
         staging.arrange(changes.iter().filter_map(super::carried::arrival));
+        let renamed = renamed(changes);
         for change in changes {
             let Some(NewNode {
                 node,
@@ -219,6 +221,11 @@ impl Scene {
                     },
                     F(content, _),
                 ) => {
+                    if let Some(from) = renamed.get(slot)
+                        && staging.rename(*slot, &self.root, from, node)?
+                    {
+                        continue;
+                    }
                     let mut file = staging.file(*slot, *digest, *size)?;
                     file.append(content.as_bytes())?;
                     file.finish(*mode, *mtime)?;
@@ -281,6 +288,16 @@ impl Scene {
         self.path(".rsyn/base").exists()
     }
 
+    /// Whether an object of the tree has a second name in a snapshot, which would change with it.
+    pub(super) fn shares_with_snapshots(&self) -> bool {
+        let paths = walk(self.temp.path()).into_iter().filter(|p| !p.is_dir());
+        let inode = |path: &PathBuf| std::fs::symlink_metadata(path).unwrap().ino();
+        let (kept, tree): (Vec<_>, Vec<_>) =
+            paths.partition(|path| path.starts_with(self.path(".rsyn/snap")));
+        let kept: std::collections::BTreeSet<_> = kept.iter().map(inode).collect();
+        tree.iter().any(|path| kept.contains(&inode(path)))
+    }
+
     /// Names left in a part of the state directory.
     pub(super) fn left_in(&self, part: &str) -> usize {
         std::fs::read_dir(self.path(".rsyn").join(part)).map_or(0, Iterator::count)
@@ -297,6 +314,21 @@ impl Drop for Scene {
             }
         }
     }
+}
+
+/// Everything below `top`, links not followed.
+pub(super) fn walk(top: &Path) -> Vec<PathBuf> {
+    let (mut found, mut todo) = (Vec::new(), vec![top.to_owned()]);
+    while let Some(dir) = todo.pop() {
+        for entry in std::fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.is_symlink() {
+                todo.push(path.clone());
+            }
+            found.push(path);
+        }
+    }
+    found
 }
 
 fn put_tree(top: &Path, tree: &Tree) {
@@ -333,6 +365,27 @@ pub(super) fn set_mtime(path: &Path, mtime: Mtime) {
     dir.top()
         .set_mtime(path.file_name().unwrap().as_bytes(), mtime)
         .unwrap();
+}
+
+/// The old version of a file that the snapshot `id` keeps.
+pub(super) fn read_old(scene: &Scene, id: &TxnId, path: &str) -> Result<String, RestoreError> {
+    let path = RelPath::new(path.as_bytes()).unwrap();
+    let mut content = Vec::new();
+    old_versions(&scene.root, Some(id), &path)?.read(&scene.root, &path, &mut content)?;
+    Ok(String::from_utf8(content).unwrap())
+}
+
+/// The slots of files that come to where nothing stands, as they are, from paths that they leave.
+pub(super) fn renamed(changes: &[Change]) -> BTreeMap<u32, RelPath> {
+    let goes = |change: &&Change| change.new.is_none();
+    let mut gone: Vec<_> = changes.iter().filter(goes).collect();
+    let mut find = |change: &Change| {
+        let new = change.new.as_ref().filter(|_| change.old.is_none())?;
+        let same = |gone: &&Change| gone.old.as_ref().is_some_and(|old| old.node == new.node);
+        let at = gone.iter().position(same)?;
+        Some((new.slot?, gone.remove(at).path.clone()))
+    };
+    changes.iter().filter_map(&mut find).collect()
 }
 
 /// Commits, and asks `interrupted` between moves.
@@ -421,6 +474,42 @@ pub(super) fn scenarios() -> Vec<(&'static str, Tree, Tree)> {
             "delete a read-only directory",
             with(&[("a", D(0o555)), ("a/b", D(0o555)), ("a/b/x", F("x", 0o444))]),
             none(),
+        ),
+        ("rename a file", a(), with(&[("b", F("one", 0o644))])),
+        (
+            "rename a file and replace another",
+            with(&[("a", F("one", 0o400)), ("c", F("two", 0o644))]),
+            with(&[("b", F("one", 0o400)), ("c", F("three", 0o644))]),
+        ),
+        (
+            "rename a filled directory",
+            filled.clone(),
+            with(&[
+                ("b", D(0o755)),
+                ("b/t", D(0o700)),
+                ("b/t/y", L("z")),
+                ("b/x", F("x", 0o600)),
+            ]),
+        ),
+        (
+            "move files out of a read-only directory into another",
+            with(&[
+                ("a", D(0o555)),
+                ("a/x", F("x", 0o444)),
+                ("a/y", F("y", 0o600)),
+                ("b", D(0o555)),
+            ]),
+            with(&[
+                ("a", D(0o500)),
+                ("b", D(0o555)),
+                ("b/x", F("x", 0o444)),
+                ("b/z", F("y", 0o600)),
+            ]),
+        ),
+        (
+            "a file goes into a directory of its name",
+            with(&[("a", F("one", 0o644)), ("b", F("two", 0o644))]),
+            with(&[("a", D(0o755)), ("a/b", F("two", 0o644))]),
         ),
         ("everything at once", everything().0, everything().1),
     ]

@@ -215,6 +215,7 @@ fn whatever_of_a_rollback_is_lost_it_is_done_or_not_done() {
             .map(|s| s.id)
             .collect();
         assert_eq!((left.len(), left.contains(&id)), (1, !done), "{context}");
+        assert!(!scene.shares_with_snapshots(), "{context}");
         figures.count(lost, done);
     });
     figures.check("rollbacks");

@@ -556,7 +556,5 @@ fn late_bytes_are_kept(keep_snapshot: bool, cut: bool) {
         }
     };
     assert_eq!(scene.read("log"), "replaced\n");
-    let kept = preimage(&scene.root, &id, &path).unwrap().unwrap();
-    let content = std::io::read_to_string(kept.content.unwrap()).unwrap();
-    assert_eq!(content, "line\nlate\n");
+    assert_eq!(read_old(&scene, &id, "log").unwrap(), "line\nlate\n");
 }

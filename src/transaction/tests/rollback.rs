@@ -6,7 +6,7 @@ use crate::disk::fault;
 pub(super) fn roll_back(scene: &Scene, lock: &Lock, id: &TxnId) -> Result<Committed, CommitError> {
     let inverse = inverse(&scene.root, id)?;
     let staging = Staging::begin(&scene.root)?;
-    inverse.stage(&staging)?;
+    inverse.stage(&scene.root, &staging)?;
     scene.commit(lock, staging, inverse.changes, Some(inverse.consumes))
 }
 
@@ -368,22 +368,14 @@ fn one_path_can_be_read_from_a_snapshot() {
     let scene = Scene::new(&old, &new);
     let lock = scene.lock();
     let id = scene.run(&lock).unwrap().snapshot.unwrap();
-    let get =
-        |path: &str| preimage(&scene.root, &id, &RelPath::new(path.as_bytes()).unwrap()).unwrap();
-    let read = |image: Preimage| std::io::read_to_string(image.content.unwrap()).unwrap();
-    assert_eq!(read(get("a").unwrap()), "old a");
-    assert_eq!(get("m").unwrap().node, Some(F("mode", 0o644).node()));
-    assert_eq!(read(get("m").unwrap()), "mode");
-    assert!(get("n").unwrap().node.is_none());
-    assert!(get("same").is_none());
-    assert!(
-        preimage(
-            &scene.root,
-            &TxnId::parse("0123456789abcdef").unwrap(),
-            &RelPath::new(*b"a").unwrap()
-        )
-        .is_err()
-    );
+    let read = |path: &str| read_old(&scene, &id, path);
+    assert_eq!(read("a").unwrap(), "old a");
+    assert!(matches!(read("m"), Err(RestoreError::NoContent(_))));
+    for none in ["n", "same"] {
+        assert!(matches!(read(none), Err(RestoreError::NotInSnapshot(..))));
+    }
+    let unknown = TxnId::parse("0123456789abcdef").unwrap();
+    assert!(read_old(&scene, &unknown, "a").is_err());
 }
 
 #[test]

@@ -11,6 +11,8 @@ pub struct Mutant {
 
 const STAGE: &str = "src/transaction/stage.rs";
 const CARRIED: &str = "src/transaction/carried.rs";
+const RENAMED: &str = "src/transaction/renamed.rs";
+const SETTLE: &str = "src/transaction/settle.rs";
 const PARTIAL: &str = "src/transaction/partial.rs";
 const STAGED_FILE: &str = "src/transaction/staged_file.rs";
 const COMMIT: &str = "src/transaction/commit.rs";
@@ -225,8 +227,8 @@ pub const MUTANTS: &[Mutant] = &[
         "deleted instead of displaced",
         &[(
             APPLY,
-            "        place(parent, leaf, self.work.old, &aside)?;\n        self.is_as_seen(change, before, self.work.old, aside)",
-            "        parent.remove_file(leaf)?;\n        Ok(true)",
+            "        place(parent, leaf, self.work.old, &aside)?;\n        let is_known",
+            "        parent.remove_file(leaf)?;\n        if index < u32::MAX {\n            return Ok(true);\n        }\n        let is_known",
         )],
     ),
     mutant(
@@ -317,7 +319,7 @@ pub const MUTANTS: &[Mutant] = &[
         "a replaced object is not looked at",
         &[(
             APPLY,
-            "        self.is_as_seen(change, before, self.work.new, name)",
+            "        self.is_as_seen(change, before, (self.work.new, name), false)",
             "        Ok(true)",
         )],
     ),
@@ -325,7 +327,7 @@ pub const MUTANTS: &[Mutant] = &[
         "a deleted object is not looked at",
         &[(
             APPLY,
-            "        self.is_as_seen(change, before, self.work.old, aside)",
+            "        self.is_as_seen(change, before, (self.work.old, aside), is_known)",
             "        Ok(true)",
         )],
     ),
@@ -460,6 +462,81 @@ pub const MUTANTS: &[Mutant] = &[
         &[(
             PARTIAL,
             "salvage_dir(&dir.open_dir(&entry.name)?, partial, digest_of_content)?;",
+            "false;",
+        )],
+    ),
+    mutant(
+        "a renamed file keeps its old name in the snapshot",
+        &[(
+            COMMIT,
+            "    renamed::let_go(&work).map_err(|e| unfinished(e.into()))?;\n",
+            "",
+        )],
+    ),
+    mutant(
+        "a renamed file keeps its old name in the snapshot after a recovery",
+        &[(
+            RECOVER,
+            "    let_go(&work).map_err(|e| unfinished(e.into()))?;\n",
+            "",
+        )],
+    ),
+    mutant(
+        "the old name of a renamed file goes though it is the last one",
+        &[(RENAMED, "stat.nlink > 1) {", "stat.nlink > 0) {")],
+    ),
+    mutant(
+        "that the old names of renamed files are gone is not synced",
+        &[(
+            RENAMED,
+            "        true => work.old.sync(),",
+            "        true => Ok(()),",
+        )],
+    ),
+    mutant(
+        "renamed files are looked at before their old names go",
+        &[(
+            COMMIT,
+            "    renamed::let_go(&work).map_err(|e| unfinished(e.into()))?;\n    let placed = placed(&work, lock, now);\n",
+            "    let placed = placed(&work, lock, now);\n    renamed::let_go(&work).map_err(|e| unfinished(e.into()))?;\n",
+        )],
+    ),
+    mutant(
+        "a renamed file is not read",
+        &[(
+            RENAMED,
+            "    let same = content::still_has_content(dir, name, node)?;",
+            "    let same = true;",
+        )],
+    ),
+    mutant(
+        "a renamed file may have more names",
+        &[
+            (RENAMED, "stat.nlink == 1 && looks_like", "looks_like"),
+            (RENAMED, "same && stat.nlink == 2 && ", "same && "),
+        ],
+    ),
+    mutant(
+        "a renamed file need not go from its place",
+        &[(
+            RENAMED,
+            "        after.is_none() && before",
+            "        before",
+        )],
+    ),
+    mutant(
+        "a young renamed file is not read again",
+        &[(
+            APPLY,
+            "        if !(is_known || is_large) || stat",
+            "        if is_known { return Ok(true); }\n        if !is_large || stat",
+        )],
+    ),
+    mutant(
+        "an edit of a renamed file is put beside what came back",
+        &[(
+            SETTLE,
+            "matches!(action, Action::Rename { .. }) && stat.nlink > 1;",
             "false;",
         )],
     ),
