@@ -99,8 +99,8 @@ pub(super) fn look(top: &Path) -> Seen {
 #[derive(Debug, Clone)]
 pub(super) struct Held {
     pub(super) token: Token,
-    /// The path at which the editor could remove or replace it; none of what is in a directory there.
-    pub(super) number: Option<usize>,
+    /// The paths at which the editor could remove or replace it; none of what is in a directory there.
+    pub(super) numbers: Vec<usize>,
     pub(super) ino: u64,
 }
 
@@ -133,7 +133,7 @@ pub(super) fn held_after(mut held: Vec<Held>, deeds: &[Deed]) -> Vec<Held> {
     for deed in deeds {
         match deed {
             Deed::Truncated { ino, .. } => held.retain(|h| h.ino != *ino),
-            Deed::Removed { number } => held.retain(|h| h.number != Some(*number)),
+            Deed::Removed { number } => held.retain(|h| !h.numbers.contains(number)),
             Deed::Saved { held: new, .. } => held.push(new.clone()),
         }
     }
@@ -147,11 +147,24 @@ pub(super) fn held_in(seen: &Seen) -> Vec<Held> {
         let all = tokens(text.as_deref().unwrap_or_default());
         held.extend(all.map(|token| Held {
             token,
-            number,
+            numbers: number.into_iter().collect(),
             ino: *ino,
         }));
     }
     held
+}
+
+/// Files that a run takes from one path to another: both numbers.
+pub(super) fn moved(old: &Seen, new: &Seen) -> Vec<(usize, usize)> {
+    let number = |path: &String| number_of(path.as_bytes()).filter(|n| *path == path_of(*n));
+    let came = new
+        .iter()
+        .filter(|(path, thing)| thing.ino != 0 && thing.text.is_some() && !old.contains_key(*path));
+    let pair = |(to, thing): (&String, &Thing)| {
+        let from = old.iter().find(|(_, was)| was.ino == thing.ino)?.0;
+        Some((number(from)?, number(to)?))
+    };
+    came.filter_map(pair).collect()
 }
 
 /// The time in which an editor may save, and where a run is.
@@ -217,7 +230,7 @@ impl Editor {
         let text = format!("<{token}>");
         let mut held = Held {
             token,
-            number: Some(number),
+            numbers: vec![number],
             ino: 0,
         };
         match self.style {
@@ -258,7 +271,7 @@ impl Editor {
                     .ok()?
                     .write_all(text.as_bytes())
                     .unwrap();
-                held.number = None;
+                held.numbers.clear();
             }
         }
         Some(held)

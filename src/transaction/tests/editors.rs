@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::editor::{
     Deed, Editor, FILES, Held, Seen, Style, Task, Thing, Token, Window, held_after, held_in, look,
-    new_token, number_of, path_of, tokens,
+    moved, new_token, number_of, path_of, tokens,
 };
 use super::rollback::roll_back;
 use super::unsynced::Random;
@@ -42,6 +42,8 @@ struct Met {
     /// Of the refused: those that left a second file.
     kept_beside: u64,
     rolled_back: u64,
+    /// Files that a run took from one path to another, or was to.
+    moved: usize,
     killed: u64,
     /// Saves that ended in a replaced file, which is in the snapshot.
     late_writes: usize,
@@ -127,7 +129,7 @@ impl Arena {
     }
 }
 
-/// Another tree: most paths get another text, some go, come, or change their kind.
+/// Another tree: most paths get another text, some go, come, change their kind, or move.
 fn news(old: &Seen, random: &mut Random) -> Seen {
     let mut new = old.clone();
     let text = |random: &mut Random| {
@@ -148,6 +150,26 @@ fn news(old: &Seen, random: &mut Random) -> Seen {
             }
         }
     }
+    let is_file = |(path, thing): &(&String, &Thing)| {
+        let is_whole = number_of(path.as_bytes()).is_some_and(|n| **path == path_of(n));
+        is_whole && thing.text.is_some()
+    };
+    let gone: Vec<_> = old
+        .iter()
+        .filter(is_file)
+        .filter(|(path, _)| !new.contains_key(*path))
+        .collect();
+    let came: Vec<_> = new
+        .iter()
+        .filter(is_file)
+        .filter(|(path, _)| !old.contains_key(*path))
+        .collect();
+    let moves: Vec<_> = gone
+        .into_iter()
+        .zip(came)
+        .map(|((_, from), (to, _))| (to.clone(), from.clone()))
+        .collect();
+    new.extend(moves);
     new
 }
 
@@ -168,12 +190,21 @@ impl Arena {
             .map(|(slot, path)| Change {
                 old: old.get(path).map(|thing| self.expected(path, thing)),
                 new: new.get(path).map(|thing| NewNode {
-                    node: node_of(thing, None),
+                    node: self.node_that_comes(old, thing),
                     slot: Some(slot),
                 }),
                 path: RelPath::new(path.as_bytes()).unwrap(),
             })
             .collect()
+    }
+
+    /// One that is moved comes as it is.
+    fn node_that_comes(&self, old: &Seen, thing: &Thing) -> Node {
+        let is_it = |was: &&(&String, &Thing)| was.1.ino == thing.ino;
+        match old.iter().find(|was| is_it(&was)) {
+            Some((from, _)) => self.expected(from, thing).node,
+            None => node_of(thing, None),
+        }
     }
 
     fn expected(&self, path: &str, thing: &Thing) -> Expected {
@@ -191,6 +222,7 @@ impl Arena {
     fn stage(&self, changes: &[Change], new: &Seen) -> Staging {
         let staging = Staging::begin(&self.scene.root).unwrap();
         staging.arrange(changes.iter().filter_map(super::super::carried::arrival));
+        let renamed = renamed(changes);
         for change in changes {
             let Some(NewNode {
                 node,
@@ -210,6 +242,11 @@ impl Arena {
                     },
                     Some(text),
                 ) => {
+                    if let Some(from) = renamed.get(slot)
+                        && staging.rename(*slot, &self.scene.root, from, node).unwrap()
+                    {
+                        continue;
+                    }
                     let mut file = staging.file(*slot, *digest, *size).unwrap();
                     file.append(text).unwrap();
                     file.finish(*mode, *mtime).unwrap();
@@ -334,7 +371,7 @@ impl Arena {
     /// All that must be there is there, and what the editor did not touch is as before the run or as after it.
     fn judge(
         &mut self,
-        held: Vec<Held>,
+        mut held: Vec<Held>,
         deeds: &[Deed],
         touched_before: &HashSet<usize>,
         (old, new, left): (&Seen, &Seen, Left),
@@ -348,6 +385,13 @@ impl Arena {
             .map(|h| h.token)
             .collect();
         let late: HashSet<_> = self.written_into_what_was_taken_back();
+        let moved = moved(old, new);
+        self.met.moved += moved.len();
+        for (from, to) in &moved {
+            for held in held.iter_mut().filter(|held| held.numbers.contains(from)) {
+                held.numbers.push(*to);
+            }
+        }
         let held = held_after(held, deeds);
         for what in held.iter().filter(|what| !found.contains(&what.token)) {
             assert!(
@@ -356,11 +400,17 @@ impl Arena {
             );
             self.met.into_taken_back += 1;
         }
-        let touched: HashSet<_> = deeds
+        let mut touched: HashSet<_> = deeds
             .iter()
             .map(Deed::number)
             .chain(touched_before.iter().copied())
             .collect();
+        for (from, to) in moved {
+            // What is written at one of the names is found at the other, wherever the run ended.
+            if touched.contains(&from) || touched.contains(&to) {
+                touched.extend([from, to]);
+            }
+        }
         self.old_or_new(&touched, (old, new, left), &now, result);
         self.count(deeds, old, new);
         held
@@ -523,6 +573,7 @@ fn hammer(style: Style) -> Met {
 fn nothing_is_lost(style: Style) {
     let met = hammer(style);
     assert!(met.at_changed * 2 > met.races, "{met:?}");
+    assert!(met.moved > 0, "{met:?}");
     assert!(met.into_taken_back * 100 <= met.races, "{met:?}");
 }
 
