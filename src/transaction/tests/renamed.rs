@@ -105,17 +105,23 @@ fn what_is_not_just_moved_is_staged_another_way() {
 
 #[test]
 fn a_file_that_does_not_go_is_not_moved() {
-    let scene = rename();
-    let mut changes = scene.changes();
-    let staging = scene.stage(&changes).unwrap();
-    changes.retain(|change| change.path.as_bytes() != b"a");
-    let refused = scene.commit(&scene.lock(), staging, changes, None);
-    assert!(
-        matches!(refused, Err(CommitError::Invalid { .. })),
-        "{refused:?}"
-    );
-    assert_eq!(scene.listing(), listing_of(&scene.old));
-    assert_eq!(nlink(&scene, "a"), 1);
+    let stays: fn(&mut Change) -> bool = |_| false;
+    let gets_other_bits: fn(&mut Change) -> bool = |change| {
+        let node = F("content", 0o600).node();
+        change.new = Some(NewNode { node, slot: None });
+        true
+    };
+    for what in [stays, gets_other_bits] {
+        let scene = rename();
+        let mut changes = scene.changes();
+        let staging = scene.stage(&changes).unwrap();
+        changes.retain_mut(|change| change.path.as_bytes() != b"a" || what(change));
+        let refused = scene.commit(&scene.lock(), staging, changes, None);
+        let is_invalid = matches!(refused, Err(CommitError::Invalid { .. }));
+        assert!(is_invalid, "{refused:?}");
+        assert_eq!(scene.listing(), listing_of(&scene.old));
+        assert_eq!(nlink(&scene, "a"), 1);
+    }
 }
 
 #[test]
