@@ -48,15 +48,15 @@ pub(super) fn commit(
                 .map_err(staging_error)?;
         }
     }
+    // From here on the staging knows what came.
+    let ops = std::mem::take(&mut receiving.ops);
+    drop(receiving);
     staging.sync().map_err(LocalError::from)?;
+    let news = || ops.iter().map(|op| (op.path.clone(), op.new.clone()));
     let update = HubUpdate {
         rules: order.rules,
-        changes: receiving
-            .ops
-            .iter()
-            .map(|op| (op.path.clone(), op.new.clone()))
-            .collect(),
-        deleted: tombstones(&receiving.ops, order.hello, order.machinery),
+        changes: news().collect(),
+        deleted: tombstones(&ops, order.hello, order.machinery),
     };
     let label = Label {
         verb: "push".to_owned(),
@@ -65,24 +65,17 @@ pub(super) fn commit(
         when: (order.machinery.clock)().div_euclid(1000),
     };
     let payload = Payload::Hub(update).encode().map_err(LocalError::from)?;
-    let tree = order.scan.tree.with_changes(
-        receiving
-            .ops
-            .iter()
-            .map(|op| (op.path.clone(), op.new.clone())),
-    );
+    let tree = order.scan.tree.with_changes(news());
     let record = log::Record {
         verb: "push".to_owned(),
-        ..log::Record::of(receiving.ops.iter().map(verb))
+        ..log::Record::of(ops.iter().map(verb))
     };
     let lock = lock(local, &holder(order.hello, order.machinery, "push"))?;
-    // From here on the transaction knows all of it.
-    let ops = std::mem::take(&mut receiving.ops);
-    drop(receiving);
-    let changes = (0..)
-        .zip(ops)
-        .map(|(id, op)| change(op, id, order.scan))
-        .collect();
+    // In this order the changes are made in the place of the operations, which need more of it.
+    let changes = ops.into_iter().zip(0..);
+    let changes = changes.map(|(op, id)| change(op, id, order.scan));
+    let mut changes: Vec<_> = changes.collect();
+    changes.shrink_to_fit();
     let request = Request {
         changes,
         payload,
@@ -156,7 +149,7 @@ fn change(op: Op, id: u32, scan: &Scan) -> Change {
     let seen = scan.stat(&path);
     Change {
         path,
-        old: old.map(|node| Expected { node, seen }),
+        old: old.map(|node| Expected::new(node, seen)),
         new: new.map(|node| NewNode { node, slot }),
     }
 }

@@ -20,6 +20,9 @@ use crate::transaction::{StageError, StagedFile, Staging};
 
 use super::connection::Outbox;
 
+/// A table with fewer entries than one in so many places is made smaller.
+const SPARSE: usize = 4;
+
 /// A file that is awaited.
 #[derive(Debug, Clone)]
 pub struct Awaited {
@@ -273,9 +276,7 @@ impl Receiver {
             }
             Message::Control(Control::Changed { id, why }) => {
                 self.current = None;
-                self.awaited
-                    .remove(&id)
-                    .ok_or_else(|| misplaced("changed"))?;
+                self.take_awaited(id).ok_or_else(|| misplaced("changed"))?;
                 let why = why.chars().take(limits::TEXT_BYTES).collect();
                 self.changed.insert(id, why);
                 Ok(())
@@ -306,7 +307,7 @@ impl Receiver {
     fn end(&mut self, to: &Destination<'_>, current: Current) -> Result<(), ReceiveError> {
         if current.spoiled {
             current.file.discard()?;
-            if let Some(want) = self.awaited.remove(&current.id) {
+            if let Some(want) = self.take_awaited(current.id) {
                 self.await_whole(current.id, want);
             }
             return Ok(());
@@ -321,7 +322,7 @@ impl Receiver {
 
     /// Verifies a file; gives its digest, nothing if it has to come once more.
     fn close(&mut self, id: u32, file: StagedFile) -> Result<Option<Digest>, ReceiveError> {
-        let Some(want) = self.awaited.remove(&id) else {
+        let Some(want) = self.take_awaited(id) else {
             return Ok(None);
         };
         match file.finish(want.mode, want.mtime) {
@@ -332,6 +333,15 @@ impl Receiver {
             }
             Err(e) => Err(e.into()),
         }
+    }
+
+    /// What is awaited grows to its full size before the first of it comes, and gives its room to what is staged.
+    fn take_awaited(&mut self, id: u32) -> Option<Awaited> {
+        let awaited = self.awaited.remove(&id);
+        if self.awaited.len() < self.awaited.capacity() / SPARSE {
+            self.awaited.shrink_to(self.awaited.len() * 2);
+        }
+        awaited
     }
 
     fn await_whole(&mut self, id: u32, mut want: Awaited) {

@@ -74,7 +74,8 @@ impl Receiving {
         }
         let staging = Staging::begin(&local.root).map_err(LocalError::from)?;
         let (mut copies, mut sign) = (Vec::new(), Vec::new());
-        let ops = std::mem::take(&mut self.ops);
+        let mut ops = std::mem::take(&mut self.ops);
+        ops.shrink_to_fit();
         staging.arrange((0..).zip(&ops).filter_map(|(slot, op)| {
             let new = op.new.as_ref().filter(|_| op.old.is_none())?;
             Some((slot, &op.path, new))

@@ -1,5 +1,6 @@
 //! [`Tree`]: the entries of one side, sorted, each path once.
 
+use std::iter::Peekable;
 use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -130,25 +131,43 @@ impl Tree {
         self.entries().is_empty()
     }
 
-    /// This tree with some paths changed: `Some` puts a node there, `None` takes it away.
+    /// This tree with some paths changed: `Some` puts a node there, `None` takes it away. Of two changes of one path the later
+    /// one counts.
     #[must_use]
     pub fn with_changes(&self, changes: impl IntoIterator<Item = (RelPath, Option<Node>)>) -> Self {
-        let mut changes: Vec<_> = changes.into_iter().collect();
-        if changes.is_empty() {
+        let mut changes = changes.into_iter().peekable();
+        // Those of a plan are many, and in order: they need no place of their own.
+        let tree = self.with_sorted(&mut changes);
+        let mut rest: Vec<_> = changes.collect();
+        if rest.is_empty() {
+            return tree;
+        }
+        rest.sort_by(|a, b| a.0.cmp(&b.0));
+        tree.with_sorted(&mut rest.into_iter().peekable())
+    }
+
+    /// As [`Self::with_changes`], with those of `changes` that are in order, up to the first one that is not.
+    fn with_sorted<I>(&self, changes: &mut Peekable<I>) -> Self
+    where
+        I: Iterator<Item = (RelPath, Option<Node>)>,
+    {
+        if changes.peek().is_none() {
             return self.clone();
         }
-        changes.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut entries = Vec::with_capacity(self.len() + changes.len());
+        let mut entries = Vec::with_capacity(self.len() + changes.size_hint().0);
         let mut old = self.entries().iter().peekable();
-        for (path, node) in changes {
+        let mut last: Option<RelPath> = None;
+        while let Some((path, node)) =
+            changes.next_if(|(path, _)| last.as_ref().is_none_or(|last| last <= path))
+        {
             while let Some(entry) = old.next_if(|e| e.path < path) {
                 entries.push(entry.clone());
             }
             old.next_if(|e| e.path == path);
-            // Of two changes of one path the later one counts.
             if entries.last().is_some_and(|e: &Entry| e.path == path) {
                 entries.pop();
             }
+            last = Some(path.clone());
             if let Some(node) = node {
                 entries.push(Entry { path, node });
             }
@@ -267,6 +286,32 @@ mod tests {
                 ("c", file("3", 0))
             ])
         );
+    }
+
+    #[test]
+    fn of_two_changes_of_a_path_the_later_one_counts_in_whatever_order_they_come() {
+        let before = tree(&[("a", file("1", 0)), ("b", file("2", 0))]);
+        let (new, newer) = (Some(file("new", 0)), Some(file("newer", 0)));
+        for (changes, expected) in [
+            (vec![("b", new.clone()), ("b", newer.clone())], "newer"),
+            (vec![("b", None), ("b", newer.clone())], "newer"),
+            (
+                vec![("b", new.clone()), ("a", None), ("b", newer.clone())],
+                "newer",
+            ),
+            (
+                vec![("b", newer), ("a", None), ("b", None), ("b", new)],
+                "new",
+            ),
+        ] {
+            let changes = changes.into_iter().map(|(at, node)| (path(at), node));
+            let after = before.with_changes(changes);
+            let b = after.entries().last().map(|entry| &entry.node);
+            assert_eq!(b, Some(&file(expected, 0)));
+        }
+        let gone = [("b", Some(file("new", 0))), ("b", None)];
+        let after = before.with_changes(gone.map(|(at, node)| (path(at), node)));
+        assert_eq!(after, tree(&[("a", file("1", 0))]));
     }
 
     #[test]

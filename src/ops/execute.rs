@@ -340,10 +340,10 @@ fn change(action: &Action, slot: u32, scan: &Scan) -> Change {
     let slot_of = |new: &Node| needs_slot(action.verb, action.old.as_ref(), new).then_some(slot);
     Change {
         path: action.path.clone(),
-        old: action.old.as_ref().map(|node| Expected {
-            node: node.clone(),
-            seen: scan.stat(&action.path),
-        }),
+        old: action
+            .old
+            .as_ref()
+            .map(|node| Expected::new(node.clone(), scan.stat(&action.path))),
         new: action.new.as_ref().map(|node| NewNode {
             node: node.clone(),
             slot: slot_of(node),

@@ -244,10 +244,7 @@ fn repair_from_snapshots(
         staging.copy(slot, &content, &node)?;
         changes.push(Change {
             path: path.clone(),
-            old: Some(Expected {
-                node: now.clone(),
-                seen: scan.stat(path),
-            }),
+            old: Some(Expected::new(now.clone(), scan.stat(path))),
             new: Some(NewNode {
                 node,
                 slot: Some(slot),

@@ -30,9 +30,11 @@ pub(super) struct Assembly {
 }
 
 impl Assembly {
-    /// One that waits for the root, which has number 0.
-    pub(super) fn of_root() -> Self {
+    /// One that waits for the root, which has number 0, and has room for so many entries.
+    pub(super) fn of_root(entries: usize) -> Self {
         Self {
+            entries: Vec::with_capacity(entries),
+            witnesses: Vec::with_capacity(entries),
             listed: vec![None],
             next: Some((0, None)),
             ..Self::default()
@@ -96,11 +98,13 @@ impl Assembly {
     }
 
     /// The tree, if nothing is missing: what is would look like deletions.
-    pub(super) fn finish(self, mut problems: Vec<Problem>) -> Result<Scan, ScanError> {
+    pub(super) fn finish(mut self, mut problems: Vec<Problem>) -> Result<Scan, ScanError> {
         if self.next.is_some() || !self.open.is_empty() {
             return Err(ScanError::Disorder);
         }
         problems.sort_by(|a, b| a.path.cmp(&b.path));
+        self.entries.shrink_to_fit();
+        self.witnesses.shrink_to_fit();
         Ok(Scan {
             tree: Tree::from_sorted(self.entries).ok_or(ScanError::Disorder)?,
             witnesses: self.witnesses,
@@ -154,7 +158,7 @@ mod tests {
     /// Puts those directories together that `order` names, in that order.
     fn assemble(order: &[usize]) -> Result<Scan, ScanError> {
         let mut all: Vec<_> = directories().into_iter().map(Some).collect();
-        let mut assembly = Assembly::of_root();
+        let mut assembly = Assembly::of_root(0);
         (1..all.len()).for_each(|number| assert_eq!(assembly.announce(), number));
         let mut problems = vec![];
         for number in order {

@@ -61,7 +61,7 @@ pub(super) fn walk(root: &Root, request: &Request<'_>) -> Result<Scan, ScanError
     };
     let shared = Shared {
         stack: vec![first],
-        assembly: Assembly::of_root(),
+        assembly: Assembly::of_root(request.index.entries_expected()),
         ..Shared::default()
     };
     let walk = Walk {

@@ -127,7 +127,8 @@ impl Base {
         // One that was brought here stays one until it is compared with the tree.
         let home = old.as_ref().map_or(state.home(), |b| b.home);
         let before = old.map(|b| b.agreed(&Tree::default())).transpose()?;
-        let agreed = before.unwrap_or_default().with_changes(update.changes);
+        // The tree itself is gone when it is saved.
+        let agreed = PackedTree::of(&before.unwrap_or_default().with_changes(update.changes));
         let next = Self {
             sequence,
             home,
@@ -136,7 +137,7 @@ impl Base {
             synced_at: update.synced_at,
             rules: update.rules,
             seen: update.seen,
-            agreed: PackedTree::of(&agreed),
+            agreed,
             remote: update.remote,
             tombstones: update.tombstones,
         };

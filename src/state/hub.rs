@@ -145,12 +145,18 @@ impl Hub {
             }
         }
         hub.tombstones.extend(update.deleted);
-        let before = hub.view(update.rules, &Tree::default())?;
-        let now = before.with_changes(update.changes);
+        hub.advance_by(update.rules, update.changes)?;
+        hub.save(state)
+    }
+
+    /// Begins the generation after some changes. The trees are gone when it is saved.
+    fn advance_by(&mut self, rules: Digest, changes: Vec<(RelPath, Option<Node>)>) -> Result<()> {
+        let before = self.view(rules, &Tree::default())?;
+        let now = before.with_changes(changes);
         let changed = differences(&before, &now).map(|(path, _)| path.clone());
         let changed = changed.collect();
-        hub.advance(update.rules, &now, &changed);
-        hub.save(state)
+        self.advance(rules, &now, &changed);
+        Ok(())
     }
 
     /// Takes note of the tree as a scan found it. What vanished without a push was deleted here by hand and
@@ -206,6 +212,7 @@ impl Hub {
         let at = self.views.iter().position(|v| v.rules == rules);
         let mut history = at.map(|i| self.views.remove(i).history).unwrap_or_default();
         self.generation += stride(self.generation, now);
+        history.iter_mut().for_each(|old| old.changed.detach());
         history.push(Generation {
             number: self.generation,
             view: now.view_digest(),

@@ -11,10 +11,11 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::sealed::Sealed;
-use super::{Result, State, StateError, layout};
+use super::{Result, State, StateError, layout, shared};
 use crate::disk::Stat;
 use crate::model::{Digest, Mtime, RelPath};
 
@@ -94,8 +95,8 @@ struct Folder {
     /// `None` for the root.
     path: Option<RelPath>,
     /// Its [`Line`]s in the order of their names, as they lie in the file: most are looked at once.
-    #[serde(with = "serde_bytes")]
-    lines: Vec<u8>,
+    #[serde(with = "shared")]
+    lines: Bytes,
 }
 
 /// No line is longer: a name has at most 255 bytes.
@@ -206,7 +207,7 @@ impl Index {
             .into_iter()
             .map(|(path, lines)| Folder {
                 path: RelPath::new(path).ok(),
-                lines,
+                lines: lines.into(),
             })
             .collect();
         folders.sort_by(|a, b| a.path.cmp(&b.path));
@@ -274,6 +275,14 @@ impl Index {
     pub fn digest(&self, path: &RelPath, stat: &Stat) -> Option<Digest> {
         let line = self.lines(path.parent().as_ref()).find(path.name())?;
         line.digest_for(stat)
+    }
+
+    /// How many entries the tree has, or a few less than that: directories that hold no file are not known here.
+    #[must_use]
+    pub fn entries_expected(&self) -> usize {
+        const MORE: usize = 64;
+        let files = usize::try_from(self.files).unwrap_or_default();
+        files.saturating_add(2 * self.folders.len() + MORE)
     }
 
     /// Number of files.

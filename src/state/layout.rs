@@ -20,11 +20,13 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::home::Home;
 use super::sealed::{self, Checked, Sealed};
+use super::shared::sharing;
 use super::{Result, StateError};
 use crate::disk::{Dir, Root, Stat, durable};
 
@@ -215,7 +217,7 @@ fn create_unless_there(dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<()> {
 pub fn load<T: Sealed + DeserializeOwned>(dir: &Dir, file: &str) -> Result<Option<T>> {
     match durable::read(dir, file.as_bytes(), MAX_FILE_BYTES)? {
         None => Ok(None),
-        Some(bytes) => sealed::open(&bytes, file).map(Some),
+        Some(bytes) => sharing(&bytes.into(), |bytes| sealed::open(bytes, file)).map(Some),
     }
 }
 
@@ -270,7 +272,8 @@ pub fn load_newest<T: Generations>(dir: &Dir, stem: &str) -> Result<(Option<T>, 
             Err(e) => return Err(e),
         }
     }
-    let newest = newest.map(|whole| sealed::open::<T>(&whole.bytes, &whole.file));
+    let newest = newest
+        .map(|Whole { file, bytes, .. }| sharing(&bytes, |bytes| sealed::open::<T>(bytes, &file)));
     match newest.transpose() {
         Err(StateError::Damaged { .. }) => {}
         value => return Ok((value?, damaged)),
@@ -285,7 +288,7 @@ pub fn load_newest<T: Generations>(dir: &Dir, stem: &str) -> Result<(Option<T>, 
 struct Whole {
     sequence: u64,
     file: String,
-    bytes: Vec<u8>,
+    bytes: Bytes,
 }
 
 impl Whole {
@@ -298,7 +301,7 @@ impl Whole {
         Ok(Some(Self {
             sequence,
             file,
-            bytes,
+            bytes: bytes.into(),
         }))
     }
 }

@@ -12,6 +12,7 @@ pub mod log;
 mod packed;
 pub mod payload;
 pub mod sealed;
+mod shared;
 pub mod signatures;
 
 pub use base::{Base, BaseUpdate};

@@ -1,20 +1,22 @@
 //! Parts of a state file that stay as they lie there until somebody asks for them: most sessions find that nothing changed, and
-//! need none of them.
+//! need none of them. They share the memory that the file was read into.
 
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Result, StateError};
+use super::{Result, StateError, shared};
+use crate::model::encoding::encode;
 use crate::model::{Digest, Tree};
 
 /// A value in postcard, with its length before it, so that a reader can pass over it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Packed<T> {
-    #[serde(with = "serde_bytes")]
-    bytes: Vec<u8>,
+    #[serde(with = "shared")]
+    bytes: Bytes,
     #[serde(skip)]
     value: PhantomData<fn() -> T>,
 }
@@ -23,9 +25,14 @@ impl<T: Serialize + DeserializeOwned> Packed<T> {
     /// Packs `value`.
     pub(super) fn of(value: &T) -> Self {
         // What cannot be encoded, and no value of ours is that, is damaged when it is asked for.
-        let bytes = postcard::to_stdvec(value).unwrap_or_default();
+        let bytes = encode(value).unwrap_or_default().into();
         let value = PhantomData;
         Self { bytes, value }
+    }
+
+    /// Takes memory of its own, so that the file it shared can go.
+    pub(super) fn detach(&mut self) {
+        self.bytes = Bytes::copy_from_slice(&self.bytes);
     }
 
     /// The value.
@@ -117,8 +124,20 @@ mod tests {
     #[test]
     fn what_cannot_be_unpacked_is_damaged() {
         let mut packed = Packed::of(&vec![1_u32, 2]);
-        packed.bytes.push(0);
+        packed.bytes = [&packed.bytes[..], &[0]].concat().into();
         let damaged = packed.open("file");
         assert!(matches!(damaged, Err(StateError::Damaged { file }) if file == "file"));
+    }
+
+    #[test]
+    fn what_is_detached_shares_no_memory_and_is_the_same() {
+        let file = bytes::Bytes::from(encode(&Packed::of(&vec![1_u32; 100])).unwrap());
+        let mut packed: Packed<Vec<u32>> =
+            shared::sharing(&file, |file| postcard::from_bytes(file).unwrap());
+        let is_part = |packed: &Packed<_>| file.as_ptr_range().contains(&packed.bytes.as_ptr());
+        assert!(is_part(&packed));
+        packed.detach();
+        assert!(!is_part(&packed));
+        assert_eq!(packed.open("file").unwrap(), [1; 100]);
     }
 }

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Base, BaseUpdate, Hub, HubUpdate, Result, State, StateError};
+use crate::model::encoding::encode;
 
 /// The memory that goes with a transaction.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -22,7 +23,7 @@ impl Payload {
     /// # Errors
     /// [`StateError::Damaged`] if it cannot be encoded, which no payload of ours is.
     pub fn encode(&self) -> Result<Vec<u8>> {
-        postcard::to_stdvec(self).map_err(|_| damaged())
+        encode(self).map_err(|_| damaged())
     }
 
     /// Remembers what `bytes` say, for the transaction of this id.

@@ -3,11 +3,11 @@
 use std::cmp::Ordering;
 use std::marker::PhantomData;
 
-use postcard::ser_flavors::Size;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::StateError;
+use crate::model::encoding::append;
 
 /// First bytes of every state file.
 const MAGIC: &[u8; 8] = b"rsynstat";
@@ -28,14 +28,8 @@ pub trait Sealed: Serialize + DeserializeOwned {
 /// # Errors
 /// [`StateError::Damaged`] if the value cannot be encoded, which no value of ours is.
 pub fn seal<T: Sealed>(value: &T, file: &str) -> Result<Vec<u8>, StateError> {
-    let damaged = |_| damaged(file);
-    // A tree makes a long file: its room is known before.
-    let size = postcard::serialize_with_flavor(value, Size::default()).map_err(damaged)?;
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + size + DIGEST_BYTES);
-    bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(&T::KIND);
-    bytes.extend_from_slice(&T::VERSION.to_le_bytes());
-    let mut bytes = postcard::to_extend(value, bytes).map_err(damaged)?;
+    let header = [MAGIC, &T::KIND[..], &T::VERSION.to_le_bytes()].concat();
+    let mut bytes = append(header, value, DIGEST_BYTES).map_err(|_| damaged(file))?;
     let digest = blake3::hash(&bytes);
     bytes.extend_from_slice(digest.as_bytes());
     Ok(bytes)

@@ -35,7 +35,7 @@ pub(super) fn check(
             .map(|new| after(&change.path, new, objects))
             .transpose()?;
         drop_above(&mut made, &change.path);
-        let before = match look(root, &change.path, change.old.as_ref(), made.last())? {
+        let before = match look(root, &change.path, change.old.as_deref(), made.last())? {
             Look::AsExpected(before) => before,
             Look::Otherwise => {
                 stale.push(change.path);
@@ -66,7 +66,7 @@ pub(super) fn stale(root: &Root, changes: &[Change]) -> Result<Vec<RelPath>, Dis
     for Change { path, old, new } in changes {
         drop_above(&mut made, path);
         if matches!(
-            look(root, path, old.as_ref(), made.last())?,
+            look(root, path, old.as_deref(), made.last())?,
             Look::Otherwise
         ) {
             stale.push(path.clone());

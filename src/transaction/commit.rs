@@ -99,10 +99,10 @@ pub fn commit(
         id: inner.id.clone(),
         cause,
     };
-    // ORDER: a name less is another ctime, so the look at what was placed comes after.
     renamed::let_go(&work).map_err(|e| unfinished(e.into()))?;
-    let placed = placed(&work, lock, now);
     let finished = finish_forward(&inner.area, &work, &kept, finish).map_err(unfinished)?;
+    // ORDER: a renamed file has one name less by now, which has set its ctime.
+    let placed = placed(&work, lock, now);
     let committed = Committed {
         placed,
         ..report(&work, &kept, finished)

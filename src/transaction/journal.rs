@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{Dir, DiskError, Identity, Result, Stat, durable};
+use crate::model::encoding::{append, encode};
 use crate::model::{Digest, Node, RelPath};
 
 use super::Label;
@@ -261,17 +262,19 @@ pub enum Damage {
 /// Writes the plan into the directory of its transaction and syncs its content.
 pub(super) fn write_plan(home: &Dir, plan: &Plan) -> Result<()> {
     let fail = |e: postcard::Error| home.error("write", PLAN, std::io::Error::other(e));
-    let head = postcard::to_allocvec(&plan.head).map_err(fail)?;
-    let body = postcard::to_allocvec(&plan.body).map_err(fail)?;
-    let mut bytes =
-        Vec::with_capacity(FIXED_BYTES + head.len() + body.len() + 8 + 2 * DIGEST_BYTES);
+    let head = encode(&plan.head).map_err(fail)?;
+    let mut bytes = Vec::new();
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
     bytes.extend_from_slice(&u32::try_from(head.len()).unwrap_or(u32::MAX).to_le_bytes());
     bytes.extend_from_slice(&head);
     seal(&mut bytes);
-    bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
-    bytes.extend_from_slice(&body);
+    // Its length comes before it, and is known when it is there.
+    let length = bytes.len()..bytes.len() + 8;
+    bytes.extend_from_slice(&[0; 8]);
+    let mut bytes = append(bytes, &plan.body, DIGEST_BYTES).map_err(fail)?;
+    let body = (bytes.len() - length.end) as u64;
+    bytes[length].copy_from_slice(&body.to_le_bytes());
     seal(&mut bytes);
     durable::write_new(home, PLAN, &bytes)
 }
@@ -354,7 +357,7 @@ fn parse_plan(bytes: &[u8], path: &[u8]) -> Result<Plan, Damage> {
 /// Writes the marker that decides: `kept` are the changes whose directory could not go.
 pub(super) fn write_committed(home: &Dir, kept: &[u32]) -> Result<()> {
     let fail = |e: postcard::Error| home.error("write", COMMITTED, std::io::Error::other(e));
-    let mut bytes = postcard::to_allocvec(kept).map_err(fail)?;
+    let mut bytes = encode(kept).map_err(fail)?;
     seal(&mut bytes);
     durable::replace(home, COMMITTED, &bytes)
 }

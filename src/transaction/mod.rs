@@ -59,8 +59,8 @@ pub use staged_file::StagedFile;
 pub struct Change {
     /// Where.
     pub path: RelPath,
-    /// What must stand there now; `None`: nothing.
-    pub old: Option<Expected>,
+    /// What must stand there now; `None`: nothing. Of what comes new there is none, and it takes no room then.
+    pub old: Option<Box<Expected>>,
     /// What shall stand there; `None`: nothing.
     pub new: Option<NewNode>,
 }
@@ -72,6 +72,14 @@ pub struct Expected {
     pub node: Node,
     /// The `lstat` of the scan that read `node`. If it still holds, the content is not read again.
     pub seen: Option<Stat>,
+}
+
+impl Expected {
+    /// What `node` says, as the scan that read it saw it.
+    #[must_use]
+    pub fn new(node: Node, seen: Option<Stat>) -> Box<Self> {
+        Box::new(Self { node, seen })
+    }
 }
 
 /// What shall stand at a path.

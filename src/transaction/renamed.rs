@@ -10,13 +10,13 @@ use std::collections::HashMap;
 use crate::disk::{Dir, DiskError, FileKind, Root, Stat};
 use crate::model::{Node, RelPath};
 
+use super::Change;
 use super::content;
 use super::error::{CommitError, StageError};
 use super::journal::{Action, Before, Planned, Step, new_name, old_name};
 use super::order::bits;
 use super::stage::{Inner, Staging};
 use super::work::Work;
-use super::{Change, Expected};
 
 /// The file that a staged object is a second name of.
 #[derive(Debug, Clone)]
@@ -100,10 +100,10 @@ impl Inner {
             return;
         }
         for Change { path, old, .. } in changes {
-            if let (Some(Expected { node, seen }), Some((is, stat))) = (old, renamed.get(path))
-                && node == *is
+            if let (Some(old), Some((node, stat))) = (old.as_deref_mut(), renamed.get(path))
+                && old.node == **node
             {
-                *seen = Some(*stat);
+                old.seen = Some(*stat);
             }
         }
     }

@@ -292,7 +292,7 @@ fn change(root: &Root, path: &RelPath, version: &NewNode) -> Result<Option<Chang
     let stays = now.as_ref().is_some_and(same);
     Ok(Some(Change {
         path: path.clone(),
-        old: now.map(|node| Expected { node, seen: None }),
+        old: now.map(|node| Expected::new(node, None)),
         new: Some(NewNode {
             node: version.node.clone(),
             slot: version.slot.filter(|_| !stays),

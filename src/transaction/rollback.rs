@@ -120,10 +120,10 @@ fn invert(
     slot: u32,
     change: &Planned,
 ) -> Result<Change, DiskError> {
-    let old = change.after.as_ref().map(|after| Expected {
-        node: after.node.clone(),
-        seen: None,
-    });
+    let old = change
+        .after
+        .as_ref()
+        .map(|after| Expected::new(after.node.clone(), None));
     let new = match &change.before {
         None => None,
         Some(before) => Some(old_version(snapshot, index, slot, before)?),

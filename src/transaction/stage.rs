@@ -100,6 +100,8 @@ impl Staging {
         &self,
         arrivals: impl Iterator<Item = (u32, &'a RelPath, &'a Node)> + Clone,
     ) {
+        // Their number is known: a table that grows is there twice for a moment.
+        self.inner.objects().reserve(arrivals.clone().count());
         self.inner.layout.get_or_init(|| Layout::of(arrivals));
     }
 

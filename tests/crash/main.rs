@@ -123,10 +123,7 @@ fn run(top: &Path, old: &Tree, new: &Tree) -> Result<Committed, CommitError> {
                 file.finish(Mode::from(0o644), MTIME).unwrap();
             }
         }
-        let expected = |content: &Option<String>| Expected {
-            node: node(content.as_ref()),
-            seen: None,
-        };
+        let expected = |content: &Option<String>| Expected::new(node(content.as_ref()), None);
         let new = will.map(|c| NewNode {
             node: node(c.as_ref()),
             slot: Some(slot),

@@ -285,10 +285,9 @@ fn old_commit(top: &std::path::Path, round: u8) {
         },
     )
     .unwrap();
-    let old = round.checked_sub(1).map(|last| Expected {
-        node: node(last),
-        seen: None,
-    });
+    let old = round
+        .checked_sub(1)
+        .map(|last| Expected::new(node(last), None));
     let new = Some(NewNode {
         node: node(round),
         slot: Some(0),

@@ -207,16 +207,13 @@ impl Arena {
         }
     }
 
-    fn expected(&self, path: &str, thing: &Thing) -> Expected {
+    fn expected(&self, path: &str, thing: &Thing) -> Box<Expected> {
         let seen = self
             .scene
             .root
             .stat(&RelPath::new(path.as_bytes()).unwrap())
             .unwrap();
-        Expected {
-            node: node_of(thing, seen.as_ref()),
-            seen,
-        }
+        Expected::new(node_of(thing, seen.as_ref()), seen)
     }
 
     fn stage(&self, changes: &[Change], new: &Seen) -> Staging {

@@ -185,10 +185,7 @@ impl Scene {
             };
             changes.push(Change {
                 path,
-                old: old.map(|old| Expected {
-                    node: old.node(),
-                    seen,
-                }),
+                old: old.map(|old| Expected::new(old.node(), seen)),
                 new: new.map(|new| NewNode {
                     node: new.node(),
                     slot: (!same_content(old, new)).then_some(slot),

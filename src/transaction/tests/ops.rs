@@ -143,18 +143,12 @@ fn changes_that_make_no_tree_are_refused() {
     };
     let go = |p: &str, obj: Obj| Change {
         path: path(p),
-        old: Some(Expected {
-            node: obj.node(),
-            seen: None,
-        }),
+        old: Some(Expected::new(obj.node(), None)),
         new: None,
     };
     let unstaged = Change {
         path: path("f"),
-        old: Some(Expected {
-            node: F("f", 0o644).node(),
-            seen: None,
-        }),
+        old: Some(Expected::new(F("f", 0o644).node(), None)),
         new: Some(NewNode {
             node: F("other", 0o644).node(),
             slot: None,

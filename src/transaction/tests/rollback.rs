@@ -255,10 +255,7 @@ fn commit_content(scene: &Scene, lock: &Lock, old: &str, new: &'static str, when
     }
     let change = Change {
         path: RelPath::new(*b"a").unwrap(),
-        old: Some(Expected {
-            node: expected,
-            seen: None,
-        }),
+        old: Some(Expected::new(expected, None)),
         new: Some(NewNode {
             node,
             slot: Some(0),

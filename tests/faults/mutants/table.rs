@@ -495,11 +495,18 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "renamed files are looked at before their old names go",
-        &[(
-            COMMIT,
-            "    renamed::let_go(&work).map_err(|e| unfinished(e.into()))?;\n    let placed = placed(&work, lock, now);\n",
-            "    let placed = placed(&work, lock, now);\n    renamed::let_go(&work).map_err(|e| unfinished(e.into()))?;\n",
-        )],
+        &[
+            (
+                COMMIT,
+                "    renamed::let_go(&work).map_err(|e| unfinished(e.into()))?;\n",
+                "    let placed = placed(&work, lock, now);\n    renamed::let_go(&work).map_err(|e| unfinished(e.into()))?;\n",
+            ),
+            (
+                COMMIT,
+                "which has set its ctime.\n    let placed = placed(&work, lock, now);\n",
+                "which has set its ctime.\n",
+            ),
+        ],
     ),
     mutant(
         "a renamed file is not read",
