@@ -78,7 +78,7 @@ faults: ## kill, refuse and cut the power at every system call (strace; root for
 	@skip=$$(tests/scripts/prepare strace) && \
 	RSYN_SKIP="$$skip" RSYN_FAULTS=$${RSYN_FAULTS:-1} $(CARGO) test --locked --test faults -- --nocapture --test-threads 1
 
-mutants: ## break the commit protocol in some forty ways: each must fail a test
+mutants: ## break the commit protocol in some sixty ways: each must fail a test
 	@skip=$$(tests/scripts/prepare strace) && \
 	RSYN_SKIP="$$skip" RSYN_MUTANTS=$${RSYN_MUTANTS:-all} $(CARGO) test --locked --test faults -- --nocapture mutants
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::judge::{Stage, Verdict, hold};
 use crate::scenarios::named;
-use crate::support::{RSYN, Run};
+use crate::support::{RSYN, Run, Sandbox};
 use crate::sweep::{Sum, is_sample, sample, stride};
 use crate::world::{Side, finish};
 
@@ -168,6 +168,26 @@ fn on_a_disk_without_room_all_is_old_or_new_and_goes_on_when_there_is_room() {
         sum.add(inodes);
     }
     sum.is_good("full disks", start);
+}
+
+#[test]
+fn a_file_that_is_moved_needs_no_room_for_a_second_one() {
+    let test = "a_file_that_is_moved_needs_no_room_for_a_second_one";
+    let world = Sandbox::new();
+    let (a, hub) = (world.project("a"), world.hub());
+    std::fs::create_dir_all(&hub.0).unwrap();
+    let Some(_mount) = Mount::tmpfs(&hub.0, "size=4m", test) else {
+        return;
+    };
+    a.write("old/large", vec![7; 3 << 20]);
+    a.ok(&["push"]);
+    std::fs::rename(a.at("old"), a.at("new")).unwrap();
+    a.ok(&["push"]);
+    assert_eq!(hub.read("new/large"), a.read("new/large"));
+    assert!(!hub.has("old"));
+    // A copy has no room, and is refused before it is begun.
+    a.write("copy", a.read("new/large"));
+    a.rsyn(&["push"]).exits(4).says("bytes are needed");
 }
 
 #[test]
