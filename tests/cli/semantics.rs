@@ -359,6 +359,26 @@ fn a_moved_directory_keeps_its_files_and_so_does_its_rollback() {
 }
 
 #[test]
+fn an_edit_stays_at_its_path_when_the_rest_of_its_directory_is_moved() {
+    use std::os::unix::fs::MetadataExt;
+    both_ways(&["keep"], |s| {
+        for file in ["old/edited", "old/moved"] {
+            s.theirs.write(file, file.repeat(500));
+        }
+        s.run(&[]).exits(0);
+        let ino = |path: &str| std::fs::metadata(s.ours.at(path)).unwrap().ino();
+        let moved = ino("old/moved");
+        s.ours.append("old/edited", "mine");
+        std::fs::rename(s.theirs.at("old"), s.theirs.at("new")).unwrap();
+        s.run(&[]).exits(0);
+        assert!(s.ours.text("old/edited").ends_with("mine"));
+        assert_eq!(s.ours.text("new/edited"), "old/edited".repeat(500));
+        assert_eq!(ino("new/moved"), moved);
+        assert!(!s.ours.has("old/moved"));
+    });
+}
+
+#[test]
 fn mirror_makes_ours_exactly_theirs_and_the_snapshot_keeps_the_rest() {
     both_ways(&["changed", "gone", "same"], |s| {
         s.ours.write("changed", "mine");
