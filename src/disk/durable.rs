@@ -2,6 +2,7 @@
 //!
 //! Left to others: what is inside, and whether it is valid.
 
+use std::fs::File;
 use std::io::{Read, Write};
 
 use rustix::fs::OFlags;
@@ -74,13 +75,21 @@ fn fill(mut file: NewFile, bytes: &[u8], mode: u16) -> Result<NewFile> {
 /// # Errors
 /// It is no regular file, not readable, or longer than `limit_bytes`.
 pub fn read(dir: &Dir, name: &[u8], limit_bytes: u64) -> Result<Option<Vec<u8>>> {
+    Ok(open(dir, name, limit_bytes)?.map(|(_, bytes)| bytes))
+}
+
+/// As [`read`], with the file that it was read from: whoever replaces it later leaves that one as it is.
+///
+/// # Errors
+/// As [`read`].
+pub fn open(dir: &Dir, name: &[u8], limit_bytes: u64) -> Result<Option<(File, Vec<u8>)>> {
     let (file, stat) = match dir.open_file(name) {
         Ok(opened) => opened,
         Err(e) if e.is_missing() => return Ok(None),
         Err(e) => return Err(e),
     };
     let mut bytes = Vec::with_capacity(usize::try_from(stat.size.min(limit_bytes)).unwrap_or(0));
-    let limited = file
+    let limited = (&file)
         .take(limit_bytes.saturating_add(1))
         .read_to_end(&mut bytes);
     let len = limited.map_err(|e| dir.error("read", name, e))?;
@@ -88,7 +97,7 @@ pub fn read(dir: &Dir, name: &[u8], limit_bytes: u64) -> Result<Option<Vec<u8>>>
         let why = format!("longer than the {limit_bytes} bytes it may have");
         return Err(dir.error("read", name, std::io::Error::other(why)));
     }
-    Ok(Some(bytes))
+    Ok(Some((file, bytes)))
 }
 
 /// Appends `bytes` in one write to the log `name`, made 0600 if missing, and syncs it.

@@ -8,6 +8,7 @@ use crate::model::Digest;
 use crate::protocol::handshake::ClientHello;
 use crate::scan::Scan;
 use crate::state::Hub;
+use crate::state::layout::Mark;
 
 /// How long a deletion is remembered.
 const TOMBSTONE_SECS: i64 = 90 * 24 * 3600;
@@ -59,11 +60,11 @@ pub(super) fn recover(
 pub(super) fn observe(
     local: &Local,
     rules: Digest,
-    scan: &Scan,
+    (scan, remembered): (&Scan, Remembered),
     now_secs: i64,
 ) -> Result<Hub, ServeError> {
     let Some(state) = &local.state else {
-        return recall(local, rules, scan, now_secs, false);
+        return recall(local, rules, (scan, remembered), now_secs, false);
     };
     let machine = "hub".to_owned();
     let holder = Holder {
@@ -74,9 +75,9 @@ pub(super) fn observe(
     };
     // Somebody commits just now: what changed is told all the same, and noted next time.
     let Ok(_lock) = local.lock(&holder) else {
-        return recall(local, rules, scan, now_secs, false);
+        return recall(local, rules, (scan, remembered), now_secs, false);
     };
-    let mut hub = Hub::load(state).map_err(LocalError::from)?;
+    let mut hub = remembered.now(local)?;
     let expired = hub.expire(now_secs, TOMBSTONE_SECS);
     let observed = hub.observe(rules, &scan.tree, now_secs);
     if observed.map_err(LocalError::from)? || !expired.is_empty() {
@@ -85,20 +86,56 @@ pub(super) fn observe(
     Ok(hub)
 }
 
+/// What a hub remembered before a scan. Read then, so that the file is out of memory when the tree comes into it.
+pub(super) struct Remembered {
+    hub: Hub,
+    mark: Option<Mark>,
+}
+
+impl Remembered {
+    fn of(local: &Local) -> Result<Self, LocalError> {
+        // ORDER: the mark first. What is written before the file is read makes it read again, no more.
+        let mark = Self::mark(local)?;
+        let hub = local.state.as_ref().map(Hub::load).transpose()?;
+        Ok(Self {
+            hub: hub.unwrap_or_default(),
+            mark,
+        })
+    }
+
+    fn mark(local: &Local) -> Result<Option<Mark>, LocalError> {
+        Ok(local.state.as_ref().map(Hub::mark).transpose()?)
+    }
+
+    /// Whether nothing was written since.
+    fn is_up_to_date(&self, local: &Local) -> Result<bool, LocalError> {
+        Ok(match (&self.mark, Self::mark(local)?) {
+            (Some(before), Some(now)) => before.is_same(&now),
+            _ => true,
+        })
+    }
+
+    /// What the hub remembers now.
+    fn now(self, local: &Local) -> Result<Hub, LocalError> {
+        match self.is_up_to_date(local)? {
+            true => Ok(self.hub),
+            false => Ok(Self::of(local)?.hub),
+        }
+    }
+}
+
 /// Scans a root while nobody commits to it: a tree in the middle of a commit is neither the old nor the new.
-pub(super) fn scan_at_rest(local: &Local, options: &ScanOptions<'_>) -> Result<Scan, LocalError> {
-    let mark = || local.state.as_ref().map(Hub::mark).transpose();
+pub(super) fn scan_at_rest(
+    local: &Local,
+    options: &ScanOptions<'_>,
+) -> Result<(Scan, Remembered), LocalError> {
     let mut attempts = 0;
     loop {
-        let before = mark()?;
+        let remembered = Remembered::of(local)?;
         let scan = local.scan(options)?;
-        let is_unwritten = match (&before, &mark()?) {
-            (Some(before), Some(after)) => before.is_same(after),
-            _ => true,
-        };
-        let at_rest = is_unwritten && local.pending()?.is_none();
+        let at_rest = remembered.is_up_to_date(local)? && local.pending()?.is_none();
         if at_rest || attempts == LOCK_ATTEMPTS {
-            return Ok(scan);
+            return Ok((scan, remembered));
         }
         attempts += 1;
         std::thread::sleep(LOCK_PAUSE);
@@ -110,14 +147,11 @@ pub(super) fn scan_at_rest(local: &Local, options: &ScanOptions<'_>) -> Result<S
 pub(super) fn recall(
     local: &Local,
     rules: Digest,
-    scan: &Scan,
+    (scan, remembered): (&Scan, Remembered),
     now_secs: i64,
     could_note: bool,
 ) -> Result<Hub, ServeError> {
-    let mut hub = match &local.state {
-        Some(state) => Hub::load(state).map_err(LocalError::from)?,
-        None => Hub::default(),
-    };
+    let mut hub = remembered.now(local)?;
     hub.expire(now_secs, TOMBSTONE_SECS);
     let observed = match could_note {
         true => hub.observe(rules, &scan.tree, now_secs).map(drop),
@@ -125,4 +159,42 @@ pub(super) fn recall(
     };
     observed.map_err(LocalError::from)?;
     Ok(hub)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::filter::Rules;
+    use crate::scan::Progress;
+    use crate::state::HubUpdate;
+
+    #[test]
+    fn what_a_hub_took_note_of_since_its_scan_is_known() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut local = Local::open(temp.path()).unwrap();
+        local.make_state().unwrap();
+        let rules = Rules::new();
+        let options = ScanOptions {
+            rules: &rules,
+            checksum: false,
+            now_secs: 0,
+            progress: &Progress::default(),
+            interrupted: &AtomicBool::new(false),
+        };
+        let (scan, remembered) = scan_at_rest(&local, &options).unwrap();
+        assert!(remembered.is_up_to_date(&local).unwrap());
+        assert_eq!(remembered.hub.generation(), 0);
+
+        let push = HubUpdate {
+            rules: rules.digest(),
+            changes: vec![],
+            deleted: vec![],
+        };
+        Hub::apply(local.state.as_ref().unwrap(), "push", push).unwrap();
+        assert!(!remembered.is_up_to_date(&local).unwrap());
+        let hub = recall(&local, rules.digest(), (&scan, remembered), 0, false).unwrap();
+        assert!(hub.generation() > 0);
+    }
 }

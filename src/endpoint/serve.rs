@@ -371,15 +371,17 @@ impl<'a> Session<'a> {
             progress: &Progress::default(),
             interrupted: &never,
         };
-        self.scan = observe::scan_at_rest(local, &options)?;
+        let (scan, remembered) = observe::scan_at_rest(local, &options)?;
+        self.scan = scan;
+        let looked = (&self.scan, remembered);
         let rules = self.rules.digest();
         let now_secs = self.now_secs();
         let hub = match self.writes() {
-            true => observe::observe(local, rules, &self.scan, now_secs)?,
+            true => observe::observe(local, rules, looked, now_secs)?,
             false => {
                 let writable = local.root.top().check_writable().is_ok();
                 let could_note = writable && !self.policy.read_only;
-                observe::recall(local, rules, &self.scan, now_secs, could_note)?
+                observe::recall(local, rules, looked, now_secs, could_note)?
             }
         };
         self.tell(&hub)?;

@@ -13,7 +13,7 @@ use crate::model::{Digest, Entry, Mode, Node, RelPath, Skip};
 use crate::protocol::limits::TREE_ENTRIES;
 use crate::protocol::message::Problem;
 use crate::state::Stamp;
-use crate::state::index::{Line, Lines};
+use crate::state::index::{Lines, Voucher};
 
 /// More threads gain nothing: the kernel's directory locks are the limit.
 const THREADS: usize = 2;
@@ -155,7 +155,8 @@ impl Walk<'_> {
         };
         names.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let mut found = Vec::with_capacity(names.len());
-        let mut known = self.request.index.lines(task.path.as_ref());
+        let known = self.request.index.known(task.path.as_ref());
+        let mut known = known.lines();
         for listed in names {
             if self.request.interrupted.load(Ordering::Relaxed) {
                 return Err(ScanError::Interrupted);
@@ -299,7 +300,7 @@ impl Walk<'_> {
         dir: &Dir,
         path: &RelPath,
         stat: &Stat,
-        here: Option<Line<'_>>,
+        here: Option<Voucher>,
         buffer: &mut Vec<u8>,
     ) -> Result<Option<(Node, Option<Witness>)>, DiskError> {
         let elsewhere = || self.request.index.under_another_name(stat);

@@ -341,6 +341,24 @@ mod tests {
     }
 
     #[test]
+    fn a_base_that_was_read_stays_what_it_was_though_both_generations_are_replaced() {
+        let temp = tempfile::tempdir().unwrap();
+        let state = State::create(&Root::open(temp.path()).unwrap()).unwrap();
+        let hub = state.id().clone();
+        let trees = [&["a"], &["b"], &["c"]].map(|names| tree(names));
+        let mut before = Tree::default();
+        let mut first = None;
+        for (now, transaction) in trees.iter().zip(["t1", "t2", "t3"]) {
+            Base::apply(&state, transaction, update(&hub, &before, now, now)).unwrap();
+            before = now.clone();
+            first = first.or_else(|| Base::load(&state, &hub).unwrap().0);
+        }
+        assert_eq!(agreed_and_remote(&first.unwrap()).0, trees[0]);
+        let last = Base::load(&state, &hub).unwrap().0.unwrap();
+        assert_eq!(agreed_and_remote(&last).0, trees[2]);
+    }
+
+    #[test]
     #[expect(
         clippy::disallowed_methods,
         reason = "the test moves a state directory behind its back"

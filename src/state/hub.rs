@@ -212,7 +212,6 @@ impl Hub {
         let at = self.views.iter().position(|v| v.rules == rules);
         let mut history = at.map(|i| self.views.remove(i).history).unwrap_or_default();
         self.generation += stride(self.generation, now);
-        history.iter_mut().for_each(|old| old.changed.detach());
         history.push(Generation {
             number: self.generation,
             view: now.view_digest(),

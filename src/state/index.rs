@@ -7,15 +7,16 @@
 //! a transaction, which reads that clock, vouches at once for what it has placed
 //! ([`crate::transaction::Committed::placed`]). The kernel alone sets ctime, so that its age decides; mtime may be anything.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::part::Part;
 use super::sealed::Sealed;
-use super::{Result, State, StateError, layout, shared};
+use super::{Result, State, StateError, layout};
 use crate::disk::Stat;
 use crate::model::{Digest, Mtime, RelPath};
 
@@ -68,18 +69,16 @@ impl Stamp {
     }
 }
 
-/// A file whose stat vouches for its content.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct Line<'a> {
-    #[serde(borrow, with = "serde_bytes")]
-    name: &'a [u8],
+/// The stat of a file that vouches for its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Voucher {
     /// Its stat when its content was hashed.
     pub stamp: Stamp,
     /// Of that content.
     pub digest: Digest,
 }
 
-impl Line<'_> {
+impl Voucher {
     /// The digest, if the stat is still `stat`.
     #[must_use]
     pub fn digest_for(&self, stat: &Stat) -> Option<Digest> {
@@ -89,14 +88,28 @@ impl Line<'_> {
     }
 }
 
+/// A known file.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Line<'a> {
+    #[serde(borrow, with = "serde_bytes")]
+    name: &'a [u8],
+    voucher: Voucher,
+}
+
 /// The known files of one directory.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Folder {
     /// `None` for the root.
     path: Option<RelPath>,
-    /// Its [`Line`]s in the order of their names, as they lie in the file: most are looked at once.
-    #[serde(with = "shared")]
-    lines: Bytes,
+    /// Its [`Line`]s in the order of their names.
+    lines: Part,
+}
+
+impl Folder {
+    /// Its lines; none if they cannot be read any more: then its files are hashed again.
+    fn known(&self) -> Known<'_> {
+        Known(self.lines.read().unwrap_or_default())
+    }
 }
 
 /// No line is longer: a name has at most 255 bytes.
@@ -110,17 +123,7 @@ pub struct Index {
     /// In the order of their paths, the root first.
     folders: Vec<Folder>,
     #[serde(skip)]
-    by_inode: OnceLock<Vec<Whereabouts>>,
-}
-
-/// Where the line of an inode is.
-#[derive(Debug, Clone, Copy)]
-struct Whereabouts {
-    ino: u64,
-    /// Number of the folder.
-    folder: u32,
-    /// Where in its lines, in bytes.
-    start: u32,
+    by_inode: OnceLock<Vec<Voucher>>,
 }
 
 impl Sealed for Index {
@@ -128,8 +131,23 @@ impl Sealed for Index {
     const VERSION: u32 = 2;
 }
 
-/// Goes through the files of one directory, in the order of their names.
+/// The known files of one directory.
 #[derive(Debug, Clone, Default)]
+pub struct Known<'a>(Cow<'a, [u8]>);
+
+impl Known<'_> {
+    /// Goes through them.
+    #[must_use]
+    pub fn lines(&self) -> Lines<'_> {
+        Lines {
+            rest: &self.0,
+            next: None,
+        }
+    }
+}
+
+/// Goes through the known files of one directory, in the order of their names.
+#[derive(Debug, Clone)]
 pub struct Lines<'a> {
     rest: &'a [u8],
     next: Option<Line<'a>>,
@@ -137,12 +155,12 @@ pub struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     /// What is known of the file `name`. Names are asked for in ascending order; nothing is known of one that is not.
-    pub fn find(&mut self, name: &[u8]) -> Option<Line<'a>> {
+    pub fn find(&mut self, name: &[u8]) -> Option<Voucher> {
         loop {
             let line = self.peek()?;
             match line.name.cmp(name) {
                 Ordering::Greater => return None,
-                Ordering::Equal => return self.next.take(),
+                Ordering::Equal => return self.next.take().map(|line| line.voucher),
                 Ordering::Less => self.next = None,
             }
         }
@@ -191,11 +209,8 @@ impl Index {
         let mut encoded = [0; LINE_BYTES];
         for (path, stamp, digest) in files {
             let name = path.name();
-            let line = Line {
-                name,
-                stamp,
-                digest,
-            };
+            let voucher = Voucher { stamp, digest };
+            let line = Line { name, voucher };
             let lines = folders.entry(path.parent_bytes()).or_default();
             // A longer name, which no file system has, would be hashed again next time.
             if let Ok(encoded) = postcard::to_slice(&line, &mut encoded) {
@@ -207,7 +222,7 @@ impl Index {
             .into_iter()
             .map(|(path, lines)| Folder {
                 path: RelPath::new(path).ok(),
-                lines: lines.into(),
+                lines: Part::Here(lines),
             })
             .collect();
         folders.sort_by(|a, b| a.path.cmp(&b.path));
@@ -221,60 +236,45 @@ impl Index {
 
     /// The files in the directory `path`; `None` is the root.
     #[must_use]
-    pub fn lines(&self, path: Option<&RelPath>) -> Lines<'_> {
+    pub fn known(&self, path: Option<&RelPath>) -> Known<'_> {
         let at = self
             .folders
             .binary_search_by(|f| f.path.as_ref().cmp(&path));
         let folder = at.ok().and_then(|at| self.folders.get(at));
-        Lines {
-            rest: folder.map_or(&[], |f| &f.lines),
-            next: None,
-        }
+        folder.map(Folder::known).unwrap_or_default()
     }
 
     /// What is known of a file with this stat under whatever name it had: a directory that is renamed leaves the stats
     /// inside as they are.
     #[must_use]
-    pub fn under_another_name(&self, stat: &Stat) -> Option<Line<'_>> {
-        let all = self.by_inode.get_or_init(|| self.inodes());
-        let first = all.partition_point(|at| at.ino < stat.ino);
-        let same = all.get(first..)?.iter().take_while(|at| at.ino == stat.ino);
-        let mut lines = same.filter_map(|at| self.line_at(*at));
-        lines.find(|line| line.digest_for(stat).is_some())
+    pub fn under_another_name(&self, stat: &Stat) -> Option<Voucher> {
+        let all = self.by_inode.get_or_init(|| self.vouchers());
+        let first = all.partition_point(|known| known.stamp.ino < stat.ino);
+        let same = all.get(first..)?.iter();
+        let mut same = same.take_while(|known| known.stamp.ino == stat.ino);
+        same.find(|known| known.digest_for(stat).is_some()).copied()
     }
 
-    fn inodes(&self) -> Vec<Whereabouts> {
-        let mut all = Vec::new();
-        for (folder, number) in self.folders.iter().zip(0..) {
-            let mut rest = &*folder.lines;
-            while let Ok((line, after)) = postcard::take_from_bytes::<Line<'_>>(rest) {
-                // A directory whose lines are beyond 4 GiB is read again, no more.
-                let Ok(start) = u32::try_from(folder.lines.len() - rest.len()) else {
-                    break;
-                };
-                all.push(Whereabouts {
-                    ino: line.stamp.ino,
-                    folder: number,
-                    start,
-                });
-                rest = after;
+    /// All that is known, by inode.
+    fn vouchers(&self) -> Vec<Voucher> {
+        let mut all = Vec::with_capacity(usize::try_from(self.files).unwrap_or_default());
+        for folder in &self.folders {
+            let known = folder.known();
+            let mut lines = known.lines();
+            while let Some(line) = lines.peek() {
+                all.push(line.voucher);
+                lines.next = None;
             }
         }
-        all.sort_unstable_by_key(|at| at.ino);
+        all.sort_unstable_by_key(|known| known.stamp.ino);
         all
-    }
-
-    fn line_at(&self, at: Whereabouts) -> Option<Line<'_>> {
-        let folder = self.folders.get(at.folder as usize)?;
-        let lines = folder.lines.get(at.start as usize..)?;
-        postcard::from_bytes(lines).ok()
     }
 
     /// The digest of the file at `path`, if its stat is still `stat`.
     #[must_use]
     pub fn digest(&self, path: &RelPath, stat: &Stat) -> Option<Digest> {
-        let line = self.lines(path.parent().as_ref()).find(path.name())?;
-        line.digest_for(stat)
+        let known = self.known(path.parent().as_ref());
+        known.lines().find(path.name())?.digest_for(stat)
     }
 
     /// How many entries the tree has, or a few less than that: directories that hold no file are not known here.
@@ -349,18 +349,16 @@ mod tests {
             );
         }
         let b = RelPath::new(*b"b").unwrap();
-        let mut lines = index.lines(Some(&b));
+        let known = index.known(Some(&b));
+        let mut lines = known.lines();
         assert!(lines.find(b"0").is_none());
         assert!(lines.find(b"a").is_some());
         assert!(lines.find(b"c").is_none(), "a directory");
         assert!(lines.find(b"d").is_some());
         assert!(lines.find(b"e").is_none());
         for (path, inode) in paths.iter().zip(1..) {
-            let line = index.under_another_name(&stat(inode, 100)).unwrap();
-            assert_eq!(
-                (line.name, line.digest),
-                (path.name(), Digest::of(path.as_bytes()))
-            );
+            let known = index.under_another_name(&stat(inode, 100)).unwrap();
+            assert_eq!(known.digest, Digest::of(path.as_bytes()));
         }
         assert!(
             index.under_another_name(&stat(3, 101)).is_none(),

@@ -20,13 +20,12 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::home::Home;
+use super::part;
 use super::sealed::{self, Checked, Sealed};
-use super::shared::sharing;
 use super::{Result, StateError};
 use crate::disk::{Dir, Root, Stat, durable};
 
@@ -215,10 +214,15 @@ fn create_unless_there(dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// As [`sealed::open`], or it cannot be read.
 pub fn load<T: Sealed + DeserializeOwned>(dir: &Dir, file: &str) -> Result<Option<T>> {
-    match durable::read(dir, file.as_bytes(), MAX_FILE_BYTES)? {
+    match durable::open(dir, file.as_bytes(), MAX_FILE_BYTES)? {
         None => Ok(None),
-        Some(bytes) => sharing(&bytes.into(), |bytes| sealed::open(bytes, file)).map(Some),
+        Some((opened, bytes)) => open(opened, &bytes, file).map(Some),
     }
+}
+
+/// What a state file holds, whose [parts](part::Part) stay in it.
+fn open<T: Sealed>(opened: File, bytes: &[u8], file: &str) -> Result<T> {
+    part::decode(opened, bytes, |bytes| sealed::open(bytes, file))
 }
 
 /// Writes a sealed file, atomically and durably.
@@ -256,52 +260,58 @@ fn sequence_of<T: Generations>(dir: &Dir, file: &str) -> Result<Option<u64>> {
 /// A file cannot be read, or a later version of rsyn wrote it.
 pub fn load_newest<T: Generations>(dir: &Dir, stem: &str) -> Result<(Option<T>, bool)> {
     let mut damaged = false;
-    let mut newest: Option<Whole> = None;
-    let mut older = None;
     // The one that seems to be the newest last: it is at hand then, and one at a time is in memory.
     let mut files = files(stem);
     files.sort_by_key(|file| sequence_claimed(dir, file));
+    let (mut found, mut last) = (Vec::new(), None);
     for file in files {
+        last = None;
         match Whole::read::<T>(dir, file) {
-            Ok(Some(whole)) => match &newest {
-                Some(found) if found.sequence > whole.sequence => older = Some(whole.file),
-                _ => older = newest.replace(whole).map(|found| found.file),
-            },
+            Ok(Some(whole)) => {
+                found.push((whole.sequence, whole.file.clone()));
+                last = Some(whole);
+            }
             Ok(None) => {}
             Err(StateError::Damaged { .. }) => damaged = true,
             Err(e) => return Err(e),
         }
     }
-    let newest = newest
-        .map(|Whole { file, bytes, .. }| sharing(&bytes, |bytes| sealed::open::<T>(bytes, &file)));
-    match newest.transpose() {
-        Err(StateError::Damaged { .. }) => {}
-        value => return Ok((value?, damaged)),
+    found.sort_by_key(|(sequence, _)| *sequence);
+    for (_, file) in found.into_iter().rev() {
+        let value = match last.take().filter(|whole| whole.file == file) {
+            Some(whole) => open(whole.opened, &whole.bytes, &file).map(Some),
+            None => load(dir, &file),
+        };
+        match value {
+            Ok(None) => {}
+            Ok(found) => return Ok((found, damaged)),
+            Err(StateError::Damaged { .. }) => damaged = true,
+            Err(e) => return Err(e),
+        }
     }
-    match older.map_or(Ok(None), |file| load::<T>(dir, &file)) {
-        Err(StateError::Damaged { .. }) => Ok((None, true)),
-        value => Ok((value?, true)),
-    }
+    Ok((None, damaged))
 }
 
 /// A generation that is whole. Its value waits to be decoded.
 struct Whole {
     sequence: u64,
     file: String,
-    bytes: Bytes,
+    opened: File,
+    bytes: Vec<u8>,
 }
 
 impl Whole {
     /// Reads one; `None` if the file is missing.
     fn read<T: Generations>(dir: &Dir, file: String) -> Result<Option<Self>> {
-        let Some(bytes) = durable::read(dir, file.as_bytes(), MAX_FILE_BYTES)? else {
+        let Some((opened, bytes)) = durable::open(dir, file.as_bytes(), MAX_FILE_BYTES)? else {
             return Ok(None);
         };
         let sequence = Checked::<T>::new(&bytes, &file)?.first_number()?;
         Ok(Some(Self {
             sequence,
             file,
-            bytes: bytes.into(),
+            opened,
+            bytes,
         }))
     }
 }

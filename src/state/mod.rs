@@ -10,9 +10,9 @@ pub mod index;
 pub mod layout;
 pub mod log;
 mod packed;
+mod part;
 pub mod payload;
 pub mod sealed;
-mod shared;
 pub mod signatures;
 
 pub use base::{Base, BaseUpdate};

@@ -1,22 +1,21 @@
 //! Parts of a state file that stay as they lie there until somebody asks for them: most sessions find that nothing changed, and
-//! need none of them. They share the memory that the file was read into.
+//! need none of them.
 
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
-use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Result, StateError, shared};
+use super::part::Part;
+use super::{Result, StateError};
 use crate::model::encoding::encode;
 use crate::model::{Digest, Tree};
 
 /// A value in postcard, with its length before it, so that a reader can pass over it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Packed<T> {
-    #[serde(with = "shared")]
-    bytes: Bytes,
+    bytes: Part,
     #[serde(skip)]
     value: PhantomData<fn() -> T>,
 }
@@ -25,26 +24,23 @@ impl<T: Serialize + DeserializeOwned> Packed<T> {
     /// Packs `value`.
     pub(super) fn of(value: &T) -> Self {
         // What cannot be encoded, and no value of ours is that, is damaged when it is asked for.
-        let bytes = encode(value).unwrap_or_default().into();
+        let bytes = Part::Here(encode(value).unwrap_or_default());
         let value = PhantomData;
         Self { bytes, value }
-    }
-
-    /// Takes memory of its own, so that the file it shared can go.
-    pub(super) fn detach(&mut self) {
-        self.bytes = Bytes::copy_from_slice(&self.bytes);
     }
 
     /// The value.
     ///
     /// # Errors
-    /// [`StateError::Damaged`], by the name of `file`, if it is none.
+    /// [`StateError::Damaged`], by the name of `file`, if it is none, or cannot be read again.
     pub(super) fn open(&self, file: &str) -> Result<T> {
-        match postcard::take_from_bytes(&self.bytes) {
+        let damaged = || StateError::Damaged {
+            file: file.to_owned(),
+        };
+        let bytes = self.bytes.read().map_err(|_| damaged())?;
+        match postcard::take_from_bytes(&bytes) {
             Ok((value, [])) => Ok(value),
-            _ => Err(StateError::Damaged {
-                file: file.to_owned(),
-            }),
+            _ => Err(damaged()),
         }
     }
 }
@@ -123,21 +119,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_unpacked_is_damaged() {
-        let mut packed = Packed::of(&vec![1_u32, 2]);
-        packed.bytes = [&packed.bytes[..], &[0]].concat().into();
+        let whole = encode(&vec![1_u32, 2]).unwrap();
+        let packed: Packed<Vec<u32>> = Packed {
+            bytes: Part::Here([&whole[..], &[0]].concat()),
+            value: PhantomData,
+        };
         let damaged = packed.open("file");
         assert!(matches!(damaged, Err(StateError::Damaged { file }) if file == "file"));
-    }
-
-    #[test]
-    fn what_is_detached_shares_no_memory_and_is_the_same() {
-        let file = bytes::Bytes::from(encode(&Packed::of(&vec![1_u32; 100])).unwrap());
-        let mut packed: Packed<Vec<u32>> =
-            shared::sharing(&file, |file| postcard::from_bytes(file).unwrap());
-        let is_part = |packed: &Packed<_>| file.as_ptr_range().contains(&packed.bytes.as_ptr());
-        assert!(is_part(&packed));
-        packed.detach();
-        assert!(!is_part(&packed));
-        assert_eq!(packed.open("file").unwrap(), [1; 100]);
     }
 }
