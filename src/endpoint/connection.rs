@@ -229,6 +229,12 @@ impl Inbox {
         }
     }
 
+    /// Whether the next message is still to come.
+    pub(super) fn is_idle(&self) -> bool {
+        let batch = self.batch.lock().unwrap_or_else(PoisonError::into_inner);
+        batch.is_empty() && self.queue.is_empty()
+    }
+
     fn next_batch(&self) -> Result<Vec<Message>, PeerError> {
         let mut wait = self.patience.start();
         loop {

@@ -109,8 +109,11 @@ impl Client {
         to: &Destination<'_>,
         wants: &[Want],
     ) -> Result<(), TransferError> {
-        while !receiver.is_done() {
-            receiver.take(to, self.inbox.receive()?)?;
+        loop {
+            if self.inbox.is_idle() {
+                receiver.catch_up(to.staging)?;
+            }
+            let is_done = receiver.is_done(to.staging)?;
             for id in receiver.take_failed() {
                 let again = wants.iter().find(|w| w.id == id);
                 let whole = again.map(|w| Want {
@@ -121,8 +124,11 @@ impl Client {
                 self.outbox
                     .send(Control::Want(whole.into_iter().collect()))?;
             }
+            if is_done {
+                return Ok(());
+            }
+            receiver.take(to, self.inbox.receive()?)?;
         }
-        Ok(())
     }
 
     /// The contents of files of the hub, for a preview; `None` for one that cannot be had. None of them is

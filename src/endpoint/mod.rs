@@ -9,6 +9,7 @@ mod admission;
 pub mod client;
 mod commit;
 pub mod connection;
+mod crew;
 mod fetch;
 mod flow;
 mod gathered;

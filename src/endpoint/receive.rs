@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::PeerError;
 use super::connection::unexpected;
+use super::crew::{Crew, Failed, Small};
 use super::kept::Keeper;
 use crate::delta::{Params, Signer};
 use crate::disk::{Root, read_some};
@@ -85,7 +86,7 @@ impl Awaited {
 
 impl Awaited {
     /// What it will be.
-    fn node(&self) -> Node {
+    pub(super) fn node(&self) -> Node {
         Node::File {
             size: self.size,
             digest: self.digest,
@@ -120,6 +121,15 @@ pub struct Received {
     pub staged_bytes: AtomicU64,
 }
 
+impl Received {
+    /// Counts bytes that came.
+    fn count(&self, bytes: usize) {
+        for counter in [&self.literal_bytes, &self.staged_bytes] {
+            counter.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Where received content goes.
 #[derive(Clone, Copy)]
 pub struct Destination<'a> {
@@ -140,6 +150,7 @@ pub struct Receiver {
     /// Files that were begun by an earlier attempt, with what is there.
     begun: HashMap<u32, StagedFile>,
     current: Option<Current>,
+    crew: Crew,
     /// Items that did not verify, to be asked for once more.
     failed: Vec<u32>,
     /// Items that the sender cannot send as planned, and why.
@@ -210,10 +221,34 @@ impl Receiver {
         Ok(())
     }
 
-    /// Whether everything that was awaited came, failed or changed.
-    #[must_use]
-    pub fn is_done(&self) -> bool {
-        self.awaited.is_empty() && self.current.is_none()
+    /// Whether everything that was awaited came, or changed. What did not verify is awaited again.
+    ///
+    /// # Errors
+    /// As [`Self::settle`].
+    pub fn is_done(&mut self, staging: &Staging) -> Result<bool, ReceiveError> {
+        let has_all = |receiver: &Self| receiver.awaited.is_empty() && receiver.current.is_none();
+        if has_all(self) {
+            self.settle(staging)?;
+        }
+        Ok(has_all(self))
+    }
+
+    /// Goes on staging while nothing comes.
+    ///
+    /// # Errors
+    /// As [`Self::settle`].
+    pub fn catch_up(&mut self, staging: &Staging) -> Result<(), ReceiveError> {
+        let failed = self.crew.catch_up(staging);
+        self.take_back(failed)
+    }
+
+    /// Waits until all that came is staged.
+    ///
+    /// # Errors
+    /// Something could not be staged, or did not verify twice.
+    pub fn settle(&mut self, staging: &Staging) -> Result<(), ReceiveError> {
+        let failed = self.crew.settle(staging);
+        self.take_back(failed)
     }
 
     /// Items that did not verify. They are awaited again, whole; a second failure is an error.
@@ -233,10 +268,16 @@ impl Receiver {
     /// It was not asked for, does not fit, or did not verify twice.
     pub fn take(&mut self, to: &Destination<'_>, message: Message) -> Result<(), ReceiveError> {
         match message {
-            Message::Whole { id, content } => {
+            Message::Whole { id, content } if self.begun.contains_key(&id) => {
                 let mut file = self.open(to, id)?;
                 append(to, &mut file, &content)?;
                 self.close(id, file).map(drop)
+            }
+            Message::Whole { id, content } => {
+                let want = self.take_awaited(id).ok_or_else(not_asked_for)?;
+                to.counters.count(content.len());
+                let failed = self.crew.add(to.staging, Small { id, want, content });
+                self.take_back(failed)
             }
             Message::Control(Control::Start { id }) if self.current.is_none() => {
                 let file = self.open(to, id)?;
@@ -286,10 +327,7 @@ impl Receiver {
     }
 
     fn open(&mut self, to: &Destination<'_>, id: u32) -> Result<StagedFile, ReceiveError> {
-        let want = self
-            .awaited
-            .get(&id)
-            .ok_or_else(|| misplaced("an item that was not asked for"))?;
+        let want = self.awaited.get(&id).ok_or_else(not_asked_for)?;
         match self.begun.remove(&id) {
             Some(file) => Ok(file),
             None => Ok(to.staging.file(id, want.digest, want.size)?),
@@ -327,12 +365,22 @@ impl Receiver {
         };
         match file.finish(want.mode, want.mtime) {
             Ok(()) => Ok(Some(want.digest)),
-            Err(StageError::Integrity { .. }) if want.once_more => {
-                self.await_whole(id, want);
+            Err(error) => {
+                self.take_back(vec![Failed { id, want, error }])?;
                 Ok(None)
             }
-            Err(e) => Err(e.into()),
         }
+    }
+
+    /// Awaits what did not verify once more, where that may help.
+    fn take_back(&mut self, failed: Vec<Failed>) -> Result<(), ReceiveError> {
+        for Failed { id, want, error } in failed {
+            match error {
+                StageError::Integrity { .. } if want.once_more => self.await_whole(id, want),
+                error => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// What is awaited grows to its full size before the first of it comes, and gives its room to what is staged.
@@ -354,12 +402,7 @@ impl Receiver {
 
 fn append(to: &Destination<'_>, file: &mut StagedFile, bytes: &[u8]) -> Result<(), ReceiveError> {
     file.append(bytes)?;
-    to.counters
-        .literal_bytes
-        .fetch_add(bytes.len() as u64, Ordering::Relaxed);
-    to.counters
-        .staged_bytes
-        .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    to.counters.count(bytes.len());
     Ok(())
 }
 
@@ -399,6 +442,10 @@ fn copy(
     to.counters.matched_bytes.fetch_add(len, Ordering::Relaxed);
     to.counters.staged_bytes.fetch_add(len, Ordering::Relaxed);
     Ok(())
+}
+
+fn not_asked_for() -> PeerError {
+    misplaced("an item that was not asked for")
 }
 
 fn misplaced(what: &'static str) -> PeerError {

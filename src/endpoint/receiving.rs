@@ -22,6 +22,8 @@ const RESEND_ITEMS: usize = 200_000;
 #[derive(Default)]
 pub(super) struct Receiving {
     pub(super) ops: Vec<Op>,
+    /// Of these operations, once it was asked for.
+    plan: Option<Digest>,
     pub(super) staging: Option<Staging>,
     /// What the client may still ask for.
     budget: Option<Budget>,
@@ -47,11 +49,13 @@ impl Receiving {
             .get_or_insert_with(|| Budget::of_tree("changes"));
         budget.take(&ops)?;
         self.ops.extend(ops);
+        self.plan = None;
         Ok(())
     }
 
-    pub(super) fn check_plan(&self, plan: Digest) -> Result<(), ServeError> {
-        if digest_of(self.ops.iter()) == plan {
+    pub(super) fn check_plan(&mut self, plan: Digest) -> Result<(), ServeError> {
+        let ops = &self.ops;
+        if *self.plan.get_or_insert_with(|| digest_of(ops.iter())) == plan {
             return Ok(());
         }
         let hint = "run it again";
@@ -185,6 +189,28 @@ impl Receiving {
         let taken = self.receiver.take(&to, message);
         self.again.extend(self.receiver.take_failed());
         taken.map_err(|e| self.name_damage(e))
+    }
+
+    /// Goes on staging while nothing comes.
+    pub(super) fn catch_up(&mut self) -> Result<(), ServeError> {
+        self.stage(Receiver::catch_up)
+    }
+
+    /// Waits until all that came is staged.
+    pub(super) fn settle(&mut self) -> Result<(), ServeError> {
+        self.stage(Receiver::settle)
+    }
+
+    fn stage(
+        &mut self,
+        stage: fn(&mut Receiver, &Staging) -> Result<(), ReceiveError>,
+    ) -> Result<(), ServeError> {
+        let Some(staging) = &self.staging else {
+            return Ok(());
+        };
+        let staged = stage(&mut self.receiver, staging);
+        self.again.extend(self.receiver.take_failed());
+        staged.map_err(|e| self.name_damage(e))
     }
 
     /// Content that did not verify, by the name of its path.

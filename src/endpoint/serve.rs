@@ -178,6 +178,9 @@ impl<'a> Session<'a> {
             self.look()?;
         }
         loop {
+            if let Some(receiving) = self.receiving.as_mut().filter(|_| self.inbox.is_idle()) {
+                receiving.catch_up()?;
+            }
             match self.inbox.receive() {
                 Ok(Message::Control(Control::Bye)) => break,
                 // A client that is content with what it saw just leaves.
@@ -560,6 +563,7 @@ impl<'a> Session<'a> {
             return Err(malformed("commit").into());
         };
         receiving.check_plan(plan)?;
+        receiving.settle()?;
         let again = receiving.take_failed();
         if !again.is_empty() {
             return Ok(self.outbox.send(Control::Resend(again))?);

@@ -16,7 +16,7 @@ use super::error::StageError;
 use super::journal::new_name;
 use super::stage::{Inner, Object};
 
-/// Directories that stay open, the innermost last; objects come in the order of their paths.
+/// Directories that stay open: objects come in the order of their paths, more or less.
 const OPEN_DIRS: usize = 16;
 
 /// Which objects wait inside a new directory.
@@ -24,7 +24,7 @@ const OPEN_DIRS: usize = 16;
 pub(super) struct Layout {
     /// By slot.
     homes: Vec<Option<Home>>,
-    /// Of some staged directories: the slot and the directory.
+    /// Of some staged directories the slot and the directory, the one that was used last at the end.
     open: Mutex<Vec<(u32, Arc<Dir>)>>,
 }
 
@@ -121,8 +121,10 @@ impl Inner {
         let mut at = slot;
         let mut dir = loop {
             if let Some(known) = open.iter().rposition(|(known, _)| *known == at) {
-                open.truncate(known + 1);
-                break Arc::clone(&open[known].1);
+                let used = open.remove(known);
+                let dir = Arc::clone(&used.1);
+                open.push(used);
+                break dir;
             }
             let Some(object) = self.object(at).filter(|object| object.node.is_dir()) else {
                 return Ok(None);
@@ -134,18 +136,14 @@ impl Inner {
                 }
                 None => {
                     let dir = Arc::new(self.new.open_dir(&new_name(at, &object.node))?);
-                    open.clear();
-                    open.push((at, Arc::clone(&dir)));
+                    keep_open(&mut open, at, &dir);
                     break dir;
                 }
             }
         };
         for (slot, name) in missing.into_iter().rev() {
             dir = Arc::new(dir.open_dir(name)?);
-            if open.len() == OPEN_DIRS {
-                open.remove(0);
-            }
-            open.push((slot, Arc::clone(&dir)));
+            keep_open(&mut open, slot, &dir);
         }
         Ok(Some(dir))
     }
@@ -218,6 +216,14 @@ impl Inner {
         });
         Ok(())
     }
+}
+
+/// Keeps a directory open that was used just now, and closes the one that was not for the longest time.
+fn keep_open(open: &mut Vec<(u32, Arc<Dir>)>, slot: u32, dir: &Arc<Dir>) {
+    if open.len() == OPEN_DIRS {
+        open.remove(0);
+    }
+    open.push((slot, Arc::clone(dir)));
 }
 
 /// What a change puts where nothing stands.

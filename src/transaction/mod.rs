@@ -31,6 +31,7 @@ mod snapshot;
 mod sparse_file;
 mod stage;
 mod staged_file;
+mod stager;
 #[cfg(test)]
 mod tests;
 mod undo;
@@ -53,6 +54,7 @@ pub use rollback::{Inverse, inverse};
 pub use snapshot::{Kept, Pruned, SnapshotInfo, prune, snapshots};
 pub use stage::Staging;
 pub use staged_file::StagedFile;
+pub use stager::Stager;
 
 /// One path, and what shall stand there.
 #[derive(Debug, Clone, PartialEq, Eq)]

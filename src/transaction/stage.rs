@@ -8,7 +8,7 @@ use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::disk::{Dir, DiskError, Result, Root, lock};
+use crate::disk::{Dir, DiskError, NewFile, Result, Root, lock};
 use crate::model::{Digest, Mode, Mtime, Node, RelPath};
 
 use super::area::Area;
@@ -19,6 +19,7 @@ use super::journal::{NEW, OLD, Staged, TxnId, new_name};
 use super::partial;
 use super::renamed::Renamed;
 use super::staged_file::StagedFile;
+use super::stager::Stager;
 
 /// With more objects than this, one sync of the file system is cheaper than one of each.
 pub(super) const SYNC_EACH_MAX: usize = 256;
@@ -111,14 +112,16 @@ impl Staging {
     /// The slot is in use, or the file cannot be made.
     pub fn file(&self, slot: u32, digest: Digest, size: u64) -> Result<StagedFile, StageError> {
         self.inner.check_free(slot)?;
-        let home = match size <= CARRIED_BYTES {
-            true => self.inner.home_of(slot)?,
-            false => None,
-        };
-        let at = home.unwrap_or_else(|| self.inner.flat_spot(file_name(slot, digest)));
+        let at = self.inner.spot_for_file(slot, digest, size)?;
         let file = at.dir.create_file(&at.name)?;
         let inner = Arc::clone(&self.inner);
         Ok(StagedFile::new(inner, file, at, slot, (digest, size)))
+    }
+
+    /// A handle for a thread that stages files whose content is at hand.
+    #[must_use]
+    pub fn stager(&self) -> Stager {
+        Stager::new(Arc::clone(&self.inner))
     }
 
     /// How many bytes of the content with this digest an earlier attempt has left. They are a hint:
@@ -345,6 +348,49 @@ impl Inner {
             Some(home) => (home, true),
             None => (self.flat_spot(new_name(slot, node)), false),
         })
+    }
+
+    /// Where the file of `slot` is made.
+    pub(super) fn spot_for_file(&self, slot: u32, digest: Digest, size: u64) -> Result<Spot> {
+        let home = match size <= CARRIED_BYTES {
+            true => self.home_of(slot)?,
+            false => None,
+        };
+        Ok(home.unwrap_or_else(|| self.flat_spot(file_name(slot, digest))))
+    }
+
+    /// Gives a file that has its verified content the permission bits and mtime of `node`, all through its handle, before it
+    /// has a name that anybody sees, and takes note of it.
+    pub(super) fn record_file(
+        &self,
+        slot: u32,
+        node: Node,
+        (file, at): (&NewFile, &Spot),
+    ) -> Result<(), StageError> {
+        let Node::File { mode, mtime, .. } = node else {
+            return Err(StageError::NoObject(slot));
+        };
+        if mode.bits() != 0o600 {
+            file.set_mode(mode.bits())?;
+        }
+        file.set_mtime(mtime)?;
+        let staged = Staged {
+            slot,
+            bits: mode.bits(),
+            identity: file.identity()?,
+        };
+        self.insert(Object {
+            node,
+            staged,
+            carried: self.is_carried(at),
+            renamed: None,
+        });
+        Ok(())
+    }
+
+    /// Whether what is there is inside its new directory.
+    pub(super) fn is_carried(&self, at: &Spot) -> bool {
+        !Arc::ptr_eq(&at.dir, &self.new)
     }
 
     /// Takes note of an object that was made by name.

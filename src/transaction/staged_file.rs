@@ -13,8 +13,7 @@ use crate::model::{Digest, Mode, Mtime, Node};
 use super::carried::Spot;
 use super::content::CHUNK_BYTES;
 use super::error::StageError;
-use super::journal::Staged;
-use super::stage::{Inner, Object};
+use super::stage::Inner;
 use super::writing::{Piece, Writing};
 
 /// A piece of at least this size is written without being gathered first.
@@ -145,30 +144,14 @@ impl StagedFile {
             });
         }
         let file = self.writing.finish()?;
-        if mode.bits() != 0o600 {
-            file.set_mode(mode.bits())?;
-        }
-        file.set_mtime(mtime)?;
-        let carried = self.is_carried();
-        let identity = file.identity()?;
         let node = Node::File {
             size: self.size,
             digest: self.digest,
             mode,
             mtime,
         };
-        let staged = Staged {
-            slot: self.slot,
-            bits: mode.bits(),
-            identity,
-        };
+        self.inner.record_file(self.slot, node, (&file, &self.at))?;
         self.is_done = true;
-        self.inner.insert(Object {
-            node,
-            staged,
-            carried,
-            renamed: None,
-        });
         Ok(())
     }
 
@@ -221,11 +204,6 @@ impl StagedFile {
         Ok(())
     }
 
-    /// Whether it is in its new directory.
-    fn is_carried(&self) -> bool {
-        !Arc::ptr_eq(&self.at.dir, &self.inner.new)
-    }
-
     fn error(&self, verb: &'static str, e: io::Error) -> DiskError {
         self.at.dir.error(verb, &self.at.name, e)
     }
@@ -247,7 +225,7 @@ impl Drop for StagedFile {
         // Best effort, for the next attempt, which looks for it when `inner` is let go; after `finish` there is nothing left.
         drop(self.flush_gathered());
         drop(self.writing.close());
-        if !self.is_done && self.is_carried() {
+        if !self.is_done && self.inner.is_carried(&self.at) {
             // Best effort: a commit removes it, too.
             drop(self.remove());
         }

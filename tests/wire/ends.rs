@@ -119,6 +119,10 @@ fn control_c_during_the_commit_of_the_hub_ends_old_or_new_and_says_which() {
     let world = Sandbox::new();
     let a = project(&world, "a");
     a.write("f", "1");
+    // A directory that is there has each file moved into it by itself, which takes its time.
+    for n in 0..9 {
+        a.write(format!("d{n}/there"), "1");
+    }
     SOUND.to(&a, &world).ok(&["push"]);
     passed(&world);
     let old = world.hub().tree();

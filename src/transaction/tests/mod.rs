@@ -223,6 +223,12 @@ impl Scene {
                     {
                         continue;
                     }
+                    // Either way to stage a file is used.
+                    if slot % 2 == 0 {
+                        let content = content.as_bytes();
+                        staging.stager().file(*slot, node.clone(), content)?;
+                        continue;
+                    }
                     let mut file = staging.file(*slot, *digest, *size)?;
                     file.append(content.as_bytes())?;
                     file.finish(*mode, *mtime)?;

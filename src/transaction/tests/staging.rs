@@ -56,6 +56,50 @@ fn content_that_is_not_what_the_plan_says_never_becomes_a_staged_object() {
 }
 
 #[test]
+fn content_at_hand_is_staged_if_it_is_what_the_plan_says_and_leaves_nothing_if_not() {
+    let (temp, root) = root();
+    let staging = Staging::begin(&root).unwrap();
+    let stager = staging.stager();
+    let content = [&noise(10_000)[..], &[0; 20_000]].concat();
+    let node = |bytes: &[u8], size: u64| Node::File {
+        size,
+        digest: Digest::of(bytes),
+        mode: Mode::from(MODE),
+        mtime: mtime_of("x"),
+    };
+    stager.file(0, node(&content, 30_000), &content).unwrap();
+    let path = staged_path(&temp, &staging, 0, &content);
+    assert_eq!(std::fs::read(&path).unwrap(), content);
+    let meta = std::fs::metadata(&path).unwrap();
+    assert!(meta.blocks() * 512 < 30_000, "zeros are a hole");
+    assert_eq!(meta.mode() & 0o7777, u32::from(MODE));
+    assert_eq!(meta.mtime(), mtime_of("x").secs);
+    let again = stager.file(0, node(b"a", 1), b"a");
+    assert!(matches!(again, Err(StageError::NoObject(0))));
+
+    let others = [("right", 5, "wrong"), ("right", 6, "right")];
+    for (expected, size, got) in others {
+        let refused = stager.file(1, node(expected.as_bytes(), size), got.as_bytes());
+        assert!(matches!(
+            refused,
+            Err(StageError::Integrity { slot: 1, .. })
+        ));
+    }
+    let long = stager.file(1, node(b"right", 5), b"rights");
+    assert!(matches!(long, Err(StageError::TooLong { slot: 1, .. })));
+    let failing: fault::Hook = Box::new(|verb, _| match verb {
+        "set the time of" => Err(std::io::ErrorKind::Other.into()),
+        _ => Ok(()),
+    });
+    let right = node(b"right", 5);
+    let failed = fault::with_hook(failing, || stager.file(1, right.clone(), b"right"));
+    assert!(matches!(failed, Err(StageError::Disk(_))));
+    let new = path.parent().unwrap();
+    assert_eq!(std::fs::read_dir(new).unwrap().count(), 1);
+    stager.file(1, right, b"right").unwrap();
+}
+
+#[test]
 fn a_staged_file_is_private_until_it_is_whole_and_then_has_its_mode_and_mtime() {
     let (temp, root) = root();
     let staging = Staging::begin(&root).unwrap();
