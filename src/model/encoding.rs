@@ -13,8 +13,12 @@ pub fn append<T: Serialize + ?Sized>(
     more: usize,
 ) -> postcard::Result<Vec<u8>> {
     let size = postcard::serialize_with_flavor(value, Size::default())?;
+    let start = bytes.len();
     bytes.reserve_exact(size + more);
-    postcard::to_extend(value, bytes)
+    bytes.resize(start + size, 0);
+    // Into its place: a vector asks itself before each byte whether it has room for it.
+    postcard::to_slice(value, bytes.get_mut(start..).unwrap_or_default())?;
+    Ok(bytes)
 }
 
 /// The bytes of `value`.

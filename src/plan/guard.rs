@@ -135,23 +135,23 @@ pub fn check(
 /// Files and links that a plan deletes and does not put elsewhere: a move is no deletion.
 #[must_use]
 pub fn deletions(plan: &Plan) -> u64 {
-    let mut put: HashMap<Digest, u64> = HashMap::new();
+    let deleted = plan.actions.iter().filter(|a| a.verb == Verb::Delete);
+    let gone = deleted.filter_map(|a| a.old.as_ref()?.digest());
+    let mut put: HashMap<Digest, u64> = gone.clone().map(|digest| (digest, 0)).collect();
     for digest in plan.actions.iter().filter_map(|a| a.new.as_ref()?.digest()) {
-        *put.entry(digest).or_default() += 1;
+        if let Some(times) = put.get_mut(&digest) {
+            *times += 1;
+        }
     }
-    let gone = plan.actions.iter().filter(|a| a.verb == Verb::Delete);
-    let lost = gone.filter(|a| {
-        let Some(digest) = a.old.as_ref().and_then(Node::digest) else {
-            return false;
-        };
-        match put.get_mut(&digest).filter(|left| **left > 0) {
+    let lost = gone.filter(
+        |digest| match put.get_mut(digest).filter(|left| **left > 0) {
             Some(left) => {
                 *left -= 1;
                 false
             }
             None => true,
-        }
-    });
+        },
+    );
     lost.count() as u64
 }
 
