@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
+use super::PeerError;
 use super::client::{Answer, Client};
 use super::connection::unexpected;
 use super::gathered::Gathered;
 use super::kept::Keeper;
 use super::local::Local;
 use super::operations::{Ahead, digest_of, ops, sources};
+use super::receive::ReceiveError;
 use super::supply::{Item, Supplier};
 use super::transfer::{Counters, Pushed, TransferError, TransferOptions};
 use super::{kept, signatures, view};
@@ -68,7 +70,7 @@ impl Client {
             scan,
             counters,
         };
-        sending.send_all()?;
+        sending.send_all().map_err(|e| self.with_reason(e))?;
         let mut asked = Asked::default();
         loop {
             self.outbox.send(Control::Commit {
@@ -86,6 +88,22 @@ impl Client {
                     Some(id) => return Err(sending.never_verifies(id)),
                 },
                 other => return Err(unexpected(&other.into(), "committed").into()),
+            }
+        }
+    }
+}
+
+impl Client {
+    /// The reason why the hub is gone, if it said one: a hub that refuses does so at once, whatever is on its way to it.
+    fn with_reason(&self, error: TransferError) -> TransferError {
+        let TransferError::Receive(ReceiveError::Peer(PeerError::Closed)) = error else {
+            return error;
+        };
+        loop {
+            match self.inbox.receive() {
+                Ok(_) => {}
+                Err(reason @ PeerError::Refused(_)) => return reason.into(),
+                Err(_) => return error,
             }
         }
     }

@@ -191,6 +191,30 @@ fn a_file_that_is_moved_needs_no_room_for_a_second_one() {
 }
 
 #[test]
+fn a_hub_that_runs_full_while_content_comes_says_why_it_goes() {
+    let test = "a_hub_that_runs_full_while_content_comes_says_why_it_goes";
+    let world = Sandbox::new();
+    let (a, hub) = (world.project("a"), world.hub());
+    std::fs::create_dir_all(&hub.0).unwrap();
+    let Some(_mount) = Mount::tmpfs(&hub.0, "size=100m,nr_inodes=500", test) else {
+        return;
+    };
+    // More than all queues between the two hold, and nothing that compression makes small.
+    for n in 0..3000_u32 {
+        let mut noise = vec![0; 8000];
+        let mut hasher = blake3::Hasher::new();
+        hasher
+            .update(&n.to_le_bytes())
+            .finalize_xof()
+            .fill(&mut noise);
+        a.write(format!("d{}/{n}", n % 40), noise);
+    }
+    let run = a.rsyn(&["push"]).exits(1).says("No space left on device");
+    run.says("nothing was changed").says("make room");
+    assert!(!hub.has("d0"));
+}
+
+#[test]
 fn under_a_limit_of_the_process_all_is_old_or_new() {
     strace_or_skip!();
     let start = Instant::now();
