@@ -15,6 +15,7 @@ const RENAMED: &str = "src/transaction/renamed.rs";
 const SETTLE: &str = "src/transaction/settle.rs";
 const PARTIAL: &str = "src/transaction/partial.rs";
 const STAGED_FILE: &str = "src/transaction/staged_file.rs";
+const STAGER: &str = "src/transaction/stager.rs";
 const COMMIT: &str = "src/transaction/commit.rs";
 const WORK: &str = "src/transaction/work.rs";
 const APPLY: &str = "src/transaction/apply.rs";
@@ -361,6 +362,14 @@ pub const MUTANTS: &[Mutant] = &[
             STAGED_FILE,
             "        if got != self.digest || self.position() != self.size {",
             "        if self.position() != self.size {",
+        )],
+    ),
+    mutant(
+        "staged content at hand is not verified",
+        &[(
+            STAGER,
+            "        if got != digest || bytes != size {",
+            "        if bytes != size {",
         )],
     ),
     mutant(
