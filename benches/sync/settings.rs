@@ -62,6 +62,16 @@ impl Settings {
             Form::Table if quick => 0.03,
             Form::Table => 0.5,
         };
+        let plots = text(
+            "RSYN_BENCH_PLOTS",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/docs"),
+        );
+        let plots = PathBuf::from(plots);
+        assert!(
+            plots.is_dir(),
+            "RSYN_BENCH_PLOTS: {} is not a directory",
+            plots.display()
+        );
         Self {
             form,
             directions: match text("RSYN_BENCH_DIRECTION", "both").as_str() {
@@ -78,10 +88,7 @@ impl Settings {
             rsync: in_path("rsync").expect("rsync is needed: apt-get install rsync"),
             breakdown: is_set("RSYN_BENCH_BREAKDOWN"),
             million: is_set("RSYN_BENCH_MILLION"),
-            plots: PathBuf::from(text(
-                "RSYN_BENCH_PLOTS",
-                concat!(env!("CARGO_MANIFEST_DIR"), "/docs"),
-            )),
+            plots,
         }
     }
 
