@@ -53,8 +53,11 @@ impl Bench {
         self.dir.join(format!("dst-{}", name.replace(' ', "")))
     }
 
-    /// One measured command.
+    /// One measured command. What those before it left to be written is written first: a tool that syncs would wait for
+    /// the bytes of one that does not.
     pub fn run(&self, tool: Tool, trip: &Trip<'_>) -> Run {
+        let dir = std::fs::File::open(&self.dir).unwrap();
+        rustix::fs::syncfs(dir).unwrap();
         let watch = Watch {
             home: &self.dir.join("home"),
             server: &self.server,
