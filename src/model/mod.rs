@@ -8,6 +8,7 @@ pub mod hash;
 pub mod path;
 pub mod tombstone;
 pub mod tree;
+pub mod tree_hasher;
 
 pub use entry::{Entry, Kind, Mode, Mtime, Node, Skip, total_bytes};
 pub use hash::Digest;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::entry::{Entry, Node};
 use super::hash::Digest;
 use super::path::RelPath;
+use super::tree_hasher::TreeHasher;
 
 /// Entries in the order of [`RelPath`], each path once. The root itself is not an entry.
 ///
@@ -33,9 +34,6 @@ impl PartialEq for Tree {
 }
 
 impl Eq for Tree {}
-
-/// So much is hashed at once: BLAKE3 takes many kilobytes side by side, and single records one after the other.
-const HASHED_BYTES: usize = 64 * 1024;
 
 /// Entries that are in no strictly ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -180,7 +178,8 @@ impl Tree {
     /// contents, permission bits, link targets. Neither mtimes nor skipped entries count.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        *self.shared.digest.get_or_init(|| self.digest_with(false))
+        let digest = &self.shared.digest;
+        *digest.get_or_init(|| self.digest_with(TreeHasher::of_versions()))
     }
 
     /// As [`Tree::digest`], but mtimes and what is skipped count as well: two scans of one root are told apart
@@ -188,43 +187,14 @@ impl Tree {
     #[must_use]
     pub fn view_digest(&self) -> Digest {
         let digest = &self.shared.view_digest;
-        *digest.get_or_init(|| self.digest_with(true))
+        *digest.get_or_init(|| self.digest_with(TreeHasher::of_view()))
     }
 
-    fn digest_with(&self, all: bool) -> Digest {
-        let mut hasher = blake3::Hasher::new_derive_key("rsyn 2026 tree digest v1");
-        let mut records = Vec::with_capacity(HASHED_BYTES + 4096);
+    fn digest_with(&self, mut hasher: TreeHasher) -> Digest {
         for Entry { path, node } in self.entries() {
-            match node {
-                Node::File { digest, mode, .. } => {
-                    records.push(b'f');
-                    records.extend_from_slice(&mode.bits().to_le_bytes());
-                    records.extend_from_slice(&digest.0);
-                }
-                Node::Dir { mode } => {
-                    records.push(b'd');
-                    records.extend_from_slice(&mode.bits().to_le_bytes());
-                }
-                Node::Symlink { target, .. } => {
-                    records.push(b'l');
-                    records.extend_from_slice(&Digest::of(target).0);
-                }
-                Node::Skipped(why) if all => records.extend_from_slice(&[b's', *why as u8]),
-                Node::Skipped(_) => continue,
-            }
-            if let Some(mtime) = node.mtime().filter(|_| all) {
-                records.extend_from_slice(&mtime.secs.to_le_bytes());
-                records.extend_from_slice(&mtime.nanos.to_le_bytes());
-            }
-            records.extend_from_slice(path.as_bytes());
-            records.push(0); // No path has a NUL: records cannot run into each other.
-            if records.len() >= HASHED_BYTES {
-                hasher.update(&records);
-                records.clear();
-            }
+            hasher.add(path.as_bytes(), node);
         }
-        hasher.update(&records);
-        hasher.finalize().into()
+        hasher.finish()
     }
 }
 

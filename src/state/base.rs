@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::home::Home;
 use super::layout::{self, Generations};
-use super::packed::PackedTree;
+use super::packed_tree::PackedTree;
 use super::sealed::Sealed;
 use super::{Result, RootId, State};
 use crate::model::{Digest, Node, RelPath, Tombstones, Tree};
@@ -126,9 +126,8 @@ impl Base {
         let sequence = old.as_ref().map_or(0, |b| b.sequence) + 1;
         // One that was brought here stays one until it is compared with the tree.
         let home = old.as_ref().map_or(state.home(), |b| b.home);
-        let before = old.map(|b| b.agreed(&Tree::default())).transpose()?;
-        // The tree itself is gone when it is saved.
-        let agreed = PackedTree::of(&before.unwrap_or_default().with_changes(update.changes));
+        let before = old.map_or_else(PackedTree::default, |b| b.agreed);
+        let agreed = before.with_changes(update.changes, update.hub.as_str(), |_| {})?;
         let next = Self {
             sequence,
             home,

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::base::{difference, differences};
 use super::layout::{self, Generations, Mark};
-use super::packed::{Packed, PackedTree};
+use super::packed::Packed;
+use super::packed_tree::PackedTree;
 use super::sealed::Sealed;
 use super::{Result, State};
 use crate::disk::durable;
@@ -149,13 +150,13 @@ impl Hub {
         hub.save(state)
     }
 
-    /// Begins the generation after some changes. The trees are gone when it is saved.
+    /// Begins the generation after some changes.
     fn advance_by(&mut self, rules: Digest, changes: Vec<(RelPath, Option<Node>)>) -> Result<()> {
-        let before = self.view(rules, &Tree::default())?;
-        let now = before.with_changes(changes);
-        let changed = differences(&before, &now).map(|(path, _)| path.clone());
-        let changed = changed.collect();
-        self.advance(rules, &now, &changed);
+        let view = self.views.iter().find(|v| v.rules == rules);
+        let before = view.map(|v| v.tree.clone()).unwrap_or_default();
+        let mut changed = Vec::new();
+        let now = before.with_changes(changes, STEM, |path| changed.push(path.clone()))?;
+        self.advance(rules, now, &changed);
         Ok(())
     }
 
@@ -180,7 +181,7 @@ impl Hub {
             }
         }
         let changed = changes.into_iter().map(|(path, _)| path.clone()).collect();
-        self.advance(rules, now, &changed);
+        self.advance(rules, PackedTree::of(now), &changed);
         Ok(true)
     }
 
@@ -208,13 +209,13 @@ impl Hub {
     }
 
     /// Begins the generation in which the tree is `now`.
-    fn advance(&mut self, rules: Digest, now: &Tree, changed: &Vec<RelPath>) {
+    fn advance(&mut self, rules: Digest, now: PackedTree, changed: &Vec<RelPath>) {
         let at = self.views.iter().position(|v| v.rules == rules);
         let mut history = at.map(|i| self.views.remove(i).history).unwrap_or_default();
-        self.generation += stride(self.generation, now);
+        self.generation += stride(self.generation, now.view());
         history.push(Generation {
             number: self.generation,
-            view: now.view_digest(),
+            view: now.view(),
             changes: changed.len(),
             changed: Packed::of(changed),
         });
@@ -225,7 +226,7 @@ impl Hub {
             0,
             View {
                 rules,
-                tree: PackedTree::of(now),
+                tree: now,
                 history,
             },
         );
@@ -332,8 +333,8 @@ impl Hub {
 }
 
 /// From a generation to the next: told by the tree, so that two ways to go on do not meet in one number.
-fn stride(generation: u64, now: &Tree) -> u64 {
-    let (number, view) = (generation.to_le_bytes(), now.view_digest());
+fn stride(generation: u64, view: Digest) -> u64 {
+    let number = generation.to_le_bytes();
     let Digest([a, b, ..]) = Digest::of(&[&number[..], &view.0].concat());
     1 + u64::from(u16::from_le_bytes([a, b]))
 }

@@ -10,6 +10,7 @@ pub mod index;
 pub mod layout;
 pub mod log;
 mod packed;
+mod packed_tree;
 mod part;
 pub mod payload;
 pub mod sealed;
