@@ -442,7 +442,7 @@ impl<'a> Session<'a> {
         let kept = state.and_then(|state| signatures::kept(state).ok());
         let mut kept = kept.unwrap_or_default();
         if !kept.is_empty() {
-            let now: HashSet<_> = (self.scan.tree.entries().iter())
+            let now: HashSet<_> = (self.scan.tree.entries())
                 .filter_map(|e| e.node.digest())
                 .collect();
             kept.retain(|digest| !now.contains(digest));

@@ -85,7 +85,6 @@ pub fn send(outbox: &Outbox, telling: Telling<'_>) -> Result<(), PeerError> {
             })?;
             let entries = tree
                 .entries()
-                .iter()
                 .map(|e| (e.path.clone(), Some(e.node.clone())));
             batches(entries, |batch| outbox.send(Control::Entries(batch)))?;
         }

@@ -5,6 +5,7 @@
 pub mod encoding;
 pub mod entry;
 pub mod hash;
+mod overlay;
 pub mod path;
 pub mod tombstone;
 pub mod tree;
@@ -12,6 +13,7 @@ pub mod tree_hasher;
 
 pub use entry::{Entry, Kind, Mode, Mtime, Node, Skip, total_bytes};
 pub use hash::Digest;
+pub use overlay::Entries;
 pub use path::{PathError, RelPath};
 pub use tombstone::{Tombstone, Tombstones};
 pub use tree::Tree;

@@ -1,19 +1,22 @@
 //! [`Tree`]: the entries of one side, sorted, each path once.
 
-use std::iter::Peekable;
 use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::entry::{Entry, Node};
 use super::hash::Digest;
+use super::overlay::{Entries, Overlay};
 use super::path::RelPath;
 use super::tree_hasher::TreeHasher;
 
+/// A tree that differs from another one in more than one entry in so many has entries of its own.
+const SHARING: usize = 4;
+
 /// Entries in the order of [`RelPath`], each path once. The root itself is not an entry.
 ///
-/// A clone shares the entries and what was hashed of them: what is here, what both sides agreed on, and the hub as it was
-/// seen then, are mostly one tree.
+/// A clone shares the entries and what was hashed of them, and a tree that was made of another one by some changes shares the
+/// entries: what is here, what both sides agreed on, and the hub as it was seen then, are mostly one tree, or nearly.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(try_from = "Vec<Entry>")]
 pub struct Tree {
@@ -22,14 +25,17 @@ pub struct Tree {
 
 #[derive(Debug, Default)]
 struct Shared {
-    entries: Vec<Entry>,
+    /// In order.
+    ground: Arc<Vec<Entry>>,
+    /// How the tree differs from them.
+    overlay: Overlay,
     digest: OnceLock<Digest>,
     view_digest: OnceLock<Digest>,
 }
 
 impl PartialEq for Tree {
     fn eq(&self, other: &Self) -> bool {
-        self.shares_with(other) || self.entries() == other.entries()
+        self.shares_with(other) || self.entries().eq(other.entries())
     }
 }
 
@@ -49,7 +55,7 @@ impl TryFrom<Vec<Entry>> for Tree {
 
 impl Serialize for Tree {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.entries().serialize(serializer)
+        serializer.collect_seq(self.entries())
     }
 }
 
@@ -65,8 +71,13 @@ impl Tree {
     }
 
     fn of(entries: Vec<Entry>) -> Self {
+        Self::over(Arc::new(entries), Overlay::default())
+    }
+
+    fn over(ground: Arc<Vec<Entry>>, overlay: Overlay) -> Self {
         let shared = Shared {
-            entries,
+            ground,
+            overlay,
             ..Shared::default()
         };
         Self {
@@ -83,38 +94,28 @@ impl Tree {
 
     /// The entries in order.
     #[must_use]
-    pub fn entries(&self) -> &[Entry] {
-        &self.shared.entries
+    pub fn entries(&self) -> Entries<'_> {
+        self.shared.overlay.over(&self.shared.ground)
     }
 
-    /// Whether one is a clone of the other, so that they need not be compared.
+    /// Whether they share what tells that they are equal, so that they need not be compared.
     #[must_use]
     pub fn shares_with(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.shared, &other.shared)
-    }
-
-    /// The entries in order, by value.
-    #[must_use]
-    pub fn into_entries(self) -> Vec<Entry> {
-        match Arc::try_unwrap(self.shared) {
-            Ok(shared) => shared.entries,
-            Err(shared) => shared.entries.clone(),
-        }
+        let (a, b) = (&self.shared, &other.shared);
+        Arc::ptr_eq(a, b) || Arc::ptr_eq(&a.ground, &b.ground) && a.overlay == b.overlay
     }
 
     /// What stands at `path`.
     #[must_use]
     pub fn get(&self, path: &RelPath) -> Option<&Node> {
-        let at = self.entries().binary_search_by(|e| e.path.cmp(path)).ok()?;
-        Some(&self.entries()[at].node)
+        self.find(path).map(|(_, node)| node)
     }
 
-    /// The entries below the directory `dir`, in order, `dir` itself not among them.
+    /// What stands at `path`, and how many entries come before it.
     #[must_use]
-    pub fn below(&self, dir: &RelPath) -> &[Entry] {
-        let start = self.entries().partition_point(|e| e.path <= *dir);
-        let len = self.entries()[start..].partition_point(|e| e.path.is_below(dir));
-        &self.entries()[start..start + len]
+    pub fn find(&self, path: &RelPath) -> Option<(usize, &Node)> {
+        let found = self.shared.overlay.find(&self.shared.ground, path);
+        found.map(|(at, entry)| (at, &entry.node))
     }
 
     /// Number of entries.
@@ -126,52 +127,34 @@ impl Tree {
     /// Whether there is no entry.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries().is_empty()
+        self.len() == 0
     }
 
     /// This tree with some paths changed: `Some` puts a node there, `None` takes it away. Of two changes of one path the later
     /// one counts.
     #[must_use]
     pub fn with_changes(&self, changes: impl IntoIterator<Item = (RelPath, Option<Node>)>) -> Self {
+        let Shared {
+            ground, overlay, ..
+        } = &*self.shared;
         let mut changes = changes.into_iter().peekable();
-        // Those of a plan are many, and in order: they need no place of their own.
-        let tree = self.with_sorted(&mut changes);
-        let mut rest: Vec<_> = changes.collect();
-        if rest.is_empty() {
-            return tree;
-        }
-        rest.sort_by(|a, b| a.0.cmp(&b.0));
-        tree.with_sorted(&mut rest.into_iter().peekable())
-    }
-
-    /// As [`Self::with_changes`], with those of `changes` that are in order, up to the first one that is not.
-    fn with_sorted<I>(&self, changes: &mut Peekable<I>) -> Self
-    where
-        I: Iterator<Item = (RelPath, Option<Node>)>,
-    {
         if changes.peek().is_none() {
             return self.clone();
         }
-        let mut entries = Vec::with_capacity(self.len() + changes.size_hint().0);
-        let mut old = self.entries().iter().peekable();
-        let mut last: Option<RelPath> = None;
-        while let Some((path, node)) =
-            changes.next_if(|(path, _)| last.as_ref().is_none_or(|last| last <= path))
-        {
-            while let Some(entry) = old.next_if(|e| e.path < path) {
-                entries.push(entry.clone());
-            }
-            old.next_if(|e| e.path == path);
-            if entries.last().is_some_and(|e: &Entry| e.path == path) {
-                entries.pop();
-            }
-            last = Some(path.clone());
-            if let Some(node) = node {
-                entries.push(Entry { path, node });
-            }
+        // Those of a plan are many, and in order: they need no place of their own.
+        let mut overlay = overlay.with_sorted(ground, &mut changes);
+        let mut rest: Vec<_> = changes.collect();
+        if !rest.is_empty() {
+            rest.sort_by(|a, b| a.0.cmp(&b.0));
+            overlay = overlay.with_sorted(ground, &mut rest.into_iter().peekable());
         }
-        entries.extend(old.cloned());
-        Self::of(entries)
+        if overlay.len() * SHARING <= ground.len() {
+            return Self::over(Arc::clone(ground), overlay);
+        }
+        Self::of(match ground.is_empty() {
+            true => overlay.into_added(),
+            false => overlay.over(ground).cloned().collect(),
+        })
     }
 
     /// One digest for the whole tree, equal on every machine that holds the same versions: paths, kinds,
@@ -282,21 +265,6 @@ mod tests {
         let gone = [("b", Some(file("new", 0))), ("b", None)];
         let after = before.with_changes(gone.map(|(at, node)| (path(at), node)));
         assert_eq!(after, tree(&[("a", file("1", 0))]));
-    }
-
-    #[test]
-    fn below_gives_a_subtree_and_nothing_beside_it() {
-        let dir = Node::Dir {
-            mode: Mode::from(0o755),
-        };
-        let t = tree(&[
-            ("a", dir.clone()),
-            ("a/x", file("1", 0)),
-            ("a.b", file("2", 0)),
-            ("ab", dir),
-        ]);
-        let names: Vec<_> = t.below(&path("a")).iter().map(|e| e.path.clone()).collect();
-        assert_eq!(names, [path("a/x")]);
     }
 
     #[test]

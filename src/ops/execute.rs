@@ -223,7 +223,7 @@ impl Look<'_> {
             _ => None,
         };
         if let Some(state) = &self.local.state {
-            let wanted = self.base.entries().iter().filter_map(large).collect();
+            let wanted = self.base.entries().filter_map(large).collect();
             drop(signatures::prune(state, &wanted));
         }
     }
@@ -231,7 +231,7 @@ impl Look<'_> {
     /// The hub's tree after a push, and what both sides agree on then. Mostly both are the tree here, and share it.
     fn after_push(&self, plan: &Plan) -> (Tree, Tree) {
         let here = &self.scan.tree;
-        let shared = |tree: Tree| match tree.view_digest() == here.view_digest() {
+        let shared = |tree: Tree| match tree == *here {
             true => here.clone(),
             false => tree,
         };

@@ -40,12 +40,8 @@ pub fn list(path: &Path, rules: &Rules, interrupted: &AtomicBool) -> Result<List
     };
     let worth_a_word = found.problems.iter().filter(|p| !p.is_nested_state());
     let problems = worth_a_word.map(problem).collect();
-    let entries = found
-        .tree
-        .into_entries()
-        .into_iter()
-        .filter(|e| !e.node.is_skipped())
-        .collect();
+    let entries = found.tree.entries();
+    let entries = entries.filter(|e| !e.node.is_skipped()).cloned().collect();
     Ok(Listing { entries, problems })
 }
 

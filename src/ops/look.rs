@@ -202,7 +202,7 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
 fn refuse_what_is_excluded(view: &HubView, rules: &Rules) -> Result<(), Failure> {
     // What is excluded takes all below it along: an entry is in if its directory is, and the rules let it in.
     let mut inside: Vec<&RelPath> = Vec::new();
-    let out = view.tree.entries().iter().find(|&entry| {
+    let out = view.tree.entries().find(|&entry| {
         while inside.pop_if(|dir| !entry.path.is_below(dir)).is_some() {}
         let parent = inside.last().map_or(&[][..], |dir| dir.as_bytes());
         let is_dir = entry.node.is_dir();
@@ -399,8 +399,8 @@ impl Look<'_> {
             here.is_some_and(|here| here.mtime() == node.mtime() && here.same_content(node))
         };
         let mut missing = Vec::new();
-        if !agreed.entries().iter().any(is_as_agreed) {
-            let paths = agreed.entries().iter().map(|entry| &entry.path);
+        if !agreed.entries().any(is_as_agreed) {
+            let paths = agreed.entries().map(|entry| &entry.path);
             missing.extend(paths.filter(|path| tree.get(path).is_none()).cloned());
         }
         if !missing.is_empty() {

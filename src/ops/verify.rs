@@ -52,7 +52,7 @@ impl Report {
     fn of(tree: &Tree, mut found: Vec<Altered>) -> Self {
         found.sort_by(|a, b| a.path.cmp(&b.path));
         found.dedup_by(|a, b| a.path == b.path);
-        let sizes = tree.entries().iter().filter(|e| e.node.digest().is_some());
+        let sizes = tree.entries().filter(|e| e.node.digest().is_some());
         let finding = |altered| Finding {
             altered,
             repaired: None,

@@ -19,7 +19,7 @@ pub struct Altered {
 /// the same one to every version of a file.
 #[must_use]
 pub fn altered(known: &Tree, now: &Tree) -> Vec<Altered> {
-    let mut old = known.entries().iter().peekable();
+    let mut old = known.entries().peekable();
     let mut found = Vec::new();
     for entry in now.entries() {
         while old.next_if(|o| o.path < entry.path).is_some() {}

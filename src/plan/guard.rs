@@ -67,7 +67,7 @@ fn is_content(node: &Node) -> bool {
 }
 
 fn has_content(tree: &Tree) -> bool {
-    tree.entries().iter().any(|e| is_content(&e.node))
+    tree.entries().any(|e| is_content(&e.node))
 }
 
 /// Whether no file and no link is in a tree, though one was in `base`. Directories may be left, and what is excluded.
@@ -82,7 +82,7 @@ fn is_emptied(tree: &Tree, base: &Tree) -> bool {
 /// [`Guard::Emptied`].
 pub fn check_written(plan: &Plan, ours: &Tree, theirs: &Tree, base: &Tree) -> Result<(), Guard> {
     let is_left = |entry: &Entry| theirs.get(&entry.path).is_some_and(is_content);
-    let mut agreed = base.entries().iter().filter(|e| is_content(&e.node));
+    let mut agreed = base.entries().filter(|e| is_content(&e.node));
     match !has_content(ours) && agreed.any(is_left) {
         true => Err(Guard::Emptied {
             side: plan.direction.written(),
@@ -108,11 +108,7 @@ pub fn check(
         });
     }
     let deletes = deletions(plan);
-    let total = ours
-        .entries()
-        .iter()
-        .filter(|e| is_content(&e.node))
-        .count() as u64;
+    let total = ours.entries().filter(|e| is_content(&e.node)).count() as u64;
     let refused = match limit {
         MaxDelete::Default => deletes > MaxDelete::SMALL && deletes * 2 > total,
         MaxDelete::Count(most) => deletes > most,

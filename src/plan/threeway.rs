@@ -1,9 +1,8 @@
 //! Walks three sorted trees in step.
 
 use std::iter::Peekable;
-use std::slice::Iter;
 
-use crate::model::{Entry, Node, RelPath, Tree};
+use crate::model::{Entries, Node, RelPath, Tree};
 
 /// What stands at one path of each tree. At least one of the three is there.
 #[derive(Debug, Clone, Copy)]
@@ -20,9 +19,9 @@ pub(super) fn threeway<'a>(
     ours: &'a Tree,
     theirs: &'a Tree,
 ) -> impl Iterator<Item = Versions<'a>> {
-    let mut base = base.entries().iter().peekable();
-    let mut ours = ours.entries().iter().peekable();
-    let mut theirs = theirs.entries().iter().peekable();
+    let mut base = base.entries().peekable();
+    let mut ours = ours.entries().peekable();
+    let mut theirs = theirs.entries().peekable();
     std::iter::from_fn(move || {
         let heads = [base.peek(), ours.peek(), theirs.peek()];
         let path = &heads.into_iter().flatten().map(|e| &e.path).min()?;
@@ -35,6 +34,6 @@ pub(super) fn threeway<'a>(
     })
 }
 
-fn take<'a>(entries: &mut Peekable<Iter<'a, Entry>>, path: &RelPath) -> Option<&'a Node> {
+fn take<'a>(entries: &mut Peekable<Entries<'a>>, path: &RelPath) -> Option<&'a Node> {
     entries.next_if(|e| e.path == *path).map(|e| &e.node)
 }

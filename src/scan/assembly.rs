@@ -172,7 +172,7 @@ mod tests {
     fn directories_find_their_places_in_whatever_order_they_come() {
         for order in [[0, 1, 4, 2, 3], [3, 4, 2, 1, 0], [2, 0, 3, 4, 1]] {
             let scan = assemble(&order).unwrap();
-            let entries = scan.tree.entries();
+            let entries: Vec<_> = scan.tree.entries().collect();
             let paths: Vec<_> = entries.iter().map(|e| e.path.as_bytes()).collect();
             let expected: [&[u8]; 7] = [b"a", b"a/a", b"a/a/a", b"a/b", b"b", b"c", b"d"];
             assert_eq!(paths, expected, "{order:?}");

@@ -164,7 +164,7 @@ impl Scan {
     /// and those of `placed`, in path order, for what was placed.
     #[must_use]
     pub fn followed_by(self, tree: Tree, placed: &[(RelPath, Stat)]) -> Self {
-        let mut old = self.tree.entries().iter().zip(&self.witnesses).peekable();
+        let mut old = self.tree.entries().zip(&self.witnesses).peekable();
         let (first, mut placed) = (placed.first(), placed.iter().peekable());
         let witness_of = |entry: &Entry| {
             while old.next_if(|(e, _)| e.path < entry.path).is_some() {}
@@ -175,7 +175,7 @@ impl Scan {
             let (known, witness) = old.next_if(|(e, _)| e.path == entry.path)?;
             witness.filter(|_| known.node == entry.node)
         };
-        let witnesses = tree.entries().iter().map(witness_of).collect();
+        let witnesses = tree.entries().map(witness_of).collect();
         // A root that was made for the transaction was never scanned.
         let dev = first.map_or(self.dev, |(_, stat)| stat.dev);
         Self {
@@ -190,7 +190,7 @@ impl Scan {
     /// The index for the next scan.
     #[must_use]
     pub fn index(&self) -> Index {
-        let entries = self.tree.entries().iter().zip(&self.witnesses);
+        let entries = self.tree.entries().zip(&self.witnesses);
         let files = entries.filter_map(|(Entry { path, node }, witness)| {
             let Node::File { digest, .. } = node else {
                 return None;
@@ -216,12 +216,7 @@ impl Scan {
     /// The stat that the file at `path` had when its content was hashed.
     #[must_use]
     pub fn stat(&self, path: &RelPath) -> Option<Stat> {
-        let at = self
-            .tree
-            .entries()
-            .binary_search_by(|e| e.path.cmp(path))
-            .ok()?;
-        let witness = (*self.witnesses.get(at)?)?;
-        witness.stat(self.dev, &self.tree.entries().get(at)?.node)
+        let (at, node) = self.tree.find(path)?;
+        (*self.witnesses.get(at)?)?.stat(self.dev, node)
     }
 }

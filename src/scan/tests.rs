@@ -34,14 +34,14 @@ fn scan_with(name: &str, known: &[u8], trust: bool) -> Scan {
 fn content_that_rotted_under_an_unchanged_stat_is_a_problem_where_it_is_read() {
     let rotten = scan_with("f", b"other", false);
     assert_eq!(rotten.altered().count(), 1);
-    let node = rotten.tree.entries()[0].node.clone();
+    let node = rotten.tree.entries().next().unwrap().node.clone();
     assert_eq!(node.digest(), Some(Digest::of(b"content")));
 
     assert_eq!(scan_with("f", b"content", false).altered().count(), 0);
     let believed = scan_with("f", b"other", true);
     assert_eq!(believed.altered().count(), 0);
     assert_eq!(
-        believed.tree.entries()[0].node.digest(),
+        believed.tree.entries().next().unwrap().node.digest(),
         Some(Digest::of(b"other"))
     );
 }
@@ -49,7 +49,7 @@ fn content_that_rotted_under_an_unchanged_stat_is_a_problem_where_it_is_read() {
 #[test]
 fn file_in_a_renamed_directory_is_known_by_its_inode_and_its_rot_is_noticed() {
     let believed = scan_with("before/g", b"other", true);
-    let digest = believed.tree.entries()[0].node.digest();
+    let digest = believed.tree.entries().next().unwrap().node.digest();
     assert_eq!(digest, Some(Digest::of(b"other")));
     assert!(!believed.is_indexed(), "the index has another name for it");
 

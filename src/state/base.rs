@@ -77,11 +77,9 @@ pub fn differences<'a>(
     from: &'a Tree,
     to: &'a Tree,
 ) -> impl Iterator<Item = (&'a RelPath, Option<&'a Node>)> {
-    let both = match from.shares_with(to) {
-        true => [&[][..], &[]],
-        false => [from.entries(), to.entries()],
-    };
-    let [mut old, mut new] = both.map(|entries| entries.iter().peekable());
+    // Where they are shared nothing is to be found.
+    let left = if from.shares_with(to) { 0 } else { usize::MAX };
+    let [mut old, mut new] = [from, to].map(|tree| tree.entries().take(left).peekable());
     std::iter::from_fn(move || {
         loop {
             let order = match (old.peek(), new.peek()) {

@@ -52,7 +52,7 @@ impl View {
         }
         let came = changed_in(&self.history)?;
         let tree = self.tree.open(&Tree::default(), STEM)?;
-        Ok(tree.entries().iter().all(|e| came.contains(&e.path)))
+        Ok(tree.entries().all(|e| came.contains(&e.path)))
     }
 }
 
@@ -433,7 +433,7 @@ mod tests {
         };
         hub.observe(
             RULES,
-            &Tree::from_unsorted([tree(&["a"]).into_entries(), vec![skipped]].concat()),
+            &tree(&["a"]).entries().cloned().chain([skipped]).collect(),
             12,
         )
         .unwrap();

@@ -12,8 +12,6 @@ use crate::model::path::compare_bytes;
 use crate::model::tree_hasher::TreeHasher;
 use crate::model::{Digest, Entry, Node, RelPath, Tree};
 
-/// No entry takes less: the length of its path, a byte of that, its kind, permission bits.
-const LEAST_ENTRY_BYTES: usize = 4;
 /// A node takes no more, without the target of a link: kind, size or length, digest, permission bits, mtime.
 const MOST_NODE_BYTES: usize = 1 + 10 + 32 + 3 + 10 + 5;
 /// The most that a length takes.
@@ -79,22 +77,21 @@ impl PackedTree {
 
     fn unpack(&self, known: &Tree) -> std::result::Result<Tree, Torn> {
         let bytes = self.entries.read().map_err(|_| Torn)?;
-        let lying = Lying::new(&bytes)?;
-        let mut entries = Vec::with_capacity(lying.most());
-        let mut known = known.entries().iter().peekable();
-        for lies in lying {
+        let mut changes = Vec::new();
+        let mut stood = known.entries().peekable();
+        for lies in Lying::new(&bytes)? {
             let Lies { path, node, .. } = lies?;
-            while known
-                .next_if(|k| is_before(k.path.as_bytes(), path))
-                .is_some()
-            {}
-            let path = match known.next_if(|known| known.path.as_bytes() == path) {
-                Some(known) => known.path.clone(),
-                None => RelPath::new(path).map_err(|_| Torn)?,
-            };
-            entries.push(Entry { path, node });
+            while let Some(gone) = stood.next_if(|e| is_before(e.path.as_bytes(), path)) {
+                changes.push((gone.path.clone(), None));
+            }
+            match stood.next_if(|entry| entry.path.as_bytes() == path) {
+                Some(same) if same.node == node => {}
+                Some(other) => changes.push((other.path.clone(), Some(node))),
+                None => changes.push((RelPath::new(path).map_err(|_| Torn)?, Some(node))),
+            }
         }
-        Tree::from_sorted(entries).ok_or(Torn)
+        changes.extend(stood.map(|gone| (gone.path.clone(), None)));
+        Ok(known.with_changes(changes))
     }
 
     /// As [`Tree::with_changes`]. Tells `differs` the paths at which something else stands then.
@@ -131,7 +128,7 @@ impl PackedTree {
                 move |lies: &Next<'_>| lies.as_ref().is_ok_and(|lies| check(lies.path, path))
             };
             while let Some(lies) = old.next_if(is(is_before)) {
-                packing.copy(&lies?)?;
+                packing.copy(&lies?);
             }
             let stood = old.next_if(is(<[u8]>::eq)).transpose()?;
             if stood.map(|lies| lies.node) != node {
@@ -142,7 +139,7 @@ impl PackedTree {
             }
         }
         for lies in old {
-            packing.copy(&lies?)?;
+            packing.copy(&lies?);
         }
         packing.finish()
     }
@@ -182,21 +179,31 @@ struct Lies<'a> {
 
 type Next<'a> = std::result::Result<Lies<'a>, Torn>;
 
-/// The entries of a packed tree, one by one. Whether they are in order is not asked.
+/// The entries of a packed tree, one by one, in the order of their paths, each path once.
 struct Lying<'a> {
     rest: &'a [u8],
     left: usize,
+    /// Path of the last one.
+    last: &'a [u8],
 }
 
 impl<'a> Lying<'a> {
     fn new(bytes: &'a [u8]) -> std::result::Result<Self, Torn> {
         let (left, rest) = postcard::take_from_bytes(bytes).map_err(|_| Torn)?;
-        Ok(Self { rest, left })
+        let last = &[];
+        Ok(Self { rest, left, last })
     }
 
-    /// No more entries are there, whatever is said.
-    fn most(&self) -> usize {
-        self.left.min(self.rest.len() / LEAST_ENTRY_BYTES)
+    fn take(&mut self) -> Next<'a> {
+        let here = self.rest;
+        let ((path, node), rest) =
+            postcard::take_from_bytes::<(&serde_bytes::Bytes, Node)>(here).map_err(|_| Torn)?;
+        if !is_before(self.last, path) {
+            return Err(Torn);
+        }
+        (self.last, self.rest) = (path, rest);
+        let bytes = &here[..here.len() - rest.len()];
+        Ok(Lies { path, node, bytes })
     }
 }
 
@@ -204,23 +211,12 @@ impl<'a> Iterator for Lying<'a> {
     type Item = Next<'a>;
 
     fn next(&mut self) -> Option<Next<'a>> {
-        let Some(left) = self.left.checked_sub(1) else {
-            let over = std::mem::take(&mut self.rest);
-            return (!over.is_empty()).then_some(Err(Torn));
-        };
-        self.left = left;
-        let here = self.rest;
-        let taken = postcard::take_from_bytes::<(&serde_bytes::Bytes, Node)>(here);
-        let Ok(((path, node), rest)) = taken else {
-            *self = Self { rest: &[], left: 0 };
-            return Some(Err(Torn));
-        };
-        self.rest = rest;
-        Some(Ok(Lies {
-            path,
-            node,
-            bytes: &here[..here.len() - rest.len()],
-        }))
+        if let Some(left) = self.left.checked_sub(1) {
+            self.left = left;
+            return Some(self.take());
+        }
+        let over = std::mem::take(&mut self.rest);
+        (!over.is_empty()).then_some(Err(Torn))
     }
 }
 
@@ -228,8 +224,6 @@ impl<'a> Iterator for Lying<'a> {
 struct Packing {
     bytes: Vec<u8>,
     entries: usize,
-    /// Path of the last entry.
-    last: Vec<u8>,
     view: TreeHasher,
 }
 
@@ -238,33 +232,24 @@ impl Packing {
         Self {
             bytes: Vec::with_capacity(bytes + MOST_LENGTH_BYTES),
             entries: 0,
-            last: Vec::new(),
             view: TreeHasher::of_view(),
         }
     }
 
-    fn copy(&mut self, lies: &Lies<'_>) -> std::result::Result<(), Torn> {
-        self.count(lies.path, &lies.node)?;
+    fn copy(&mut self, lies: &Lies<'_>) {
+        self.count(lies.path, &lies.node);
         self.bytes.extend_from_slice(lies.bytes);
-        Ok(())
     }
 
     fn add(&mut self, entry: &Entry) -> std::result::Result<(), Torn> {
-        self.count(entry.path.as_bytes(), &entry.node)?;
+        self.count(entry.path.as_bytes(), &entry.node);
         self.bytes = append(std::mem::take(&mut self.bytes), entry, 0).map_err(|_| Torn)?;
         Ok(())
     }
 
-    /// Paths come in their order, each once.
-    fn count(&mut self, path: &[u8], node: &Node) -> std::result::Result<(), Torn> {
-        if self.entries > 0 && !is_before(&self.last, path) {
-            return Err(Torn);
-        }
-        self.last.clear();
-        self.last.extend_from_slice(path);
+    fn count(&mut self, path: &[u8], node: &Node) {
         self.entries += 1;
         self.view.add(path, node);
-        Ok(())
     }
 
     fn finish(mut self) -> std::result::Result<PackedTree, Torn> {
@@ -347,7 +332,7 @@ mod tests {
         assert_eq!(unpacked, all);
         let bytes = |tree: &Tree| -> Vec<_> {
             let at = |entry: &Entry| entry.path.as_bytes().as_ptr();
-            tree.entries().iter().map(at).collect()
+            tree.entries().map(at).collect()
         };
         let (known, unpacked) = (bytes(&known), bytes(&unpacked));
         assert_eq!(unpacked[..2], known[1..3]);
@@ -394,7 +379,6 @@ mod tests {
         for node in [dir(), file("text"), link(&[1; 4095])] {
             let change = (path("p/".repeat(100).trim_end_matches('/')), Some(node));
             let entry = encode(&(&change.0, change.1.as_ref().unwrap())).unwrap();
-            assert!(entry.len() >= LEAST_ENTRY_BYTES);
             assert!(entry.len() <= most_bytes(&change), "{change:?}");
         }
     }

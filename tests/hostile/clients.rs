@@ -83,7 +83,6 @@ fn all_survived(world: &World, what: &str, cases: &[Case], counts: &Counts) {
     let id = world.hub_id();
     let held: BTreeSet<Vec<u8>> = old
         .entries()
-        .iter()
         .filter(|entry| matches!(entry.node, Node::File { .. }))
         .map(|entry| world.hub().read(entry.path.as_bytes()))
         .collect();

@@ -71,7 +71,7 @@ fn directory_with_child() -> Vec<Sides> {
     ]));
     let agreed: Vec<&Tree> = states
         .iter()
-        .filter(|t| t.entries().iter().all(|e| !e.node.is_skipped()))
+        .filter(|t| t.entries().all(|e| !e.node.is_skipped()))
         .collect();
     let mut all = vec![];
     for base in agreed {
@@ -278,7 +278,6 @@ fn what_is_skipped_is_never_touched_nor_anything_below_it() {
             let plan = sides.plan_with(direction, &Policy::Default, mirror, delete);
             let skipped = |tree: &Tree| -> Vec<_> {
                 tree.entries()
-                    .iter()
                     .filter(|e| e.node.is_skipped())
                     .map(|e| e.path.clone())
                     .collect()

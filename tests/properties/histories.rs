@@ -77,7 +77,8 @@ impl History {
         if !fits {
             return;
         }
-        let below: Vec<RelPath> = tree.below(&at).iter().map(|e| e.path.clone()).collect();
+        let paths = tree.entries().map(|e| e.path.clone());
+        let below: Vec<RelPath> = paths.filter(|path| path.is_below(&at)).collect();
         let destroyed: Vec<Digest> = below
             .iter()
             .chain([&at])
@@ -176,7 +177,7 @@ impl History {
                     .iter()
                     .all(|n| n.as_ref().is_some_and(|n| n.same_version(&e.node)))
         };
-        let ahead: Vec<_> = after.base.entries().iter().filter(|e| !agreed(e)).collect();
+        let ahead: Vec<_> = after.base.entries().filter(|e| !agreed(e)).collect();
         assert!(
             ahead.is_empty(),
             "the base names what was never agreed on: {ahead:?}\n{}",
@@ -237,7 +238,6 @@ impl History {
             let silent = |a: &Tree, b: &Tree| -> Vec<RelPath> {
                 let differing = a
                     .entries()
-                    .iter()
                     .filter(|e| differs(e, b))
                     .map(|e| e.path.clone());
                 differing

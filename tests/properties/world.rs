@@ -160,5 +160,5 @@ pub(crate) fn is_well_formed(tree: &Tree) -> bool {
         p.ancestors()
             .all(|a| tree.get(&a).is_some_and(|n| n.kind() == Kind::Dir))
     };
-    tree.entries().iter().all(|e| has_parents(&e.path))
+    tree.entries().all(|e| has_parents(&e.path))
 }
