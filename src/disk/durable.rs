@@ -7,9 +7,9 @@ use std::io::{Read, Write};
 
 use rustix::fs::OFlags;
 
-use super::Result;
 use super::dir::Dir;
 use super::file::{NewFile, sync_fd};
+use super::{DiskError, Result};
 
 /// What is between the name of a state file and the random end of its temporary name.
 const TEMP_MARK: &[u8] = b".tmp-";
@@ -19,14 +19,31 @@ const TEMP_MARK: &[u8] = b".tmp-";
 /// # Errors
 /// The first failed call; the old file is still there unless only the last sync failed.
 pub fn replace(dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<()> {
+    replace_with(dir, name, |file| file.write_all(bytes))
+}
+
+/// As [`replace`], by a file with what `write` writes.
+///
+/// # Errors
+/// As [`replace`], and what `write` returns.
+pub fn replace_with<E: From<DiskError>>(
+    dir: &Dir,
+    name: &[u8],
+    write: impl FnOnce(&mut NewFile) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
     let temp = temp_name(dir, name)?;
-    let written = write_new(dir, &temp, bytes).and_then(|()| dir.rename_over(&temp, dir, name));
-    if let Err(e) = written {
+    let written = || {
+        let mut file = dir.create_file(&temp)?;
+        write(&mut file)?;
+        file.sync()?;
+        Ok(dir.rename_over(&temp, dir, name)?)
+    };
+    if let Err(e) = written() {
         // Best effort: the first failure is the one to tell; `sweep` finds what stays.
         drop(dir.remove_file(&temp));
         return Err(e);
     }
-    dir.sync()
+    Ok(dir.sync()?)
 }
 
 /// Creates the file `name` with `bytes`, 0600, content synced, its directory not.

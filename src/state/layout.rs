@@ -230,11 +230,9 @@ fn open<T: Sealed>(opened: File, bytes: &[u8], file: &str) -> Result<T> {
 /// # Errors
 /// It cannot be written.
 pub fn save<T: Sealed>(dir: &Dir, file: &str, value: &T) -> Result<()> {
-    Ok(durable::replace(
-        dir,
-        file.as_bytes(),
-        &sealed::seal(value, file)?,
-    )?)
+    durable::replace_with(dir, file.as_bytes(), |new| {
+        sealed::seal(value, file, |block| new.write_all(block))
+    })
 }
 
 /// A sealed value that is kept in two generations: a writer never touches the newest valid one. It begins with its
@@ -250,8 +248,11 @@ fn files(stem: &str) -> [String; 2] {
 
 /// The sequence number of a generation that is whole; `None` if the file is missing.
 fn sequence_of<T: Generations>(dir: &Dir, file: &str) -> Result<Option<u64>> {
-    let whole = Whole::read::<T>(dir, file.to_owned())?;
-    Ok(whole.map(|whole| whole.sequence))
+    match dir.open_file(file.as_bytes()) {
+        Ok((opened, stat)) => sealed::number_checked::<T>(&opened, stat.size, file).map(Some),
+        Err(e) if e.is_missing() => Ok(None),
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// The newest generation that is not damaged, and whether a damaged one was passed over.

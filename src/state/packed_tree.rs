@@ -1,6 +1,7 @@
 //! [`PackedTree`]: a tree as it lies in a state file. It can be compared, and changed, without being there entry by entry: of
 //! a large tree that takes four times as much memory, and mostly a few entries are other ones.
 
+use std::io;
 use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::part::Part;
 use super::{Result, StateError};
 use crate::model::encoding::{append, encode};
-use crate::model::path::compare_bytes;
+use crate::model::path::{MAX_PATH_BYTES, compare_bytes};
 use crate::model::tree_hasher::TreeHasher;
 use crate::model::{Digest, Entry, Node, RelPath, Tree};
 
@@ -16,6 +17,8 @@ use crate::model::{Digest, Entry, Node, RelPath, Tree};
 const MOST_NODE_BYTES: usize = 1 + 10 + 32 + 3 + 10 + 5;
 /// The most that a length takes.
 const MOST_LENGTH_BYTES: usize = 10;
+/// No entry takes more.
+const MOST_ENTRY_BYTES: usize = 2 * (MOST_LENGTH_BYTES + MAX_PATH_BYTES) + MOST_NODE_BYTES;
 
 /// A tree in postcard, with its digest.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -76,11 +79,9 @@ impl PackedTree {
     }
 
     fn unpack(&self, known: &Tree) -> std::result::Result<Tree, Torn> {
-        let bytes = self.entries.read().map_err(|_| Torn)?;
         let mut changes = Vec::new();
         let mut stood = known.entries().peekable();
-        for lies in Lying::new(&bytes)? {
-            let Lies { path, node, .. } = lies?;
+        self.each(|Lies { path, node, .. }| {
             while let Some(gone) = stood.next_if(|e| is_before(e.path.as_bytes(), path)) {
                 changes.push((gone.path.clone(), None));
             }
@@ -89,7 +90,8 @@ impl PackedTree {
                 Some(other) => changes.push((other.path.clone(), Some(node))),
                 None => changes.push((RelPath::new(path).map_err(|_| Torn)?, Some(node))),
             }
-        }
+            Ok(())
+        })?;
         changes.extend(stood.map(|gone| (gone.path.clone(), None)));
         Ok(known.with_changes(changes))
     }
@@ -114,34 +116,76 @@ impl PackedTree {
         mut differs: impl FnMut(&RelPath),
     ) -> std::result::Result<Self, Torn> {
         changes.sort_by(|a, b| a.0.cmp(&b.0));
-        let bytes = self.entries.read().map_err(|_| Torn)?;
-        let mut old = Lying::new(&bytes)?.peekable();
+        // Of two of one path the later one stays.
+        changes.dedup_by(|later, kept| {
+            let is_same = later.0 == kept.0;
+            if is_same {
+                std::mem::swap(later, kept);
+            }
+            is_same
+        });
         let more: usize = changes.iter().map(most_bytes).sum();
-        let mut packing = Packing::with_room_for(bytes.len() + more);
+        let mut packing = Packing::with_room_for(self.entries.len() + more);
         let mut changes = changes.into_iter().peekable();
-        while let Some((path, node)) = changes.next() {
-            if changes.peek().is_some_and(|(next, _)| *next == path) {
-                continue;
-            }
-            let is = |check: fn(&[u8], &[u8]) -> bool| {
-                let path = path.as_bytes();
-                move |lies: &Next<'_>| lies.as_ref().is_ok_and(|lies| check(lies.path, path))
-            };
-            while let Some(lies) = old.next_if(is(is_before)) {
-                packing.copy(&lies?);
-            }
-            let stood = old.next_if(is(<[u8]>::eq)).transpose()?;
-            if stood.map(|lies| lies.node) != node {
+        let mut change = |packing: &mut Packing, (path, node), stood: Option<Node>| {
+            if stood != node {
                 differs(&path);
             }
-            if let Some(node) = node {
-                packing.add(&Entry { path, node })?;
+            match node {
+                Some(node) => packing.add(&Entry { path, node }),
+                None => Ok(()),
             }
-        }
-        for lies in old {
-            packing.copy(&lies?);
+        };
+        self.each(|lies| {
+            let path = lies.path;
+            while let Some(new) = changes.next_if(|(new, _)| is_before(new.as_bytes(), path)) {
+                change(&mut packing, new, None)?;
+            }
+            match changes.next_if(|(new, _)| new.as_bytes() == path) {
+                Some(new) => change(&mut packing, new, Some(lies.node)),
+                None => {
+                    packing.copy(&lies);
+                    Ok(())
+                }
+            }
+        })?;
+        for new in changes {
+            change(&mut packing, new, None)?;
         }
         packing.finish()
+    }
+
+    /// Hands out the entries as they lie there, in the order of their paths, each path once.
+    fn each(
+        &self,
+        mut take: impl FnMut(Lies<'_>) -> std::result::Result<(), Torn>,
+    ) -> std::result::Result<(), Torn> {
+        let mut left: Option<usize> = None;
+        let mut last = Vec::new();
+        self.entries.pass(|window, is_last| {
+            let mut rest = window;
+            let mut left_here = match left {
+                Some(left) => left,
+                None if !is_last && window.len() < MOST_LENGTH_BYTES => return Ok(0),
+                None => next(&mut rest)?,
+            };
+            // What is cut off here comes again.
+            while left_here > 0 && (is_last || rest.len() >= MOST_ENTRY_BYTES) {
+                let lies = Lies::next(&mut rest)?;
+                if !is_before(&last, lies.path) {
+                    return Err(Torn);
+                }
+                last.clear();
+                last.extend_from_slice(lies.path);
+                left_here -= 1;
+                take(lies)?;
+            }
+            left = Some(left_here);
+            match is_last && !rest.is_empty() {
+                true => Err(Torn),
+                false => Ok(window.len() - rest.len()),
+            }
+        })
     }
 }
 
@@ -163,6 +207,12 @@ fn most_bytes((path, node): &(RelPath, Option<Node>)) -> usize {
 #[derive(Debug)]
 struct Torn;
 
+impl From<io::Error> for Torn {
+    fn from(_: io::Error) -> Self {
+        Self
+    }
+}
+
 fn damaged(file: &str) -> StateError {
     StateError::Damaged {
         file: file.to_owned(),
@@ -177,47 +227,20 @@ struct Lies<'a> {
     bytes: &'a [u8],
 }
 
-type Next<'a> = std::result::Result<Lies<'a>, Torn>;
-
-/// The entries of a packed tree, one by one, in the order of their paths, each path once.
-struct Lying<'a> {
-    rest: &'a [u8],
-    left: usize,
-    /// Path of the last one.
-    last: &'a [u8],
-}
-
-impl<'a> Lying<'a> {
-    fn new(bytes: &'a [u8]) -> std::result::Result<Self, Torn> {
-        let (left, rest) = postcard::take_from_bytes(bytes).map_err(|_| Torn)?;
-        let last = &[];
-        Ok(Self { rest, left, last })
-    }
-
-    fn take(&mut self) -> Next<'a> {
-        let here = self.rest;
-        let ((path, node), rest) =
-            postcard::take_from_bytes::<(&serde_bytes::Bytes, Node)>(here).map_err(|_| Torn)?;
-        if !is_before(self.last, path) {
-            return Err(Torn);
-        }
-        (self.last, self.rest) = (path, rest);
+impl<'a> Lies<'a> {
+    fn next(rest: &mut &'a [u8]) -> std::result::Result<Self, Torn> {
+        let here = *rest;
+        let (path, node) = next::<(&serde_bytes::Bytes, Node)>(rest)?;
         let bytes = &here[..here.len() - rest.len()];
-        Ok(Lies { path, node, bytes })
+        Ok(Self { path, node, bytes })
     }
 }
 
-impl<'a> Iterator for Lying<'a> {
-    type Item = Next<'a>;
-
-    fn next(&mut self) -> Option<Next<'a>> {
-        if let Some(left) = self.left.checked_sub(1) {
-            self.left = left;
-            return Some(self.take());
-        }
-        let over = std::mem::take(&mut self.rest);
-        (!over.is_empty()).then_some(Err(Torn))
-    }
+/// Takes the value off that `rest` begins with.
+fn next<'a, T: Deserialize<'a>>(rest: &mut &'a [u8]) -> std::result::Result<T, Torn> {
+    let (value, behind) = postcard::take_from_bytes(rest).map_err(|_| Torn)?;
+    *rest = behind;
+    Ok(value)
 }
 
 /// A tree while it is packed, entry by entry.
@@ -262,8 +285,11 @@ impl Packing {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
     use crate::model::{Mode, Mtime};
+    use crate::state::part;
 
     fn path(name: &str) -> RelPath {
         RelPath::new(name.as_bytes()).unwrap()
@@ -372,6 +398,33 @@ mod tests {
             let packed = PackedTree::of(&expected);
             assert_eq!(encode(&changed).unwrap(), encode(&packed).unwrap());
         }
+    }
+
+    #[test]
+    fn a_tree_that_stays_in_its_file_is_read_in_windows() {
+        let name = |n: usize| format!("{n:05}{}", "/deeper".repeat(n % 500));
+        let node = |n: usize| match n % 3 {
+            0 => link(&vec![b'x'; n % MAX_PATH_BYTES]),
+            _ => file("text"),
+        };
+        let entry = |n: usize| Entry {
+            path: path(&name(n)),
+            node: node(n),
+        };
+        let old: Tree = (0..3000).map(entry).collect();
+        let bytes = encode(&PackedTree::of(&old)).unwrap();
+        let mut on_disk = tempfile::tempfile().unwrap();
+        on_disk.write_all(&bytes).unwrap();
+        let packed: PackedTree = part::decode(on_disk, &bytes, |bytes| {
+            postcard::from_bytes(bytes).unwrap()
+        });
+        assert!(matches!(packed.entries, Part::There(_)) && bytes.len() > 1_000_000);
+        assert_eq!(unpacked(&packed), old);
+        let known = old.with_changes([(path(&name(7)), None), (path("n"), Some(dir()))]);
+        assert_eq!(packed.open(&known, "file").unwrap(), old);
+        let changes = vec![(path(&name(1500)), None), (path("n"), Some(dir()))];
+        let changed = packed.with_changes(changes.clone(), "file", |_| {});
+        assert_eq!(unpacked(&changed.unwrap()), old.with_changes(changes));
     }
 
     #[test]

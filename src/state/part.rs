@@ -11,6 +11,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use twox_hash::XxHash3_128;
 
+/// So much is read at once of a part that is passed on.
+const WINDOW_BYTES: usize = 256 * 1024;
+
 thread_local! {
     /// The file that this thread decodes.
     static DECODED: RefCell<Option<Decoded>> = const { RefCell::new(None) };
@@ -71,6 +74,14 @@ impl Decoded {
 }
 
 impl Part {
+    /// How many bytes.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Here(bytes) => bytes.len(),
+            Self::There(place) => place.bytes,
+        }
+    }
+
     /// The bytes.
     ///
     /// # Errors
@@ -83,6 +94,23 @@ impl Part {
     }
 }
 
+impl Part {
+    /// Hands the bytes to `take`, as they come, and whether they are the last ones. It says how many it took: the rest
+    /// comes again, with more behind it.
+    ///
+    /// # Errors
+    /// As [`Self::read`], after some were handed out; what `take` returns.
+    pub(super) fn pass<E: From<io::Error>>(
+        &self,
+        mut take: impl FnMut(&[u8], bool) -> Result<usize, E>,
+    ) -> Result<(), E> {
+        match self {
+            Self::Here(bytes) => take(bytes, true).map(drop),
+            Self::There(place) => place.pass(take),
+        }
+    }
+}
+
 impl Place {
     fn read(&self) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; self.bytes];
@@ -91,6 +119,32 @@ impl Place {
             true => Ok(bytes),
             false => Err(io::ErrorKind::InvalidData.into()),
         }
+    }
+
+    fn pass<E: From<io::Error>>(
+        &self,
+        mut take: impl FnMut(&[u8], bool) -> Result<usize, E>,
+    ) -> Result<(), E> {
+        let (mut window, mut sum, mut read) = (Vec::new(), XxHash3_128::new(), 0);
+        while read < self.bytes || self.bytes == 0 {
+            let start = window.len();
+            let more = WINDOW_BYTES.min(self.bytes - read);
+            window.resize(start + more, 0);
+            let new = &mut window[start..];
+            self.file.read_exact_at(new, self.offset + read as u64)?;
+            sum.write(new);
+            read += more;
+            let is_last = read == self.bytes;
+            if is_last && sum.finish_128() != self.sum {
+                return Err(io::Error::from(io::ErrorKind::InvalidData).into());
+            }
+            let taken = take(&window, is_last)?;
+            if is_last {
+                break;
+            }
+            window.drain(..taken.min(window.len()));
+        }
+        Ok(())
     }
 }
 
@@ -129,6 +183,49 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();
         (file, bytes)
+    }
+
+    #[test]
+    fn a_part_is_passed_on_in_windows() {
+        let bytes: Vec<u8> = (0..=250_u8).cycle().take(3 * WINDOW_BYTES + 5).collect();
+        for len in [0, 1, WINDOW_BYTES - 1, WINDOW_BYTES, bytes.len()] {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(&bytes[..len]).unwrap();
+            let place = |sum: u128| Place {
+                file: Arc::new(file.try_clone().unwrap()),
+                offset: 0,
+                bytes: len,
+                sum,
+            };
+            let sum = XxHash3_128::oneshot(&bytes[..len]);
+            for part in [Part::Here(bytes[..len].to_vec()), Part::There(place(sum))] {
+                let (mut passed, mut ends) = (Vec::new(), 0);
+                // A third of each window comes again.
+                let take = |window: &[u8], is_last| {
+                    let taken = if is_last {
+                        window.len()
+                    } else {
+                        window.len() / 3 * 2
+                    };
+                    passed.extend_from_slice(&window[..taken]);
+                    ends += usize::from(is_last);
+                    io::Result::Ok(taken)
+                };
+                part.pass(take).unwrap();
+                assert_eq!((passed == bytes[..len], ends), (true, 1), "{len}");
+            }
+            let other = Part::There(place(sum ^ 1));
+            let mut ends = 0;
+            let passed = other.pass(|window, is_last| {
+                ends += usize::from(is_last);
+                io::Result::Ok(window.len())
+            });
+            assert_eq!(passed.unwrap_err().kind(), io::ErrorKind::InvalidData);
+            assert_eq!(
+                ends, 0,
+                "the last ones are handed out once the sum is right"
+            );
+        }
     }
 
     fn parse(bytes: &[u8]) -> Parts {

@@ -56,8 +56,8 @@ impl KeptSignature {
         if dir.stat(name.as_bytes())?.is_some() {
             dir.remove_file(name.as_bytes())?;
         }
-        let bytes = sealed::seal(self, &name)?;
-        Ok(dir.create_file(name.as_bytes())?.write_all(&bytes)?)
+        let mut file = dir.create_file(name.as_bytes())?;
+        sealed::seal(self, &name, |block| file.write_all(block))
     }
 }
 

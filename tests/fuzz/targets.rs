@@ -487,7 +487,12 @@ pub fn state(bytes: &[u8]) {
 }
 
 fn inside_of<T: Sealed>(value: &T) -> Vec<u8> {
-    let sealed = sealed::seal(value, "file").unwrap();
+    let mut sealed = Vec::new();
+    let write = |block: &[u8]| {
+        sealed.extend_from_slice(block);
+        Ok(())
+    };
+    sealed::seal(value, "file", write).unwrap();
     sealed[16..sealed.len() - 32].to_vec()
 }
 
