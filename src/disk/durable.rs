@@ -32,13 +32,9 @@ pub fn replace_with<E: From<DiskError>>(
     write: impl FnOnce(&mut NewFile) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
     let temp = temp_name(dir, name)?;
-    let written = || {
-        let mut file = dir.create_file(&temp)?;
-        write(&mut file)?;
-        file.sync()?;
-        Ok(dir.rename_over(&temp, dir, name)?)
-    };
-    if let Err(e) = written() {
+    let written =
+        write_new_with(dir, &temp, write).and_then(|()| Ok(dir.rename_over(&temp, dir, name)?));
+    if let Err(e) = written {
         // Best effort: the first failure is the one to tell; `sweep` finds what stays.
         drop(dir.remove_file(&temp));
         return Err(e);
@@ -51,9 +47,17 @@ pub fn replace_with<E: From<DiskError>>(
 /// # Errors
 /// The first failed call; something stands there.
 pub fn write_new(dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<()> {
+    write_new_with(dir, name, |file| file.write_all(bytes))
+}
+
+fn write_new_with<E: From<DiskError>>(
+    dir: &Dir,
+    name: &[u8],
+    write: impl FnOnce(&mut NewFile) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
     let mut file = dir.create_file(name)?;
-    file.write_all(bytes)?;
-    file.sync()
+    write(&mut file)?;
+    Ok(file.sync()?)
 }
 
 /// Creates the file `name`, which must not be there yet, with `bytes` and these permission bits: all of it or, after a
@@ -105,7 +109,7 @@ pub fn open(dir: &Dir, name: &[u8], limit_bytes: u64) -> Result<Option<(File, Ve
         Err(e) if e.is_missing() => return Ok(None),
         Err(e) => return Err(e),
     };
-    let mut bytes = Vec::with_capacity(usize::try_from(stat.size.min(limit_bytes)).unwrap_or(0));
+    let mut bytes = Vec::with_capacity(room_for(stat.size.min(limit_bytes)));
     let limited = (&file)
         .take(limit_bytes.saturating_add(1))
         .read_to_end(&mut bytes);
@@ -115,6 +119,18 @@ pub fn open(dir: &Dir, name: &[u8], limit_bytes: u64) -> Result<Option<(File, Ve
         return Err(dir.error("read", name, std::io::Error::other(why)));
     }
     Ok(Some((file, bytes)))
+}
+
+/// A large file is given more room than it needs, of which the rest is never touched: what is beyond 32 MiB the allocator of
+/// glibc takes from the system and gives back at once (`DEFAULT_MMAP_THRESHOLD_MAX`, mallopt(3)); what is smaller stays with
+/// the process, beside all that comes later.
+fn room_for(bytes: u64) -> usize {
+    const LARGE: usize = 1024 * 1024;
+    const GIVEN_BACK: usize = 33 * 1024 * 1024;
+    match usize::try_from(bytes).unwrap_or(0) {
+        bytes @ ..LARGE => bytes,
+        bytes => bytes.max(GIVEN_BACK),
+    }
 }
 
 /// Appends `bytes` in one write to the log `name`, made 0600 if missing, and syncs it.

@@ -65,15 +65,15 @@ pub const MUTANTS: &[Mutant] = &[
         "state files and the plan are not synced",
         &[(
             DURABLE,
-            "    file.write_all(bytes)?;\n    file.sync()\n}",
-            "    Ok(file.write_all(bytes)?)\n}",
+            "    write(&mut file)?;\n    Ok(file.sync()?)\n}",
+            "    write(&mut file)\n}",
         )],
     ),
     mutant(
         "the name of a replaced state file is not synced",
         &[(
             DURABLE,
-            "`sweep` finds what stays.\n        drop(dir.remove_file(&temp));\n        return Err(e);\n    }\n    dir.sync()\n}",
+            "`sweep` finds what stays.\n        drop(dir.remove_file(&temp));\n        return Err(e);\n    }\n    Ok(dir.sync()?)\n}",
             "`sweep` finds what stays.\n        drop(dir.remove_file(&temp));\n        return Err(e);\n    }\n    Ok(())\n}",
         )],
     ),
