@@ -358,7 +358,7 @@ impl Look<'_> {
                 "what was remembered of the last sync is damaged: nothing is deleted in this run";
             self.warnings.push(words.to_owned());
         }
-        self.refuse_replay(base.as_ref(), request)?;
+        let went_back = self.refuse_replay(base.as_ref(), request)?;
         if self.client.hello.recovery_pending && self.lock.is_some() {
             let message =
                 "an interrupted sync waits on the hub, and this session may not recover it";
@@ -373,11 +373,16 @@ impl Look<'_> {
                 saves in the very moment of a pull can be lost";
             self.warnings.push(words.to_owned());
         }
-        let base = base.map(|base| self.bring_home(base)).transpose()?;
+        let mut base = base.map(|base| self.bring_home(base)).transpose()?;
         self.known_tombstones = base
             .as_ref()
             .map(|b| b.tombstones().clone())
             .unwrap_or_default();
+        if went_back && request.directions != [Direction::Pull] {
+            base = base.map(|base| self.outlive(base)).transpose()?;
+            // What was deleted there before is no news of what was made again since.
+            self.known_tombstones.clone_from(&self.view.tombstones);
+        }
         self.base_seen = base.as_ref().and_then(Base::seen);
         self.synced_at = base.as_ref().map(Base::synced_at);
         let agreed = base.map(|b| b.agreed(&self.scan.tree)).transpose()?;
@@ -388,9 +393,9 @@ impl Look<'_> {
     /// What is missing beside a base that was brought here was not deleted by anybody, unless its tree came along: it is as
     /// if it had never been here.
     fn bring_home(&mut self, base: Base) -> Result<Base, Failure> {
-        let Some(state) = self.local.state.as_ref().filter(|s| !base.is_at_home(s)) else {
+        if self.local.state.as_ref().is_none_or(|s| base.is_at_home(s)) {
             return Ok(base);
-        };
+        }
         let tree = &self.scan.tree;
         let agreed = base.agreed(tree)?;
         // A copy of a tree, and one that comes out of a backup, has its mtimes.
@@ -410,7 +415,27 @@ impl Look<'_> {
                 missing.len()
             ));
         }
-        let base = base.brought_home(state, missing)?;
+        self.forget(base, missing)
+    }
+
+    /// What a hub that went back in time lacks, or holds in another version, was neither deleted nor changed there: it is
+    /// as if nothing had been agreed on it.
+    fn outlive(&self, base: Base) -> Result<Base, Failure> {
+        let agreed = base.agreed(&self.scan.tree)?;
+        let stands = |entry: &Entry| {
+            let there = self.view.tree.get(&entry.path);
+            there.is_some_and(|there| there.same_version(&entry.node))
+        };
+        let other = agreed.entries().filter(|entry| !stands(entry));
+        self.forget(base, other.map(|entry| entry.path.clone()).collect())
+    }
+
+    /// `base` without some paths, from now on; in a dry run only until its end.
+    fn forget(&self, base: Base, paths: Vec<RelPath>) -> Result<Base, Failure> {
+        let Some(state) = &self.local.state else {
+            return Ok(base);
+        };
+        let base = base.without(paths, state)?;
         if self.lock.is_some() {
             base.save(state)?;
         }
@@ -443,12 +468,13 @@ impl Look<'_> {
         followed
     }
 
-    /// A hub that went back in time, as from a backup, would pass newer work off as deleted.
-    fn refuse_replay(&self, base: Option<&Base>, request: &Request) -> Result<(), Failure> {
+    /// A hub that went back in time, as from a backup, would pass newer work off as deleted. Whether it did, where the user
+    /// forces the run.
+    fn refuse_replay(&self, base: Option<&Base>, request: &Request) -> Result<bool, Failure> {
         let then = base.and_then(Base::seen).map_or(0, |seen| seen.generation);
         let now = self.view.seen.map_or(0, |seen| seen.generation);
         if now >= then || request.force {
-            return Ok(());
+            return Ok(now < then);
         }
         let message = format!(
             "{} is older than at the last sync (generation {now}, it was {then}): was it restored from a backup?",

@@ -148,12 +148,12 @@ impl Base {
         self.home.is(&state.home())
     }
 
-    /// This base, at home in `state`, without `missing`, which the tree there is taken never to have had.
+    /// This base, at home in `state`, without `forgotten`: on what stands there nothing was ever agreed.
     ///
     /// # Errors
     /// As [`Base::agreed`].
-    pub fn brought_home(self, state: &State, missing: Vec<RelPath>) -> Result<Self> {
-        let changes: Vec<_> = missing.into_iter().map(|path| (path, None)).collect();
+    pub fn without(self, forgotten: Vec<RelPath>, state: &State) -> Result<Self> {
+        let changes: Vec<_> = forgotten.into_iter().map(|path| (path, None)).collect();
         let agreed = self.agreed(&Tree::default())?;
         let seen = agreed.with_changes(self.remote.iter().cloned());
         let agreed = agreed.with_changes(changes);
@@ -379,7 +379,7 @@ mod tests {
         assert!(!load().is_at_home(&state));
 
         let missing = vec![RelPath::new(*b"b").unwrap()];
-        let base = load().brought_home(&state, missing).unwrap();
+        let base = load().without(missing, &state).unwrap();
         base.save(&state).unwrap();
 
         let base = load();

@@ -466,6 +466,36 @@ mod tests {
     }
 
     #[test]
+    fn what_pushes_changed_is_told_to_whoever_saw_an_earlier_generation() {
+        let temp = tempfile::tempdir().unwrap();
+        let state = State::create(&crate::disk::Root::open(temp.path()).unwrap()).unwrap();
+        let push = |transaction: &str, changes: &[(&str, bool)]| {
+            let dir = tree(&["dir"]).get(&path("dir")).cloned();
+            let change =
+                |(name, stays): &(&str, bool)| (path(name), dir.clone().filter(|_| *stays));
+            let update = HubUpdate {
+                rules: RULES,
+                changes: changes.iter().map(change).collect(),
+                deleted: vec![],
+            };
+            Hub::apply(&state, transaction, update).unwrap();
+            Hub::load(&state).unwrap()
+        };
+        let hub = push("1", &[("a", true), ("b", true)]);
+        let first = tree(&["a", "b"]);
+        let then = seen(&hub, &first);
+        push("2", &[("a", true), ("b", false), ("c", true)]);
+        let hub = push("3", &[("d", true), ("c", false)]);
+        let now = tree(&["a", "d"]);
+        assert_eq!(hub.view(RULES, &Tree::default()).unwrap(), now);
+        let changes = hub.changes_since(RULES, then, &now).unwrap();
+        assert_eq!(first.with_changes(changes.iter().cloned()), now);
+        // Not `a`, at which the same stands as before.
+        let told: Vec<_> = changes.into_iter().map(|(path, _)| path).collect();
+        assert_eq!(told, ["b", "c", "d"].map(path));
+    }
+
+    #[test]
     fn what_was_seen_under_other_rules_or_of_another_hub_is_no_start_for_changes() {
         let mut hub = Hub::default();
         let first = tree(&["a", "b"]);

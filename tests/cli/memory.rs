@@ -1,6 +1,6 @@
 //! What the hub and a machine remember of deletions and generations, where trusting it blindly would lose work.
 
-use crate::support::Sandbox;
+use crate::support::{Machine, Sandbox};
 
 #[test]
 fn a_file_that_is_made_again_with_its_old_content_is_new() {
@@ -73,12 +73,19 @@ fn an_old_copy_that_a_run_left_in_place_does_not_come_back_with_the_next() {
     }
 }
 
-#[test]
-fn a_hub_that_went_back_in_time_deletes_nothing() {
+/// A machine that pushed on after the backup that its hub was then brought back from: since then `new` came, `edited`
+/// changed, `again` was made again after another machine had deleted it, and `gone` was deleted.
+fn with_a_hub_that_went_back_in_time() -> (Sandbox, Machine) {
     let world = Sandbox::new();
     let a = world.project("a");
-    a.write("f", "1");
+    a.write("edited", "1");
+    a.write("gone", "1");
+    a.write("again", "1");
     a.ok(&["push"]);
+    let b = world.clone_of_hub("b");
+    b.remove("again");
+    b.ok(&["push"]);
+    a.ok(&["pull"]);
     let (hub, backup) = (world.hub().0.clone(), world.dir("backup").0.clone());
     let copy = |from: &std::path::Path, to: &std::path::Path| {
         let done = std::process::Command::new("cp")
@@ -89,17 +96,60 @@ fn a_hub_that_went_back_in_time_deletes_nothing() {
         assert!(done.unwrap().success());
     };
     copy(&hub, &backup);
-    a.write("g", "2");
+    a.write("new", "2");
+    a.write("edited", "2");
+    a.write("again", "1");
+    a.remove("gone");
     a.ok(&["push"]);
+    a.ok(&["pull"]);
     std::fs::remove_dir_all(&hub).unwrap();
     copy(&backup, &hub);
+    (world, a)
+}
 
-    a.rsyn(&["pull"])
-        .exits(4)
-        .says("older than at the last sync");
+#[test]
+fn a_hub_that_went_back_in_time_deletes_nothing() {
+    let (_world, a) = with_a_hub_that_went_back_in_time();
+    for verb in ["pull", "push", "sync"] {
+        a.rsyn(&[verb]).exits(4).says("older than at the last sync");
+    }
+    for file in ["new", "edited", "again"] {
+        assert!(a.has(file));
+    }
+}
 
-    assert!(a.has("g"));
-    a.ok(&["push", "--force"]);
+#[test]
+fn a_forced_push_gives_a_hub_that_went_back_in_time_the_work_of_this_machine() {
+    for verb in ["push", "sync"] {
+        let (world, a) = with_a_hub_that_went_back_in_time();
+        let run = [verb, "--force"];
+        let shown = a.ok(&[verb, "--force", "--dry-run", "--json"]).actions();
+        let done = a.ok(&[&run[..], &["--json"]].concat()).actions();
+        assert_eq!(shown, done, "{verb}");
+        // From here on nothing has to be forced, and nothing goes.
+        a.ok(&["pull"]);
+        a.ok(&["sync"]);
+        let hub = world.hub();
+        for root in [&*a, &hub] {
+            assert_eq!(root.read("new"), b"2", "{verb}");
+            assert_eq!(root.read("again"), b"1", "{verb}");
+            // A conflict: a sync begins with its pull, in which the hub wins.
+            let edited = if verb == "push" { b"2" } else { b"1" };
+            assert_eq!(root.read("edited"), edited, "{verb}");
+            // Nobody remembers any more that it was deleted.
+            assert!(root.has("gone"), "{verb}");
+        }
+    }
+}
+
+#[test]
+fn a_forced_pull_takes_a_hub_that_went_back_in_time_as_it_is() {
+    let (_world, a) = with_a_hub_that_went_back_in_time();
+    a.ok(&["pull", "--force"]);
+    assert!(!a.has("new") && a.has("gone"));
+    assert_eq!(a.read("edited"), b"1");
+    a.ok(&["rollback"]);
+    assert_eq!([a.read("new"), a.read("edited")], [b"2", b"2"]);
 }
 
 #[test]
