@@ -1,5 +1,5 @@
 //! [`PackedTree`]: a tree as it lies in a state file. It can be compared, and changed, without being there entry by entry: of
-//! a large tree that takes four times as much memory, and mostly a few entries are other ones.
+//! a large tree that takes twice as much memory, and mostly a few entries are other ones.
 
 use std::io;
 use std::sync::OnceLock;
