@@ -12,7 +12,7 @@ use super::error::DiskError;
 use super::file::{NewFile, open_regular, sync_fd, timestamps};
 use super::list::{Listed, list};
 use super::stat::{FileKind, Identity, Stat};
-use super::{Result, fault};
+use super::{Result, fault, state_dir};
 use crate::model::Mtime;
 
 /// Flags to open a directory itself, never what a link points at.
@@ -140,7 +140,7 @@ impl Dir {
     /// It is missing, no directory, a link, or on another file system
     /// ([`DiskError::is_other_filesystem`]).
     pub fn open_dir(&self, name: &[u8]) -> Result<Self> {
-        self.leaf("open", name)?;
+        self.leaf_of_tree("open", name)?;
         let fd = fs::openat(self, name, DIRECTORY, Mode::empty());
         let dir = Self::from_fd(
             fd.map_err(|e| self.error("open", name, e))?,
@@ -159,7 +159,7 @@ impl Dir {
     /// # Errors
     /// It is missing, no regular file, or not readable.
     pub fn open_file(&self, name: &[u8]) -> Result<(File, Stat)> {
-        self.leaf("read", name)?;
+        self.leaf_of_tree("read", name)?;
         open_regular(self, name)
     }
 
@@ -168,7 +168,7 @@ impl Dir {
     /// # Errors
     /// It is missing or no link.
     pub fn read_link(&self, name: &[u8]) -> Result<Box<[u8]>> {
-        self.leaf("read", name)?;
+        self.leaf_of_tree("read", name)?;
         let target = fs::readlinkat(self, name, Vec::new());
         let target = target.map_err(|e| self.error("read", name, e))?;
         Ok(target.into_bytes().into())
@@ -240,7 +240,7 @@ impl Dir {
     /// # Errors
     /// The failed call; [`DiskError::is_taken`].
     pub fn link(&self, name: &[u8], to: &Self, to_name: &[u8]) -> Result<()> {
-        self.leaf("link", name)?;
+        self.leaf_of_tree("link", name)?;
         to.mutate("create", to_name)?;
         fs::linkat(self, name, to, to_name, AtFlags::empty())
             .map_err(|e| to.error("create", to_name, e))
@@ -278,7 +278,7 @@ impl Dir {
         to_name: &[u8],
         flags: RenameFlags,
     ) -> Result<()> {
-        self.leaf(verb, name)?;
+        self.leaf_of_tree(verb, name)?;
         to.mutate(verb, to_name)?;
         // The user knows one of the two names: the one outside of the state directory.
         let known = |e| {
@@ -394,8 +394,14 @@ impl Dir {
         }
     }
 
-    pub(super) fn mutate(&self, verb: &'static str, name: &[u8]) -> Result<()> {
+    /// A name that is used must not be another spelling of the state directory.
+    fn leaf_of_tree(&self, verb: &'static str, name: &[u8]) -> Result<()> {
         self.leaf(verb, name)?;
+        state_dir::check_name(self, verb, name)
+    }
+
+    pub(super) fn mutate(&self, verb: &'static str, name: &[u8]) -> Result<()> {
+        self.leaf_of_tree(verb, name)?;
         fault::before(verb, || self.join(name)).map_err(|e| self.error(verb, name, e))
     }
 
@@ -412,7 +418,13 @@ impl Dir {
         DiskError::new(verb, self.path.to_vec(), e)
     }
 
-    fn join(&self, name: &[u8]) -> Vec<u8> {
+    /// A handle of the same directory that is on its own.
+    pub(super) fn reopened(&self) -> Result<Self> {
+        let fd = self.fd.try_clone().map_err(|e| self.own_error("open", e))?;
+        Self::from_fd(fd, &self.path)
+    }
+
+    pub(super) fn join(&self, name: &[u8]) -> Vec<u8> {
         if self.path.is_empty() {
             name.to_vec()
         } else {

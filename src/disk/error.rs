@@ -32,6 +32,17 @@ impl DiskError {
         self
     }
 
+    /// A path that leads into a state directory.
+    pub(super) fn in_state(path: Vec<u8>) -> Self {
+        Self::new("use", path, io::Error::other(InState))
+    }
+
+    /// Whether the path is or lies in a state directory, which nobody may name.
+    #[must_use]
+    pub fn is_in_state(&self) -> bool {
+        self.source.get_ref().is_some_and(|e| e.is::<InState>())
+    }
+
     /// The kind of the system's answer.
     #[must_use]
     pub fn kind(&self) -> io::ErrorKind {
@@ -77,6 +88,11 @@ impl DiskError {
         rustix::io::Errno::from_io_error(&self.source)
     }
 }
+
+/// The cause of [`DiskError::is_in_state`].
+#[derive(Debug, thiserror::Error)]
+#[error("rsyn keeps its own state there (.rsyn)")]
+struct InState;
 
 impl fmt::Display for DiskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -19,8 +19,10 @@ mod nameless;
 pub mod private_dir;
 mod real_path;
 mod root;
+mod site;
 pub mod space;
 mod stat;
+mod state_dir;
 pub mod threads;
 
 pub use dir::Dir;
@@ -30,6 +32,7 @@ pub use list::Listed;
 pub use lock::{Holder, Lock, LockError};
 pub use real_path::{read_program, real_path};
 pub use root::Root;
+pub use site::{Site, Vacancy};
 pub use space::Space;
 pub use stat::{FileKind, Identity, Stat};
 

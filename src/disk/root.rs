@@ -13,6 +13,7 @@ use super::Result;
 use super::dir::{DIRECTORY, Dir};
 use super::error::DiskError;
 use super::stat::Stat;
+use super::state_dir;
 use crate::model::RelPath;
 
 /// How many handles of parents are kept open: sorted input comes back to few of them.
@@ -41,27 +42,24 @@ impl Root {
         let flags = DIRECTORY.difference(OFlags::NOFOLLOW);
         let fd = fs::openat(CWD, path, flags, Mode::empty());
         let fd = fd.map_err(|e| DiskError::new("open", shown.to_vec(), e))?;
-        let top = Arc::new(Dir::from_fd(fd, b"")?);
-        Ok(Self {
-            top,
-            one_call: AtomicBool::new(true),
-            cache: Mutex::default(),
-        })
+        Ok(Self::from_dir(Dir::from_fd(fd, b"")?))
     }
 
-    /// Makes the last component of `path` as a directory with `mode`, less the umask, if nothing is there, and opens
-    /// it.
+    /// The tree below an opened directory.
+    pub(super) fn from_dir(top: Dir) -> Self {
+        Self {
+            top: Arc::new(top),
+            one_call: AtomicBool::new(true),
+            cache: Mutex::default(),
+        }
+    }
+
+    /// Fails if the root lies in a state directory by now.
     ///
     /// # Errors
-    /// The directory above it is missing, or something else stands there.
-    pub fn create(path: &Path, mode: u32) -> Result<Self> {
-        match fs::mkdirat(CWD, path, Mode::from_raw_mode(mode)) {
-            Ok(()) | Err(Errno::EXIST) => Self::open(path),
-            Err(e) => {
-                let shown = path.as_os_str().as_bytes().to_vec();
-                Err(DiskError::new("make the directory", shown, e))
-            }
-        }
+    /// It does ([`DiskError::is_in_state`]), or a directory above it cannot be looked at.
+    pub fn check_outside_state(&self) -> Result<()> {
+        state_dir::check_outside(&self.top, Path::new("the root"))
     }
 
     /// The file system.
@@ -180,7 +178,8 @@ impl Root {
     }
 
     fn open_below(&self, path: &[u8]) -> Result<Dir> {
-        if self.one_call.load(Ordering::Relaxed) {
+        let may_fold = path.split(|b| *b == b'/').any(state_dir::may_fold_to_it);
+        if self.one_call.load(Ordering::Relaxed) && !may_fold {
             match self.open_in_one_call(path) {
                 // An old kernel, or a sandbox that does not know the call.
                 Err(Errno::NOSYS | Errno::PERM) => self.one_call.store(false, Ordering::Relaxed),

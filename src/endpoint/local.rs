@@ -17,6 +17,8 @@ const MACHINE_CONFIG: &[u8] = b"config.toml";
 /// They are not longer.
 const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
 const DAY_SECS: i64 = 24 * 3600;
+/// What to do about a root that lies in a state directory.
+pub const IN_STATE_HINT: &str = "name the project itself, or a directory outside of any .rsyn";
 
 /// A root and its state directory.
 pub struct Local {
@@ -65,9 +67,19 @@ impl Local {
     /// Opens the root at `path` without writing anything.
     ///
     /// # Errors
-    /// It is missing or cannot be used.
+    /// It is missing, lies in a state directory, or cannot be used.
     pub fn open(path: &Path) -> Result<Self, LocalError> {
-        let root = Arc::new(Root::open(path)?);
+        let root = Root::open(path)?;
+        root.check_outside_state()?;
+        Self::at(root)
+    }
+
+    /// The same of a root that is opened already.
+    ///
+    /// # Errors
+    /// Its state directory cannot be used.
+    pub fn at(root: Root) -> Result<Self, LocalError> {
+        let root = Arc::new(root);
         let state = State::open(&root)?;
         Ok(Self { root, state })
     }
@@ -89,7 +101,7 @@ impl Local {
     /// Takes the lock of the root, and writes into the log what a holder who was killed could not.
     ///
     /// # Errors
-    /// Somebody else has it, or there is no state directory.
+    /// Somebody else has it, there is no state directory, or the root was moved into one since it was opened.
     pub fn lock(&self, holder: &Holder) -> Result<Lock, LocalError> {
         let missing = || StateError::Layout("there is no state directory to lock".to_owned());
         let state = self.state.as_ref().ok_or_else(missing)?;
@@ -127,6 +139,7 @@ impl Local {
     ///
     /// # Errors
     /// The payload is damaged or the state cannot be written.
+        self.root.check_outside_state()?;
     pub fn remember(
         &self,
         id: &str,

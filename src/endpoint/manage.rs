@@ -28,11 +28,9 @@ fn there(place: &Place) -> Result<(&Local, &State), ServeError> {
                 "push first",
             )),
         },
-        Place::Missing { path, .. } => {
-            let message = format!(
-                "{} does not exist",
-                path.as_os_str().as_bytes().escape_ascii()
-            );
+        Place::Missing(vacancy) => {
+            let shown = vacancy.path().as_os_str().as_bytes().escape_ascii();
+            let message = format!("{shown} does not exist");
             Err(ServeError::refused(
                 RefusalKind::Usage,
                 message,

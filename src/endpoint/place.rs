@@ -3,11 +3,10 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::local::{Local, LocalError};
 use super::refusal::ServeError;
-use crate::disk::{Root, durable};
+use crate::disk::{Site, Vacancy, durable};
 use crate::model::Digest;
 use crate::protocol::message::RefusalKind;
 
@@ -21,12 +20,7 @@ pub enum Place {
     /// There.
     There(Box<Local>),
     /// Not there yet: a first push makes it.
-    Missing {
-        /// Where.
-        path: PathBuf,
-        /// Whether it could be made.
-        parent_writable: bool,
-    },
+    Missing(Vacancy),
 }
 
 /// The path that a client means: absolute, or below the login's home.
@@ -43,35 +37,29 @@ impl Place {
         restrict: Option<&Path>,
         writes: bool,
     ) -> Result<Self, ServeError> {
-        let path = match restrict {
-            None => path.to_owned(),
-            Some(top) => confine(path, top)?,
+        let site = match restrict {
+            None => Site::find(path).map_err(LocalError::from)?,
+            Some(top) => Site::find_below(top, path)
+                .map_err(LocalError::from)?
+                .ok_or_else(|| outside(path))?,
         };
-        match Local::open(&path) {
-            Ok(mut local) => {
+        match site {
+            Site::There(root) => {
+                let mut local = Local::at(root)?;
                 if writes && local.root.top().check_writable().is_ok() {
                     local.make_state()?;
                 }
                 Ok(Self::There(Box::new(local)))
             }
-            Err(LocalError::Disk(e)) if e.is_missing() => {
-                let parent = path.parent().map(Root::open);
-                let parent_writable =
-                    parent.is_some_and(|p| p.is_ok_and(|p| p.top().check_writable().is_ok()));
-                Ok(Self::Missing {
-                    path,
-                    parent_writable,
-                })
-            }
-            Err(e) => Err(e.into()),
+            Site::Free(vacancy) => Ok(Self::Missing(vacancy)),
         }
     }
 
     /// The root, made if it was missing.
     pub(super) fn make(&mut self) -> Result<&Local, ServeError> {
-        if let Self::Missing { path, .. } = self {
+        if let Self::Missing(vacancy) = self {
             // Private: whoever wants to share a hub can open it.
-            let root = Root::create(path, 0o700).map_err(|e| match e.is_missing() {
+            let root = vacancy.make(0o700).map_err(|e| match e.is_missing() {
                 true => {
                     let message = format!("on the hub: {e}");
                     ServeError::refused(
@@ -82,23 +70,20 @@ impl Place {
                 }
                 false => LocalError::from(e).into(),
             })?;
-            let mut local = Local {
-                root: Arc::new(root),
-                state: None,
-            };
-            local.make_state()?;
-            *self = Self::There(Box::new(local));
+            *self = Self::There(Box::new(Local::at(root)?));
         }
         match self {
             Self::There(local) => {
+                // A push may have moved it into a snapshot since it was opened.
+                local.root.check_outside_state().map_err(LocalError::from)?;
                 local.make_state()?;
                 Ok(local)
             }
-            Self::Missing { path, .. } => {
-                let message = format!("cannot make {}", path.as_os_str().as_bytes().escape_ascii());
+            Self::Missing(vacancy) => {
+                let shown = vacancy.path().as_os_str().as_bytes().escape_ascii();
                 Err(ServeError::refused(
                     RefusalKind::Failed,
-                    message,
+                    format!("cannot make {shown}"),
                     "make it by hand",
                 ))
             }
@@ -106,34 +91,15 @@ impl Place {
     }
 }
 
-/// The path inside `top` that a client means, with all links resolved, or a refusal.
-fn confine(path: &Path, top: &Path) -> Result<PathBuf, ServeError> {
-    let outside = || {
-        let shown = path.as_os_str().as_bytes().escape_ascii().to_string();
-        let message = format!("{shown} is outside of what this key may use");
-        ServeError::refused(
-            RefusalKind::Usage,
-            message,
-            "ask for a path inside the served directory",
-        )
-    };
-    let top = crate::disk::real_path(top).map_err(LocalError::from)?;
-    let real = match crate::disk::real_path(path) {
-        Ok(real) => real,
-        // Not there yet: its parent decides.
-        Err(e) if e.is_missing() => {
-            let (parent, name) = path.parent().zip(path.file_name()).ok_or_else(outside)?;
-            crate::disk::real_path(parent)
-                .map_err(|_| outside())?
-                .join(name)
-        }
-        Err(_) => return Err(outside()),
-    };
-    if real.starts_with(&top) {
-        Ok(real)
-    } else {
-        Err(outside())
-    }
+/// A root that is not below the served directory: missing or there, the answer is the same.
+fn outside(path: &Path) -> ServeError {
+    let shown = path.as_os_str().as_bytes().escape_ascii().to_string();
+    let message = format!("{shown} is outside of what this key may use");
+    ServeError::refused(
+        RefusalKind::Usage,
+        message,
+        "ask for a path inside the served directory",
+    )
 }
 
 /// The id of a root. One that cannot be written has none of its own and is known by its place.

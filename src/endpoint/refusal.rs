@@ -1,7 +1,7 @@
 //! Why a hub does not carry out what it was asked, in words for the client.
 
 use super::PeerError;
-use super::local::LocalError;
+use super::local::{IN_STATE_HINT, LocalError};
 use crate::disk::{DiskError, LockError};
 use crate::protocol::ProtocolError;
 use crate::protocol::handshake::ProtocolRange;
@@ -55,6 +55,7 @@ impl ServeError {
 fn local_refusal(error: &LocalError) -> Refusal {
     let (kind, hint) = match error {
         LocalError::Lock(LockError::Held(_)) => (RefusalKind::Busy, "try again when it is done"),
+        LocalError::Disk(e) if e.is_in_state() => (RefusalKind::Usage, IN_STATE_HINT),
         LocalError::State(StateError::Disk(e))
         | LocalError::Disk(e)
         | LocalError::Lock(LockError::Disk(e))

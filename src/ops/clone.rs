@@ -10,7 +10,7 @@ use super::project::{Environment, Project, Settings};
 use super::sync::{Report, Request};
 use super::talk::Talk;
 use super::{Failure, FailureKind, sync};
-use crate::disk::{Root, durable};
+use crate::disk::{Root, Site, Vacancy, durable};
 use crate::plan::Direction;
 use crate::state::State;
 use crate::state::layout::STATE_DIR;
@@ -42,8 +42,8 @@ pub fn clone(
         Some(dir) => dir.to_owned(),
         None => last_name(&hub)?,
     });
-    let existed = match Root::open(&path) {
-        Ok(root)
+    let (root, made) = match Site::find(&path)? {
+        Site::There(root)
             if !root.top().is_empty()?
                 && !is_unfinished(&root, &remote_text(environment, &hub))? =>
         {
@@ -53,11 +53,9 @@ pub fn clone(
                 "name another directory",
             ));
         }
-        Ok(_) => true,
-        Err(e) if e.is_missing() => false,
-        Err(e) => return Err(e.into()),
+        Site::There(root) => (root, None),
+        Site::Free(vacancy) => (vacancy.make(0o777)?, Some(vacancy)),
     };
-    let root = Root::create(&path, 0o777)?;
     let outcome = pull_all(
         environment,
         talk,
@@ -78,7 +76,7 @@ pub fn clone(
         // An interrupted one that could not go on: its journal is needed.
         Err(failure) if !holds_state_alone(&root).unwrap_or(false) => Err(failure),
         Err(failure) => {
-            remove_traces(&root, &path, existed);
+            remove_traces(&root, made.as_ref());
             Err(failure)
         }
     }
@@ -155,7 +153,7 @@ fn pull_all(
     Ok(report)
 }
 
-/// Writes what this machine needs to reach the hub again, as far as the project does not bring it.
+/// Writes what this machine needs to reach the hub again: what the project brings may be another one tomorrow.
 fn note_settings(
     environment: &Environment,
     reach: &Reach,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::disk::{DiskError, LockError};
 use crate::endpoint::PeerError;
-use crate::endpoint::local::LocalError;
+use crate::endpoint::local::{IN_STATE_HINT, LocalError};
 use crate::endpoint::receive::ReceiveError;
 use crate::endpoint::transfer::TransferError;
 use crate::protocol::message::{Refusal, RefusalKind};
@@ -131,6 +131,9 @@ impl fmt::Display for Failure {
 
 impl From<DiskError> for Failure {
     fn from(error: DiskError) -> Self {
+        if error.is_in_state() {
+            return Self::usage(error.to_string(), IN_STATE_HINT);
+        }
         let hint = if error.is_full() {
             "make room on that disk, then run it again"
         } else {

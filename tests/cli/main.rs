@@ -25,6 +25,7 @@ mod memory;
 mod output;
 mod privacy;
 mod restore;
+mod roots;
 mod round_trip;
 mod scope;
 mod semantics;
