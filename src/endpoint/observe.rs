@@ -78,9 +78,11 @@ pub(super) fn observe(
         return recall(local, rules, (scan, remembered), now_secs, false);
     };
     let mut hub = remembered.now(local)?;
+    let is_at_home = hub.is_at_home(state);
+    hub.settle(state, rules, &scan.tree);
     let expired = hub.expire(now_secs, TOMBSTONE_SECS);
     let observed = hub.observe(rules, &scan.tree, now_secs);
-    if observed.map_err(LocalError::from)? || !expired.is_empty() {
+    if observed.map_err(LocalError::from)? || !expired.is_empty() || !is_at_home {
         hub.save(state).map_err(LocalError::from)?;
     }
     Ok(hub)
@@ -152,6 +154,9 @@ pub(super) fn recall(
     could_note: bool,
 ) -> Result<Hub, ServeError> {
     let mut hub = remembered.now(local)?;
+    if let Some(state) = &local.state {
+        hub.settle(state, rules, &scan.tree);
+    }
     hub.expire(now_secs, TOMBSTONE_SECS);
     let observed = match could_note {
         true => hub.observe(rules, &scan.tree, now_secs).map(drop),

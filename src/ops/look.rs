@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::connect::{Greeting, Hub};
 use super::project::{Environment, PathPolicies, Project};
+use super::remembered::{Known, known_hub};
 use super::sync::Request;
 use super::talk::{Meter, Preview, Step, Talk};
 use super::{Failure, FailureKind};
@@ -15,14 +16,12 @@ use crate::endpoint::client::Client;
 use crate::endpoint::local::{Local, ScanOptions};
 use crate::endpoint::view::HubView;
 use crate::filter::Rules;
-use crate::model::{Entry, RelPath, Skip, Tombstone, Tombstones, Tree};
+use crate::model::{RelPath, Skip, Tombstone, Tombstones, Tree};
 use crate::plan::{Choice, Direction, Input, Kept, Options, Plan, Policy, moves, reconcile};
 use crate::protocol::handshake::{Purpose, Seen};
 use crate::protocol::message::Problem;
 use crate::scan::{Progress, Scan};
-use crate::state::base::Remotes;
 use crate::state::{Base, RootId};
-use crate::transaction;
 use crate::transport::{StartError, Transport};
 
 /// All that a verb needs.
@@ -100,7 +99,7 @@ pub struct Look<'a> {
     pub(super) base_damaged: bool,
     pub(super) hub_id: Option<RootId>,
     /// Deletions that this machine knew of at the last sync: what it has there since then is newer.
-    known_tombstones: Tombstones,
+    pub(super) known_tombstones: Tombstones,
     /// What the user should know.
     pub warnings: Vec<String>,
     pub(super) meter: Arc<Meter>,
@@ -115,7 +114,6 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
     // Before the state is made: wrong usage leaves nothing behind.
     let hub = Hub::find(&world.project.settings, &request.reach)?;
     refuse_same_root(world, &hub)?;
-    let dialing = hub.dial(world);
     let mut warnings = world.project.settings.warnings.clone();
     let lock = if request.dry_run {
         None
@@ -134,8 +132,6 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
     warnings.extend(rules.warnings().iter().map(ToString::to_string));
     // ssh connects while this side reads what it remembers, and scans.
     let transport = dialing.connect()?;
-    let known = known_hub(&local, &hub)?;
-    let base = known.base;
     let meter = Arc::new(Meter::default());
     world.talk.step(Step::Look, &meter);
     let greeting = Greeting {
@@ -193,7 +189,7 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
         warnings,
         meter,
     };
-    look.adopt_base(known.id.as_ref(), base, request)?;
+    look.adopt_base(known.id.as_ref(), known.base, request)?;
     look.note_problems();
     Ok(look)
 }
@@ -315,133 +311,6 @@ fn scan(world: &World<'_>, local: &Local, rules: &Rules, checksum: bool) -> Resu
 }
 
 impl Look<'_> {
-    /// Finds the base that belongs to the hub that answered, and holds the guard of its identity.
-    fn adopt_base(
-        &mut self,
-        expected: Option<&RootId>,
-        base: Option<Base>,
-        request: &Request,
-    ) -> Result<(), Failure> {
-        let hello = &self.client.hello;
-        let base = match (expected, &self.hub_id, base) {
-            (Some(expected), Some(found), base) if expected == found => base,
-            (Some(_), _, Some(base)) if !base.is_empty() && !request.force => {
-                return Err(another_root(&self.hub, hello.root_exists));
-            }
-            (_, Some(found), _) => match &self.local.state {
-                Some(state) => {
-                    let (base, damaged) = Base::load(state, found)?;
-                    self.base_damaged = damaged;
-                    base
-                }
-                None => None,
-            },
-            _ => None,
-        };
-        if !hello.root_exists
-            && request.directions.first() == Some(&Direction::Pull)
-            && request.directions.len() == 1
-        {
-            return Err(no_such_hub(&self.hub));
-        }
-        if let Some(words) = &hello.recovered {
-            self.warnings.push(format!("on the hub: {words}"));
-        }
-        if hello.recovery_pending {
-            self.warnings.push(
-                "an interrupted sync waits on the hub: the next real run recovers it first"
-                    .to_owned(),
-            );
-        }
-        if self.base_damaged {
-            let words =
-                "what was remembered of the last sync is damaged: nothing is deleted in this run";
-            self.warnings.push(words.to_owned());
-        }
-        let went_back = self.refuse_replay(base.as_ref(), request)?;
-        if self.client.hello.recovery_pending && self.lock.is_some() {
-            let message =
-                "an interrupted sync waits on the hub, and this session may not recover it";
-            let hint = "run `rsyn recover` on the hub, or a pull that may write there";
-            return Err(Failure::new(FailureKind::Busy, message, hint));
-        }
-        if self.lock.is_some()
-            && base.is_none()
-            && !transaction::has_full_guarantee(&self.local.root)?
-        {
-            let words = "this file system cannot swap two files in one step: a file that another program \
-                saves in the very moment of a pull can be lost";
-            self.warnings.push(words.to_owned());
-        }
-        let mut base = base.map(|base| self.bring_home(base)).transpose()?;
-        self.known_tombstones = base
-            .as_ref()
-            .map(|b| b.tombstones().clone())
-            .unwrap_or_default();
-        if went_back && request.directions != [Direction::Pull] {
-            base = base.map(|base| self.outlive(base)).transpose()?;
-            // What was deleted there before is no news of what was made again since.
-            self.known_tombstones.clone_from(&self.view.tombstones);
-        }
-        self.base_seen = base.as_ref().and_then(Base::seen);
-        self.synced_at = base.as_ref().map(Base::synced_at);
-        let agreed = base.map(|b| b.agreed(&self.scan.tree)).transpose()?;
-        self.base = agreed.unwrap_or_default();
-        Ok(())
-    }
-
-    /// What is missing beside a base that was brought here was not deleted by anybody, unless its tree came along: it is as
-    /// if it had never been here.
-    fn bring_home(&mut self, base: Base) -> Result<Base, Failure> {
-        if self.local.state.as_ref().is_none_or(|s| base.is_at_home(s)) {
-            return Ok(base);
-        }
-        let tree = &self.scan.tree;
-        let agreed = base.agreed(tree)?;
-        // A copy of a tree, and one that comes out of a backup, has its mtimes.
-        let is_as_agreed = |Entry { path, node }: &Entry| {
-            let here = tree.get(path).filter(|here| here.mtime().is_some());
-            here.is_some_and(|here| here.mtime() == node.mtime() && here.same_content(node))
-        };
-        let mut missing = Vec::new();
-        if !agreed.entries().any(is_as_agreed) {
-            let paths = agreed.entries().map(|entry| &entry.path);
-            missing.extend(paths.filter(|path| tree.get(path).is_none()).cloned());
-        }
-        if !missing.is_empty() {
-            self.warnings.push(format!(
-                "what is remembered of the last sync was brought here from elsewhere, and tells of another tree: \
-                what it knows and this tree does not have counts as never here, not as deleted ({} paths)",
-                missing.len()
-            ));
-        }
-        self.forget(base, missing)
-    }
-
-    /// What a hub that went back in time lacks, or holds in another version, was neither deleted nor changed there: it is
-    /// as if nothing had been agreed on it.
-    fn outlive(&self, base: Base) -> Result<Base, Failure> {
-        let agreed = base.agreed(&self.scan.tree)?;
-        let stands = |entry: &Entry| {
-            let there = self.view.tree.get(&entry.path);
-            there.is_some_and(|there| there.same_version(&entry.node))
-        };
-        let other = agreed.entries().filter(|entry| !stands(entry));
-        self.forget(base, other.map(|entry| entry.path.clone()).collect())
-    }
-
-    /// `base` without some paths, from now on; in a dry run only until its end.
-    fn forget(&self, base: Base, paths: Vec<RelPath>) -> Result<Base, Failure> {
-        let Some(state) = &self.local.state else {
-            return Ok(base);
-        };
-        let base = base.without(paths, state)?;
-        if self.lock.is_some() {
-            base.save(state)?;
-        }
-        Ok(base)
-    }
-
     /// A tombstone tells of a stale copy only to a machine that did not know of the deletion: a file that was
     /// made again since is no stale copy, whatever its content.
     fn tombstones_that_are_news(&self) -> Tombstones {
@@ -466,22 +335,6 @@ impl Look<'_> {
             }
         }
         followed
-    }
-
-    /// A hub that went back in time, as from a backup, would pass newer work off as deleted. Whether it did, where the user
-    /// forces the run.
-    fn refuse_replay(&self, base: Option<&Base>, request: &Request) -> Result<bool, Failure> {
-        let then = base.and_then(Base::seen).map_or(0, |seen| seen.generation);
-        let now = self.view.seen.map_or(0, |seen| seen.generation);
-        if now >= then || request.force {
-            return Ok(now < then);
-        }
-        let message = format!(
-            "{} is older than at the last sync (generation {now}, it was {then}): was it restored from a backup?",
-            self.hub.name.escape_debug()
-        );
-        let hint = "`rsyn push --force` gives it this machine's work; `rsyn pull --force` takes it as it is";
-        Err(Failure::new(FailureKind::Guard, message, hint))
     }
 
     fn note_problems(&mut self) {
@@ -615,15 +468,6 @@ pub(super) fn no_such_hub(hub: &Hub) -> Failure {
     )
 }
 
-fn another_root(hub: &Hub, exists: bool) -> Failure {
-    let name = hub.name.escape_debug();
-    let message = match exists {
-        true => format!("{name} is not the hub that this project was synced with"),
-        false => format!("{name} does not exist, but this project was synced with it before"),
-    };
-    let hint = "is the path right, is the disk mounted? `--force` takes it as a new hub";
-    Failure::new(FailureKind::Guard, message, hint)
-}
 fn problem_words(problem: &Problem, side: &str) -> String {
     let path = problem.path.escape_ascii();
     let why = match problem.skip {

@@ -11,6 +11,7 @@ pub mod local;
 pub mod look;
 mod only;
 pub mod project;
+mod remembered;
 pub mod restore;
 pub mod setup;
 pub mod status;

@@ -6,9 +6,11 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::base::{difference, differences};
+use super::home::Home;
 use super::layout::{self, Generations, Mark};
 use super::packed::Packed;
 use super::packed_tree::PackedTree;
+use super::past::{Past, Standing};
 use super::sealed::Sealed;
 use super::{Result, State};
 use crate::disk::durable;
@@ -36,24 +38,11 @@ struct View {
 /// A generation of a view.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Generation {
-    number: u64,
     view: Digest,
     /// How many paths changed when it began.
     changes: usize,
     /// Which.
     changed: Packed<Vec<RelPath>>,
-}
-
-impl View {
-    /// Whether its history goes back to its begin: all that is there came in some remembered generation.
-    fn is_whole(&self) -> Result<bool> {
-        if self.history.len() >= MAX_HISTORY {
-            return Ok(false);
-        }
-        let came = changed_in(&self.history)?;
-        let tree = self.tree.open(&Tree::default(), STEM)?;
-        Ok(tree.entries().all(|e| came.contains(&e.path)))
-    }
 }
 
 /// The paths that changed in any of some generations.
@@ -69,8 +58,10 @@ fn changed_in(history: &[Generation]) -> Result<BTreeSet<RelPath>> {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Hub {
     sequence: u64,
+    /// The root whose tree it tells of; `None` before it was ever written.
+    home: Option<Home>,
     transaction: String,
-    generation: u64,
+    past: Past,
     /// Most recently used first.
     views: Vec<View>,
     tombstones: Tombstones,
@@ -78,7 +69,7 @@ pub struct Hub {
 
 impl Sealed for Hub {
     const KIND: [u8; 4] = *b"hub ";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 }
 
 impl Generations for Hub {
@@ -140,6 +131,8 @@ impl Hub {
             return Ok(());
         }
         transaction.clone_into(&mut hub.transaction);
+        // One that was brought here stays one until it is compared with the tree.
+        hub.home.get_or_insert(state.home());
         for (path, node) in &update.changes {
             if node.is_some() {
                 hub.tombstones.remove(path);
@@ -148,6 +141,28 @@ impl Hub {
         hub.tombstones.extend(update.deleted);
         hub.advance_by(update.rules, update.changes)?;
         hub.save(state)
+    }
+
+    /// Settles whether this memory tells of the tree beside it: `state` is where it lies, `now` the tree under `rules`.
+    /// One that was copied, moved or brought back from a backup counts only if that very tree came along. Otherwise
+    /// what the tree lacks was never there, and a machine's memory of this hub cannot be relied on.
+    pub fn settle(&mut self, state: &State, rules: Digest, now: &Tree) {
+        let home = state.home();
+        if self.home.replace(home).is_none_or(|old| old.is(&home)) {
+            return;
+        }
+        self.views
+            .retain(|view| view.rules == rules && view.tree.is(now));
+        if self.views.is_empty() {
+            self.past.begin(now.view_digest());
+            self.past.forget();
+        }
+    }
+
+    /// Whether it was written where it lies now.
+    #[must_use]
+    pub fn is_at_home(&self, state: &State) -> bool {
+        self.home.is_none_or(|home| home.is(&state.home()))
     }
 
     /// Begins the generation after some changes.
@@ -191,9 +206,9 @@ impl Hub {
     /// # Errors
     /// As [`Hub::view`].
     pub fn observe_unsaved(&mut self, rules: Digest, now: &Tree, now_secs: i64) -> Result<()> {
-        let generation = self.generation;
+        let past = self.past.clone();
         self.observe(rules, now, now_secs)?;
-        self.generation = generation;
+        self.past = past;
         Ok(())
     }
 
@@ -212,9 +227,8 @@ impl Hub {
     fn advance(&mut self, rules: Digest, now: PackedTree, changed: &Vec<RelPath>) {
         let at = self.views.iter().position(|v| v.rules == rules);
         let mut history = at.map(|i| self.views.remove(i).history).unwrap_or_default();
-        self.generation += stride(self.generation, now.view());
+        self.past.begin(now.view());
         history.push(Generation {
-            number: self.generation,
             view: now.view(),
             changes: changed.len(),
             changed: Packed::of(changed),
@@ -246,36 +260,22 @@ impl Hub {
     /// The generation now.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.generation
+        self.past.newest()
     }
 
-    /// The newest generation that this hub and a machine that saw `seen` have in common: the one of now, unless this
-    /// hub went back in time and then on another way, so that it never had the generation that was seen. Where it may
-    /// have forgotten that one, the machine is believed.
+    /// The newest generation that this hub and a machine that saw `seen` are known to have in common: the one of now,
+    /// unless this hub never had the one that was seen, or does not remember so far back; then 0.
     #[must_use]
     pub fn generation_shared(&self, seen: Option<Seen>) -> u64 {
-        let numbers = || {
-            self.views
-                .iter()
-                .flat_map(|v| v.history.iter().map(|h| h.number))
-        };
         let seen = seen.map_or(0, |seen| seen.generation);
-        if seen == 0
-            || seen >= self.generation
-            || numbers().any(|number| number == seen)
-            || self.may_have_forgotten(seen)
-        {
-            return self.generation;
+        if seen == 0 || seen > self.generation() {
+            return self.generation();
         }
-        numbers().filter(|number| *number < seen).max().unwrap_or(0)
-    }
-
-    /// Whether a generation with this number may have been here before what is remembered.
-    fn may_have_forgotten(&self, generation: u64) -> bool {
-        let reaches_back =
-            |view: &View| view.history.first().is_some_and(|h| h.number <= generation);
-        let remembers = |view: &View| reaches_back(view) || view.is_whole().unwrap_or(false);
-        self.views.len() == MAX_VIEWS || !self.views.iter().all(remembers)
+        match self.past.standing(seen) {
+            Standing::Had => self.generation(),
+            Standing::Never => self.past.newest_before(seen),
+            Standing::Forgotten => 0,
+        }
     }
 
     /// What lies there now: another mark than before means that a push was committed in between.
@@ -314,7 +314,7 @@ impl Hub {
         seen: Seen,
         now: &Tree,
     ) -> Option<Vec<(RelPath, Option<Node>)>> {
-        if seen.generation > self.generation {
+        if seen.generation > self.generation() {
             return None;
         }
         let view = self.views.iter().find(|v| v.rules == rules)?;
@@ -330,13 +330,6 @@ impl Hub {
                 .collect(),
         )
     }
-}
-
-/// From a generation to the next: told by the tree, so that two ways to go on do not meet in one number.
-fn stride(generation: u64, view: Digest) -> u64 {
-    let number = generation.to_le_bytes();
-    let Digest([a, b, ..]) = Digest::of(&[&number[..], &view.0].concat());
-    1 + u64::from(u16::from_le_bytes([a, b]))
 }
 
 fn paths_in(history: &[Generation]) -> usize {
@@ -375,6 +368,10 @@ pub fn note_machine(state: &State, machine: Machine) -> Result<()> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests prepare the disk by other means"
+)]
 mod tests {
     use super::*;
     use crate::model::{Entry, Kind, Mode, Skip};
@@ -538,14 +535,55 @@ mod tests {
     }
 
     #[test]
-    fn where_the_history_does_not_reach_back_a_machine_is_believed() {
+    fn rules_of_one_run_forget_nothing_of_the_past() {
         let mut hub = Hub::default();
         hub.observe(RULES, &tree(&["a"]), 1).unwrap();
-        let then = seen(&hub, &tree(&["a"]));
-        for n in 0..MAX_HISTORY {
-            hub.observe(RULES, &tree(&[["b", "c"][n % 2]]), 2).unwrap();
+        let mut backup = hub.clone();
+        for hub in [&mut hub, &mut backup] {
+            for n in 0..2 * MAX_VIEWS {
+                let rules = Digest([u8::try_from(n).unwrap() + 50; 32]);
+                hub.observe(rules, &tree(&["a"]), 2).unwrap();
+            }
         }
+        hub.observe(RULES, &tree(&["a", "b"]), 3).unwrap();
+        let then = seen(&hub, &tree(&["a", "b"]));
+        for name in ["c", "d", "e", "f"].repeat(MAX_HISTORY) {
+            backup.observe(RULES, &tree(&["a", name]), 4).unwrap();
+            hub.observe(RULES, &tree(&["a", name]), 4).unwrap();
+        }
+        assert!(backup.generation_shared(Some(then)) < then.generation);
         assert_eq!(hub.generation_shared(Some(then)), hub.generation());
+    }
+
+    #[test]
+    fn a_memory_that_was_brought_beside_another_tree_deletes_nothing() {
+        let temp = tempfile::tempdir().unwrap();
+        let [from, to] = ["from", "to"].map(|name| {
+            std::fs::create_dir(temp.path().join(name)).unwrap();
+            State::create(&crate::disk::Root::open(&temp.path().join(name)).unwrap()).unwrap()
+        });
+        let brought_beside = |names: &[&str]| {
+            let mut hub = Hub::default();
+            hub.settle(&from, RULES, &tree(&["a", "b"]));
+            hub.observe(RULES, &tree(&["a", "b"]), 1).unwrap();
+            let then = seen(&hub, &tree(&["a", "b"]));
+            hub.settle(&from, RULES, &tree(names));
+            assert_eq!(hub.generation(), then.generation, "at home");
+            hub.settle(&to, RULES, &tree(names));
+            hub.observe(RULES, &tree(names), 2).unwrap();
+            (
+                hub.tombstones().len(),
+                hub.generation_shared(Some(then)) < then.generation,
+            )
+        };
+        assert_eq!(
+            brought_beside(&["a", "b"]),
+            (0, false),
+            "its tree came along"
+        );
+        for names in [&["a"][..], &["a", "b", "c"], &[]] {
+            assert_eq!(brought_beside(names), (0, true), "{names:?}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod log;
 mod packed;
 mod packed_tree;
 mod part;
+mod past;
 pub mod payload;
 pub mod sealed;
 pub mod signatures;

@@ -1,6 +1,6 @@
 //! What the hub and a machine remember of deletions and generations, where trusting it blindly would lose work.
 
-use crate::support::{Machine, Sandbox};
+use crate::support::{Dir, Machine, Sandbox};
 
 #[test]
 fn a_file_that_is_made_again_with_its_old_content_is_new() {
@@ -186,25 +186,216 @@ fn what_is_missing_beside_a_memory_that_was_brought_there_was_not_deleted() {
     }
 }
 
-#[test]
-fn a_copy_of_a_whole_project_knows_what_was_deleted_in_it() {
-    let world = Sandbox::new();
-    let a = world.project("a");
-    a.write("f", "1");
-    a.write("g", "2");
-    a.ok(&["push"]);
-    a.remove("g");
-    let b = world.machine("b");
-    std::fs::remove_dir(b.at("")).unwrap();
-    let script = format!("cp -a '{}' '{}'", a.text_path(), b.text_path());
-    let done = std::process::Command::new("sh")
-        .args(["-c", &script])
+/// `cp -a`.
+fn copy(from: &Dir, to: &Dir) {
+    let done = std::process::Command::new("cp")
+        .arg("-a")
+        .args([&from.0, &to.0])
         .status();
     assert!(done.unwrap().success());
+}
 
-    let pushed = b.ok(&["push", "--json"]).says_no("brought here");
+/// Machine `a` with 12 files on the hub, and its copy as machine `b`.
+fn with_a_copy_of_a_machine(before: impl Fn(&Machine)) -> (Sandbox, Machine, Machine) {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    for n in 0..12 {
+        a.write(format!("f{n}"), format!("{n}"));
+    }
+    a.ok(&["push"]);
+    before(&a);
+    let b = world.machine("b");
+    std::fs::remove_dir(b.at("")).unwrap();
+    copy(&a, &b);
+    (world, a, b)
+}
 
-    assert_eq!(pushed.actions(), ["delete g"]);
+#[test]
+fn a_copy_of_a_whole_project_goes_on_and_deletes_what_is_deleted_in_it_from_then_on() {
+    let (_world, _a, b) = with_a_copy_of_a_machine(|_| ());
+    b.write("new", "1");
+    b.ok(&["push"]).says_no("brought here");
+    b.remove("f1");
+    assert_eq!(b.ok(&["push", "--json"]).actions(), ["delete f1"]);
+}
+
+#[test]
+fn a_copy_keeps_the_edits_that_came_with_it() {
+    let (_world, _a, b) = with_a_copy_of_a_machine(|a| {
+        a.write("f1", "edited after the sync");
+        a.remove("f2");
+    });
+    // What was edited since the sync stays ahead; what is missing may have been missing before the copy.
+    let pulled = b
+        .ok(&["pull", "--json"])
+        .says("brought here from elsewhere");
+    assert_eq!(pulled.actions(), ["create f2"]);
+    assert_eq!(b.text("f1"), "edited after the sync");
+    assert_eq!(b.ok(&["push", "--json"]).actions(), ["update f1"]);
+}
+
+#[test]
+fn the_memory_of_another_clone_neither_deletes_nor_reverts() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    for n in 0..30 {
+        a.write(format!("f{n}"), format!("{n}"));
+        a.set_mtime(format!("f{n}"), 1_000_000_000_000_000_000);
+    }
+    a.ok(&["push"]);
+    let b = world.clone_of_hub("b");
+    for n in 30..40 {
+        a.write(format!("f{n}"), format!("{n}"));
+    }
+    a.write("f3", "newer");
+    a.remove("f4");
+    a.ok(&["push"]);
+    let config = b.read(".rsyn/config.toml");
+    std::fs::remove_dir_all(b.at(".rsyn")).unwrap();
+    copy(&a.dir(".rsyn"), &b.dir(".rsyn"));
+    b.write(".rsyn/config.toml", config);
+
+    for verb in [&["push", "--dry-run", "--json"][..], &["push", "--json"]] {
+        let run = b.ok(verb).says("brought here from elsewhere");
+        let deletes = run.actions().iter().any(|a| a.starts_with("delete"));
+        assert!(!deletes, "{:?}", run.actions());
+        // One that is older than the sync is no edit: it stands against the hub's, and that is said.
+        let update = run.json()["actions"][0].clone();
+        assert_eq!(update["path"], "f3");
+        assert_eq!(update["conflict"]["winner"], "local", "{update}");
+        assert_eq!(run.actions().len(), 1, "{:?}", run.actions());
+    }
+    b.ok(&["pull"]);
+    for root in [&*a, &*b, &world.hub()] {
+        assert!(root.has("f39"));
+    }
+}
+
+/// A hub, its backup, and a machine that saw a later state; `reached` is how the machine then names the hub.
+fn brought_back(under_another_name: bool, between: impl Fn(&Machine)) -> (Sandbox, Machine, Dir) {
+    let world = Sandbox::new();
+    let a = world.machine("a");
+    a.write(".rsync-exclude", "");
+    for n in 0..30 {
+        a.write(format!("f{n}"), format!("{n}"));
+    }
+    a.ok(&["push", "-y", world.hub().text_path()]);
+    let b = world.clone_of_hub("b");
+    between(&b);
+    let backup = world.dir("backup");
+    copy(&world.hub(), &backup);
+    a.write("new", "1");
+    a.write("f3", "edited");
+    a.ok(&["push", "-y", world.hub().text_path()]);
+    std::fs::remove_dir_all(world.hub().0).unwrap();
+    let hub = if under_another_name {
+        world.dir("other")
+    } else {
+        world.hub()
+    };
+    copy(&backup, &hub);
+    for n in 0..6 {
+        b.write("b", format!("{n}"));
+        b.ok(&["push", "-y", hub.text_path()]);
+    }
+    (world, a, hub)
+}
+
+#[test]
+fn a_hub_from_a_backup_is_known_by_its_id_under_any_name() {
+    let (_world, a, hub) = brought_back(true, |_| ());
+    for verb in ["pull", "push", "sync"] {
+        a.rsyn(&[verb, "-y", hub.text_path()])
+            .exits(4)
+            .says("older than at the last sync");
+        a.rsyn(&[verb, "-n", hub.text_path()]).exits(4);
+    }
+    assert_eq!((a.text("new"), a.text("f3")), ("1".into(), "edited".into()));
+    a.ok(&["push", "-y", "--force", hub.text_path()]);
+    assert_eq!(
+        (hub.text("new"), hub.text("f3")),
+        ("1".into(), "edited".into())
+    );
+}
+
+#[test]
+fn rules_of_one_run_do_not_hide_that_a_hub_went_back_in_time() {
+    let (_world, a, hub) = brought_back(false, |b| {
+        for n in 0..5 {
+            b.ok(&["pull", "--exclude", &format!("no{n}")]);
+        }
+    });
+    a.rsyn(&["pull", hub.text_path()])
+        .exits(4)
+        .says("older than at the last sync");
+    assert!(a.has("new"));
+}
+
+#[test]
+fn two_copies_of_a_hub_delete_nothing_of_each_other() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    for n in 0..12 {
+        a.write(format!("f{n}"), format!("{n}"));
+    }
+    a.ok(&["push"]);
+    let second = world.dir("second");
+    copy(&world.hub(), &second);
+    a.write("new", "1");
+    a.ok(&["push"]);
+    for verb in ["pull", "push", "sync"] {
+        a.rsyn(&[verb, "-y", second.text_path()]).exits(4);
+    }
+    assert!(a.has("new") && world.hub().has("new"));
+}
+
+#[test]
+fn the_memory_of_a_hub_beside_another_tree_tells_of_no_deletion() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    for n in 0..12 {
+        a.write(format!("f{n}"), format!("{n}"));
+    }
+    a.ok(&["push"]);
+    // The tree of the hub is an older one by now, its memory is not.
+    let (hub, older) = (world.hub(), world.dir("older"));
+    copy(&hub, &older);
+    a.write("new", "1");
+    a.ok(&["push"]);
+    std::fs::remove_dir_all(older.at(".rsyn")).unwrap();
+    copy(&hub.dir(".rsyn"), &older.dir(".rsyn"));
+    std::fs::remove_dir_all(&hub.0).unwrap();
+    std::fs::rename(&older.0, &hub.0).unwrap();
+
+    for run in [&["pull"][..], &["pull", "-n"], &["push"], &["sync"]] {
+        a.rsyn(run)
+            .exits(4)
+            .says("does not know the state that it had at the last sync");
+    }
+    let c = world.clone_of_hub("c");
+    c.ok(&["pull"]);
+    assert!(a.has("new"));
+    a.ok(&["push", "--force"]);
+    assert!(hub.has("new"));
+    a.ok(&["sync"]);
+}
+
+#[test]
+fn a_hub_that_was_moved_with_its_tree_goes_on() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    for n in 0..12 {
+        a.write(format!("f{n}"), format!("{n}"));
+    }
+    a.ok(&["push"]);
+    let moved = world.dir("moved");
+    copy(&world.hub(), &moved);
+    std::fs::remove_dir_all(world.hub().0).unwrap();
+    std::fs::rename(&moved.0, world.hub().0).unwrap();
+    let b = world.clone_of_hub("b");
+    b.remove("f1");
+    b.ok(&["push"]);
+    assert_eq!(a.ok(&["pull", "--json"]).actions(), ["delete f1"]);
 }
 
 #[test]
