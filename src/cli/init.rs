@@ -1,5 +1,7 @@
 //! `init` and `setup`.
 
+use std::path::Path;
+
 use super::args::{InitArgs, SetupArgs};
 use super::sync::reach;
 use super::ui::{self, Manner, Terminal};
@@ -10,8 +12,10 @@ use crate::endpoint::place::EXCLUDE_FILE;
 use crate::ops::look::World;
 use crate::ops::project::{CONFIG_FILE, Project};
 use crate::ops::setup::{Verdict, setup as check};
+use crate::ops::trust::{Proposal, write_remote};
 use crate::ops::{Failure, clone::toml_text};
 use crate::report::printable;
+use crate::state::State;
 
 /// The exclude file that a new project begins with.
 const EXCLUDE_EXAMPLE: &str = include_str!("../../.rsync-exclude.example");
@@ -38,18 +42,31 @@ pub(super) fn init(context: &Context, args: &InitArgs) -> Ended {
         remote.parse::<Remote>().map_err(wrong)?;
     }
     let root = Root::open(&path)?;
-    write_new(
+    let is_new = write_new(
         &root,
         CONFIG_FILE,
         &config_text(args.remote.as_deref()),
         args.remote.is_some(),
     )?;
+    if let Some(remote) = args.remote.as_ref().filter(|_| is_new) {
+        keep_remote(&root, remote, &context.environment.directory)?;
+    }
     write_new(&root, EXCLUDE_FILE, EXCLUDE_EXAMPLE, false)?;
     if args.makefile {
         write_new(&root, "Makefile.sync", MAKEFILE, false)?;
     }
     ui::say("next: `rsyn setup` checks everything, `rsyn push --dry-run` shows what would go");
     Ok(exit::DONE)
+}
+
+/// Writes the hub into this machine's own settings as well: `rsyn.toml` travels, and can only propose one.
+fn keep_remote(root: &Root, remote: &str, directory: &Path) -> Result<(), Failure> {
+    let state = State::create(root)?;
+    let own = match remote.parse() {
+        Ok(Remote::Path(_)) => directory.join(remote).display().to_string(),
+        _ => remote.to_owned(),
+    };
+    write_remote(&state, &Proposal { name: None }, &own)
 }
 
 fn config_text(remote: Option<&str>) -> String {
@@ -70,8 +87,8 @@ fn config_text(remote: Option<&str>) -> String {
     )
 }
 
-/// Writes a file that is not there yet; one that is stays, and says so.
-fn write_new(root: &Root, name: &str, text: &str, matters: bool) -> Result<(), Failure> {
+/// Writes a file that is not there yet; one that is stays, and says so. Whether it was written.
+fn write_new(root: &Root, name: &str, text: &str, matters: bool) -> Result<bool, Failure> {
     if root.top().stat(name.as_bytes())?.is_some() {
         let more = if matters {
             "; set `remote = …` there"
@@ -79,11 +96,11 @@ fn write_new(root: &Root, name: &str, text: &str, matters: bool) -> Result<(), F
             ""
         };
         ui::say(&format!("{name} is there already and stays{more}"));
-        return Ok(());
+        return Ok(false);
     }
     durable::create(root.top(), name.as_bytes(), text.as_bytes(), 0o644)?;
     ui::say(&format!("wrote {name}"));
-    Ok(())
+    Ok(true)
 }
 
 /// Checks everything that a sync needs.
@@ -126,8 +143,13 @@ pub(super) fn setup(context: &Context, args: &SetupArgs) -> Ended {
         ui::print_json(&checks.to_json());
     } else {
         for line in &checks.0 {
+            let came = if line.travels {
+                "  [came with the project]"
+            } else {
+                ""
+            };
             ui::print(&format!(
-                "{:<4}  {:<13} {}\n",
+                "{:<4}  {:<13} {}{came}\n",
                 line.verdict.word(),
                 line.name,
                 printable::indented(&line.found, 20)

@@ -42,7 +42,7 @@ pub(super) fn list(context: &Context, args: &ListArgs, extra: &[ExtraRule]) -> E
         }
         None => {
             let project = context.project()?;
-            let rules = project.rules(extra)?;
+            let rules = project.rules(extra, None)?;
             (project.path, rules)
         }
     };
@@ -83,7 +83,7 @@ pub(super) fn list(context: &Context, args: &ListArgs, extra: &[ExtraRule]) -> E
 /// Says whether paths are in scope, and why.
 pub(super) fn why(context: &Context, args: &WhyArgs, extra: &[ExtraRule]) -> Ended {
     let project = context.project()?;
-    let rules = project.rules(extra)?;
+    let rules = project.rules(extra, None)?;
     let local = Local::open(&project.path)?;
     let mut all_in = true;
     let mut answers = Vec::new();

@@ -155,6 +155,10 @@ fn run(context: &Context, cli: Cli, matches: ArgMatches, arguments: &[OsString])
     }
 }
 
+/// What to do about options that cannot be used.
+const OPTIONS_HINT: &str =
+    "mend RSYN_OPTIONS; what is for this machine alone belongs into .rsyn/config.toml";
+
 /// Puts the flags of RSYN_OPTIONS before those of the command line, so that the latter win.
 fn with_options(
     context: &Context,
@@ -168,12 +172,8 @@ fn with_options(
     let Some(options) = context.project()?.settings.options else {
         return Ok((cli.verb, matches));
     };
-    let wrong = |message: String| {
-        Failure::usage(
-            format!("{}: {message}", options.origin),
-            "mend RSYN_OPTIONS",
-        )
-    };
+    let wrong =
+        |message: String| Failure::usage(format!("{}: {message}", options.origin), OPTIONS_HINT);
     let words = words::split(&options.value).map_err(|e| wrong(e.to_string()))?;
     let verb = verb_name(&cli.verb);
     if options.travels {
@@ -198,12 +198,8 @@ fn with_options(
 
 /// How RSYN_OPTIONS says that the hub is reached: the only part of it that verbs other than a sync have.
 fn reach_in_options(options: &Setting) -> Result<args::ReachArgs, Failure> {
-    let wrong = |message: String| {
-        Failure::usage(
-            format!("{}: {message}", options.origin),
-            "mend RSYN_OPTIONS",
-        )
-    };
+    let wrong =
+        |message: String| Failure::usage(format!("{}: {message}", options.origin), OPTIONS_HINT);
     let words = words::split(&options.value).map_err(|e| wrong(e.to_string()))?;
     if options.travels {
         refuse_commands("pull", &words).map_err(wrong)?;
@@ -220,7 +216,8 @@ fn reach_in_options(options: &Setting) -> Result<args::ReachArgs, Failure> {
     }
 }
 
-/// A file that travels with the project may not make this machine run a command, nor lift its guards.
+/// A file that travels with the project may not make this machine run a command, lift its guards, or have a run do or
+/// say less. The table is in `docs/cli.md`.
 fn refuse_commands(verb: &str, words: &[String]) -> Result<(), String> {
     let arguments = ["rsyn", verb]
         .into_iter()
@@ -229,26 +226,35 @@ fn refuse_commands(verb: &str, words: &[String]) -> Result<(), String> {
     let (Verb::Pull(args) | Verb::Push(args) | Verb::Sync(args)) = parsed.verb else {
         return Ok(());
     };
-    if args.reach.ssh_command.is_some() || args.reach.ssh_config.is_some() {
-        return Err("it travels with the project and may not name commands (-e, -F)".to_owned());
+    let reach = &args.reach;
+    let rules = [&args.exclude, &args.include].into_iter().flatten();
+    let forbidden: [(&str, bool); 18] = [
+        ("-e", reach.ssh_command.is_some()),
+        ("-F", reach.ssh_config.is_some()),
+        ("--port", reach.port.is_some()),
+        ("--persist", reach.persist),
+        ("a remote", args.remote.is_some()),
+        ("--force", args.force),
+        ("-y", args.yes),
+        ("--mirror", args.mirror),
+        ("--no-snapshot", args.no_snapshot),
+        ("--max-delete", args.max_delete.is_some()),
+        ("--on-conflict", args.on_conflict.is_some()),
+        ("--only", !args.only.is_empty()),
+        ("--no-delete", args.no_delete),
+        ("--exclude-from", !args.exclude_from.is_empty()),
+        ("--exclude and --include", rules.count() > 0),
+        ("-n", args.dry_run),
+        ("-q", args.quiet || args.no_progress),
+        ("--json", args.json),
+    ];
+    match forbidden.iter().find(|(_, is_set)| *is_set) {
+        None => Ok(()),
+        Some((flag, _)) => Err(format!(
+            "it travels with the project and may not say {flag}: nothing that travels names commands or hubs, lifts \
+            guards, decides what is kept, or has a run do or say less"
+        )),
     }
-    if args.force || args.yes || args.remote.is_some() {
-        return Err(
-            "it travels with the project and may not lift guards (--force, -y) or name a remote"
-                .to_owned(),
-        );
-    }
-    let decides = args.mirror
-        || args.no_snapshot
-        || args.max_delete.is_some()
-        || args.on_conflict.is_some()
-        || !args.only.is_empty();
-    if decides || !args.exclude_from.is_empty() {
-        let words = "it travels with the project and may not decide what is kept (--mirror, --no-snapshot, \
-            --max-delete, --on-conflict, --only) nor name files (--exclude-from)";
-        return Err(words.to_owned());
-    }
-    Ok(())
 }
 
 fn first_line(error: &clap::Error) -> String {

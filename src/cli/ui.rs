@@ -173,6 +173,14 @@ impl Talk for Terminal {
         ));
     }
 
+    fn agree(&self, question: &str) -> Option<bool> {
+        if self.manner.yes || !self.can_ask() {
+            return self.manner.yes.then_some(true);
+        }
+        let answer = self.ask(&format!("{} [y/N]", printable::line(question)));
+        Some(answer.is_some_and(|a| a == "y" || a == "yes"))
+    }
+
     fn confirm(&self, preview: &Preview<'_>) -> bool {
         let plan = preview.plan;
         let overwrites = plan

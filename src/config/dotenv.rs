@@ -1,4 +1,5 @@
-//! The `.env` of a project: only the few keys that are ours are read, and nothing enters the environment.
+//! The `.env` of a project: only the few keys that are ours are read, and nothing enters the environment. No variable
+//! is put into a value: the file travels, and what it says must not depend on the secrets of whoever reads it.
 
 /// Keys that are read, ours first; the others are those that projects used before rsyn.
 pub const KEYS: [&str; 6] = [
@@ -9,6 +10,9 @@ pub const KEYS: [&str; 6] = [
     "AMPLIFIER_SYNC_REMOTE",
     "AMPLIFIER_SYNC_OPTIONS",
 ];
+
+/// Stands for a dollar sign while a line is parsed: a character for private use.
+const DOLLAR: &str = "\u{f8d4}";
 
 /// One setting of a `.env`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,11 +42,16 @@ fn parse_line(line: &str, number: usize) -> Option<Line> {
         .trim_start();
     let (key, raw) = assignment.split_once('=')?;
     let key = KEYS.iter().find(|k| **k == key.trim_end())?;
+    // The parser would put variables in for each `$`: it is given none.
+    let hidden = line.replace("\\$", DOLLAR).replace('$', DOLLAR);
     // A value with blanks and no quotes, `OPTIONS=-z --progress`, is no proper .env, but people write it.
-    let proper = dotenvy::from_read_iter(line.as_bytes())
+    let proper = dotenvy::from_read_iter(hidden.as_bytes())
         .next()
         .and_then(Result::ok);
-    let value = proper.map_or_else(|| raw.trim().to_owned(), |(_, value)| value);
+    let value = proper.map_or_else(
+        || raw.trim().to_owned(),
+        |(_, value)| value.replace(DOLLAR, "$"),
+    );
     Some(Line {
         key: (*key).to_owned(),
         value,
@@ -53,6 +62,22 @@ fn parse_line(line: &str, number: usize) -> Option<Line> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_variable_is_put_into_a_value() {
+        for (text, value) in [
+            ("RSYN_MACHINE=\"${PATH}\"", "${PATH}"),
+            ("RSYN_MACHINE=\"$PATH\"", "$PATH"),
+            ("RSYN_MACHINE=$HOME", "$HOME"),
+            ("RSYN_MACHINE=${HOME} x", "${HOME} x"),
+            ("RSYN_MACHINE='${HOME}'", "${HOME}"),
+            ("RSYN_MACHINE=\"a \\$HOME\"", "a $HOME"),
+            ("RSYN_REMOTE=h:/srv/${USER}", "h:/srv/${USER}"),
+            ("RSYN_MACHINE=$(id)`id`", "$(id)`id`"),
+        ] {
+            assert_eq!(parse(text)[0].value, value, "{text}");
+        }
+    }
 
     #[test]
     fn our_keys_are_read_and_others_passed_over() {

@@ -1,5 +1,6 @@
 //! A root of this process: opened, locked, recovered, scanned. Both ends of a session stand on one.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,9 +17,9 @@ use crate::transaction::{self, CommitError, Kept, PendingKind, Recovery};
 const MACHINE_CONFIG: &[u8] = b"config.toml";
 /// They are not longer.
 const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
-const DAY_SECS: i64 = 24 * 3600;
 /// What to do about a root that lies in a state directory.
 pub const IN_STATE_HINT: &str = "name the project itself, or a directory outside of any .rsyn";
+const DAY_SECS: i64 = 24 * 3600;
 
 /// A root and its state directory.
 pub struct Local {
@@ -53,6 +54,8 @@ pub enum LocalError {
 pub struct ScanOptions<'a> {
     /// What is out of scope.
     pub rules: &'a Rules,
+    /// Takes note of what these rules leave out and earlier ones let in.
+    pub newly_hidden: Option<&'a NewlyHidden>,
     /// Whether every file is read, whatever the index says.
     pub checksum: bool,
     /// The clock, in seconds since 1970.
@@ -61,6 +64,39 @@ pub struct ScanOptions<'a> {
     pub progress: &'a Progress,
     /// Set when the user wants to stop.
     pub interrupted: &'a AtomicBool,
+}
+
+/// What the exclude rules leave out though those of before let it in.
+#[derive(Debug)]
+pub struct NewlyHidden {
+    before: Rules,
+    paths: Mutex<BTreeSet<RelPath>>,
+}
+
+impl NewlyHidden {
+    /// Nothing yet, in comparison with the rules `before`.
+    #[must_use]
+    pub fn since(before: Rules) -> Self {
+        Self {
+            before,
+            paths: Mutex::default(),
+        }
+    }
+
+    fn note(&self, path: &RelPath, is_dir: bool) {
+        if self.before.verdict(path.as_bytes(), is_dir).included {
+            let mut paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
+            paths.insert(path.clone());
+        }
+    }
+
+    /// What was found; of a directory only its own path.
+    #[must_use]
+    pub fn paths(self) -> BTreeSet<RelPath> {
+        self.paths
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Local {
@@ -103,6 +139,7 @@ impl Local {
     /// # Errors
     /// Somebody else has it, there is no state directory, or the root was moved into one since it was opened.
     pub fn lock(&self, holder: &Holder) -> Result<Lock, LocalError> {
+        self.root.check_outside_state()?;
         let missing = || StateError::Layout("there is no state directory to lock".to_owned());
         let state = self.state.as_ref().ok_or_else(missing)?;
         let lock = Lock::exclusive(state.dir(), holder)?;
@@ -139,7 +176,6 @@ impl Local {
     ///
     /// # Errors
     /// The payload is damaged or the state cannot be written.
-        self.root.check_outside_state()?;
     pub fn remember(
         &self,
         id: &str,
@@ -173,7 +209,13 @@ impl Local {
         };
         let rules = options.rules;
         let request = scan::Request {
-            excludes: &|path, is_dir| !rules.verdict(path.as_bytes(), is_dir).included,
+            excludes: &|path, is_dir| {
+                let excluded = !rules.verdict(path.as_bytes(), is_dir).included;
+                if let (true, Some(hidden)) = (excluded, options.newly_hidden) {
+                    hidden.note(path, is_dir);
+                }
+                excluded
+            },
             index: &index,
             trust: !options.checksum,
             now_secs: options.now_secs,

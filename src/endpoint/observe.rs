@@ -183,6 +183,7 @@ mod tests {
         let rules = Rules::new();
         let options = ScanOptions {
             rules: &rules,
+            newly_hidden: None,
             checksum: false,
             now_secs: 0,
             progress: &Progress::default(),

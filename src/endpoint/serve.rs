@@ -369,6 +369,7 @@ impl<'a> Session<'a> {
         let never = AtomicBool::new(false);
         let options = ScanOptions {
             rules: &self.rules,
+            newly_hidden: None,
             checksum: self.hello.checksum,
             now_secs: self.now_secs(),
             progress: &Progress::default(),

@@ -93,6 +93,17 @@ impl Rules {
         self.add(line::read_argument(text, sign), origin)
     }
 
+    /// Appends all rules of another list.
+    ///
+    /// # Errors
+    /// [`FilterError`] if there are too many; then some are in.
+    pub fn add_all(&mut self, other: &Self) -> Result<(), FilterError> {
+        other
+            .rules
+            .iter()
+            .try_for_each(|rule| self.push(rule.clone()))
+    }
+
     fn add(&mut self, line: Line<'_>, origin: Origin) -> Result<(), FilterError> {
         let odd = warning::odd(line, self.rules.len(), &origin);
         match line {

@@ -33,12 +33,14 @@ impl Look<'_> {
             Direction::Pull => (&self.scan.tree, &self.view.tree),
             Direction::Push => (&self.view.tree, &self.scan.tree),
         };
-        let limit = match request.max_delete {
-            Some(limit) => limit,
+        let limits = match request.max_delete {
+            Some(limit) => vec![limit],
             None => self.world.project.max_delete()?,
         };
-        guard::check(plan, ours, theirs, &self.base, limit)
-            .map_err(|e| guard_failure(&e, plan.direction))?;
+        for limit in limits {
+            guard::check(plan, ours, theirs, &self.base, limit)
+                .map_err(|e| guard_failure(&e, plan.direction))?;
+        }
         if !request.mirror {
             guard::check_written(plan, ours, theirs, &self.base)
                 .map_err(|e| guard_failure(&e, plan.direction))?;

@@ -139,7 +139,7 @@ fn pull_all(
     };
     let mut report = sync::run(&world, &request)?;
     // The files are here and agreed on: what fails now is no reason to take them away again.
-    let noted = note_settings(environment, reach, path, &remote, root);
+    let noted = note_settings(environment, reach, &remote, root);
     let finished = noted.and_then(|()| {
         state.dir().remove_file(UNFINISHED)?;
         // A power cut must not bring the note back: the next clone would take this one for unfinished.
@@ -157,17 +157,10 @@ fn pull_all(
 fn note_settings(
     environment: &Environment,
     reach: &Reach,
-    path: &Path,
     remote: &str,
     root: &Root,
 ) -> Result<(), Failure> {
-    let brought = Project::at(path.to_owned(), &Environment::default())?
-        .settings
-        .remote;
-    let mut lines = Vec::new();
-    if brought.is_none_or(|setting| setting.value != remote) {
-        lines.push(format!("remote = {}", toml_text(remote)));
-    }
+    let mut lines = vec![format!("remote = {}", toml_text(remote))];
     if let Some(command) = &reach.ssh_command {
         lines.push(format!("ssh_command = {}", toml_text(command)));
     }
@@ -175,18 +168,12 @@ fn note_settings(
         let file = environment.directory.join(file).display().to_string();
         lines.push(format!("ssh_config = {}", toml_text(&file)));
     }
-    if !lines.is_empty() {
-        let text = format!(
-            "# Written by `rsyn clone` for this machine.\n{}\n",
-            lines.join("\n")
-        );
-        durable::replace(
-            &root.top().open_dir(STATE_DIR)?,
-            b"config.toml",
-            text.as_bytes(),
-        )?;
-    }
-    Ok(())
+    let text = format!(
+        "# Written by `rsyn clone` for this machine.\n{}\n",
+        lines.join("\n")
+    );
+    let state = root.top().open_dir(STATE_DIR)?;
+    Ok(durable::replace(&state, b"config.toml", text.as_bytes())?)
 }
 
 fn last_name(hub: &Hub) -> Result<PathBuf, Failure> {
@@ -208,18 +195,9 @@ pub fn toml_text(text: &str) -> String {
 }
 
 /// A clone that failed before anything arrived leaves nothing.
-fn remove_traces(root: &Root, path: &Path, existed: bool) {
-    drop(root.top().remove_tree(b".rsyn"));
-    if existed {
-        return;
-    }
-    if let (Some(parent), Some(name)) = (path.parent(), path.file_name())
-        && let Ok(parent) = Root::open(parent)
-    {
-        drop(
-            parent
-                .top()
-                .remove_dir(std::os::unix::ffi::OsStrExt::as_bytes(name)),
-        );
+fn remove_traces(root: &Root, made: Option<&Vacancy>) {
+    drop(root.top().remove_tree(STATE_DIR));
+    if let Some(vacancy) = made {
+        vacancy.remove();
     }
 }

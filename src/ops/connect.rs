@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::look::{HubHere, World};
-use super::project::Settings;
+use super::project::{Setting, Settings};
+use super::trust::Proposal;
 use super::{Failure, FailureKind};
 use crate::config::{Host, Remote, words};
 use crate::endpoint::PeerError;
@@ -58,6 +59,8 @@ pub struct Hub {
     pub remote: Remote,
     /// Where its name came from.
     pub origin: String,
+    /// Set if only a file of the project names it.
+    pub proposal: Option<Proposal>,
     words: Option<Vec<String>>,
     ssh_config: Option<PathBuf>,
     remote_command: String,
@@ -76,7 +79,7 @@ impl Hub {
     /// # Errors
     /// There is none, or it is malformed.
     pub fn find(settings: &Settings, reach: &Reach) -> Result<Self, Failure> {
-        let (name, origin) = named(settings, reach)?;
+        let (name, origin, proposal) = named(settings, reach)?;
         let mut remote: Remote =
             name.parse()
                 .map_err(|e: crate::config::remote::RemoteError| {
@@ -101,6 +104,7 @@ impl Hub {
             name,
             remote,
             origin,
+            proposal,
             words: command.map(split).transpose()?,
             ssh_config: ssh_config
                 .or_else(|| value(settings.ssh_config.as_ref()).map(PathBuf::from)),
@@ -404,23 +408,31 @@ fn last_words(lines: &[String]) -> Option<&str> {
     lines.iter().rev().map(|l| l.trim()).find(|l| !l.is_empty())
 }
 
-fn value(setting: Option<&super::project::Setting>) -> Option<String> {
+fn value(setting: Option<&Setting>) -> Option<String> {
     setting.map(|s| s.value.clone())
 }
 
-fn named(settings: &Settings, reach: &Reach) -> Result<(String, String), Failure> {
-    if let Some(name) = &reach.remote {
-        return Ok(match settings.remotes.get(name) {
-            Some(setting) => (
-                setting.value.clone(),
-                format!("remotes.{name} in {}", setting.origin),
-            ),
-            None => (name.clone(), "the command line".to_owned()),
+/// The remote, where it is named, and whether only the project names it.
+fn named(
+    settings: &Settings,
+    reach: &Reach,
+) -> Result<(String, String, Option<Proposal>), Failure> {
+    let of = |setting: &Setting, origin: String, name: Option<&String>| {
+        let proposal = setting.travels.then(|| Proposal {
+            name: name.cloned(),
         });
-    }
-    match &settings.remote {
-        Some(setting) => Ok((setting.value.clone(), setting.origin.clone())),
-        None => Err(Failure::usage(
+        (setting.value.clone(), origin, proposal)
+    };
+    match (&reach.remote, &settings.remote) {
+        (Some(typed), _) => Ok(match settings.remotes.get(typed) {
+            Some(setting) => {
+                let origin = format!("remotes.{typed} in {}", setting.origin);
+                of(setting, origin, Some(typed))
+            }
+            None => (typed.clone(), "the command line".to_owned(), None),
+        }),
+        (None, Some(setting)) => Ok(of(setting, setting.origin.clone(), None)),
+        (None, None) => Err(Failure::usage(
             "no remote is set",
             "name one: `rsyn pull user@host:path`, RSYN_REMOTE in .env, or `remote = …` in rsyn.toml",
         )),

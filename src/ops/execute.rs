@@ -267,7 +267,8 @@ impl Look<'_> {
             return None;
         }
         let changes = plan.base.clone();
-        let (now, rules) = (self.world.now_secs(), self.rules.digest());
+        let rules = self.lasting_rules.as_ref().unwrap_or(&self.rules);
+        let (now, rules) = (self.world.now_secs(), rules.encode());
         let remote = difference(agreed, remote);
         Some(BaseUpdate {
             hub,
@@ -296,6 +297,7 @@ impl Look<'_> {
     fn remember_remote(&self) -> Result<(), Failure> {
         if let (Some(state), Some(hub)) = (&self.local.state, &self.hub_id) {
             Remotes::remember(state, &self.hub.name, hub)?;
+            super::trust::keep_remote(state, &self.hub)?;
         }
         Ok(())
     }

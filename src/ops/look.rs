@@ -5,15 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::connect::{Greeting, Hub};
+use super::connect::{Greeting, Hub, Reach};
 use super::project::{Environment, PathPolicies, Project};
 use super::remembered::{Known, known_hub};
 use super::sync::Request;
 use super::talk::{Meter, Preview, Step, Talk};
-use super::{Failure, FailureKind};
+use super::{Failure, FailureKind, trust};
 use crate::disk::Lock;
 use crate::endpoint::client::Client;
-use crate::endpoint::local::{Local, ScanOptions};
+use crate::endpoint::local::{Local, NewlyHidden, ScanOptions};
 use crate::endpoint::view::HubView;
 use crate::filter::Rules;
 use crate::model::{RelPath, Skip, Tombstone, Tombstones, Tree};
@@ -44,6 +44,16 @@ pub struct World<'a> {
 pub type HubHere = fn(&Path) -> Result<Transport, StartError>;
 
 impl World<'_> {
+    /// The hub that is meant: the one named, or that of the settings.
+    ///
+    /// # Errors
+    /// There is none, it is malformed, or the project names a place that it must not.
+    pub(super) fn hub(&self, reach: &Reach) -> Result<Hub, Failure> {
+        let hub = Hub::find(&self.project.settings, reach)?;
+        trust::refuse_private_place(self, &hub)?;
+        Ok(hub)
+    }
+
     /// Asks whether a plan may be carried out.
     ///
     /// # Errors
@@ -82,7 +92,7 @@ pub struct Look<'a> {
     /// The rules in force on both sides.
     pub rules: Rules,
     /// Those of them that outlast this run; `None` if all do.
-    lasting_rules: Option<Rules>,
+    pub(super) lasting_rules: Option<Rules>,
     /// The tree here.
     pub scan: Scan,
     /// The tree there.
@@ -112,9 +122,13 @@ pub struct Look<'a> {
 pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Failure> {
     let mut local = Local::open(&world.project.path)?;
     // Before the state is made: wrong usage leaves nothing behind.
-    let hub = Hub::find(&world.project.settings, &request.reach)?;
+    let hub = world.hub(&request.reach)?;
     refuse_same_root(world, &hub)?;
     let mut warnings = world.project.settings.warnings.clone();
+    if !request.dry_run {
+        warnings.extend(trust::ask_at_first_use(world, local.state.as_ref(), &hub)?);
+    }
+    let dialing = hub.dial(world);
     let lock = if request.dry_run {
         None
     } else {
@@ -124,43 +138,44 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
         warnings
             .push("an interrupted sync waits here: the next real run recovers it first".to_owned());
     }
-    let rules = world.project.rules(&request.rules)?;
+    let mut known = known_hub(&local, &hub)?;
+    let rules_before = known.base.as_ref().and_then(Base::rules);
+    let rules_of = |extra: &[_]| world.project.rules(extra, rules_before.as_ref());
+    let rules = rules_of(&request.rules)?;
     let lasting_rules = match request.rules.as_slice() {
         [] => None,
-        _ => Some(world.project.rules(&[])?),
+        _ => Some(rules_of(&[])?),
     };
     warnings.extend(rules.warnings().iter().map(ToString::to_string));
     // ssh connects while this side reads what it remembers, and scans.
     let transport = dialing.connect()?;
     let meter = Arc::new(Meter::default());
     world.talk.step(Step::Look, &meter);
-    let greeting = Greeting {
-        expected: known.id.as_ref().map(ToString::to_string),
-        machine_id: local
-            .state
-            .as_ref()
-            .map(|s| s.id().to_string())
-            .unwrap_or_default(),
-        machine: world.project.machine(world.environment),
-        purpose: purpose(request),
-        rules: (!request.own_rules).then_some(&rules),
-        checksum: request.checksum,
-        seen: base.as_ref().and_then(Base::seen),
-    };
-    let opening = hub.open(world, transport, &greeting)?;
-    let scan = scan(world, &local, &rules, request.checksum)?;
+    let opening = hub.open(
+        world,
+        transport,
+        &greeting(world, &local, &known, &rules, request),
+    )?;
+    let newly_hidden = rules_before
+        .filter(|before| before.digest() != lasting_rules.as_ref().unwrap_or(&rules).digest())
+        .map(NewlyHidden::since);
+    let looked = (&rules, newly_hidden.as_ref());
+    let scan = scan(world, &local, looked, request.checksum)?;
+    warnings.extend(newly_hidden.and_then(hidden_words));
     // What takes time and needs nothing of the hub is done before its Hello is waited for.
     if lock.is_some() {
         local.keep_index(&scan);
     }
-    let remembered = match &base {
-        Some(base) => {
-            let agreed = base.agreed(&scan.tree)?;
-            (base.remote(&agreed), base.tombstones().clone())
-        }
-        None => Default::default(),
-    };
-    let client = hub.greet(opening)?;
+    let mut remembered = known.remembered(&scan.tree)?;
+    let mut client = hub.greet(opening)?;
+    if let Some(met_before) = known.met_under_another_name(&local, &client.hello)? {
+        // It tells whether it went back in time only to a machine that says what it saw there.
+        client.close();
+        known = met_before;
+        remembered = known.remembered(&scan.tree)?;
+        let greeting = greeting(world, &local, &known, &rules, request);
+        client = hub.greet(hub.open(world, hub.dial(world).connect()?, &greeting)?)?;
+    }
     let view_before = match request.checksum {
         true => remembered.0.clone(),
         false => Tree::default(),
@@ -219,34 +234,24 @@ fn refuse_what_is_excluded(view: &HubView, rules: &Rules) -> Result<(), Failure>
     }
 }
 
-pub(super) struct Known {
-    pub(super) id: Option<RootId>,
-    pub(super) base: Option<Base>,
-    pub(super) damaged: bool,
-}
-
-/// What is remembered of the hub that this remote led to last time.
-pub(super) fn known_hub(local: &Local, hub: &Hub) -> Result<Known, Failure> {
-    let Some(state) = &local.state else {
-        return Ok(Known {
-            id: None,
-            base: None,
-            damaged: false,
-        });
-    };
-    let Some(id) = Remotes::hub_of(state, &hub.name)? else {
-        return Ok(Known {
-            id: None,
-            base: None,
-            damaged: false,
-        });
-    };
-    let (base, damaged) = Base::load(state, &id)?;
-    Ok(Known {
-        id: Some(id),
-        base,
-        damaged,
-    })
+/// What a session begins with.
+fn greeting<'a>(
+    world: &World<'_>,
+    local: &Local,
+    known: &Known,
+    rules: &'a Rules,
+    request: &Request,
+) -> Greeting<'a> {
+    let id = local.state.as_ref().map(|s| s.id().to_string());
+    Greeting {
+        expected: known.id.as_ref().map(ToString::to_string),
+        machine_id: id.unwrap_or_default(),
+        machine: world.project.machine(world.environment),
+        purpose: purpose(request),
+        rules: (!request.own_rules).then_some(rules),
+        checksum: request.checksum,
+        seen: known.base.as_ref().and_then(Base::seen),
+    }
 }
 
 fn purpose(request: &Request) -> Purpose {
@@ -277,13 +282,7 @@ fn refuse_same_root(world: &World<'_>, hub: &Hub) -> Result<(), Failure> {
         return Ok(());
     };
     // A hub that is not there yet would be made: its nearest directory that is there decides.
-    let Some(there) = path
-        .ancestors()
-        .find_map(|p| crate::disk::real_path(p).ok().map(|real| (p, real)))
-        .map(|(above, real)| real.join(path.strip_prefix(above).unwrap_or(&path)))
-    else {
-        return Ok(());
-    };
+    let there = trust::real_place(&path);
     let here = crate::disk::real_path(&world.project.path)?;
     if there.starts_with(&here) || here.starts_with(&there) {
         let message = format!(
@@ -298,10 +297,32 @@ fn refuse_same_root(world: &World<'_>, hub: &Hub) -> Result<(), Failure> {
     Ok(())
 }
 
-fn scan(world: &World<'_>, local: &Local, rules: &Rules, checksum: bool) -> Result<Scan, Failure> {
+/// That the exclude rules leave out more than at the last sync; `None` if they do not.
+fn hidden_words(hidden: NewlyHidden) -> Option<String> {
+    let paths = hidden.paths();
+    let more = paths.len().checked_sub(1)?;
+    let first = paths.first()?;
+    let more = if more == 0 {
+        String::new()
+    } else {
+        format!(" and {more} more")
+    };
+    Some(format!(
+        "the exclude rules changed since the last sync and now leave out {first:?}{more}: \
+        `rsyn why {first:?}` says which rule"
+    ))
+}
+
+fn scan(
+    world: &World<'_>,
+    local: &Local,
+    (rules, newly_hidden): (&Rules, Option<&NewlyHidden>),
+    checksum: bool,
+) -> Result<Scan, Failure> {
     let progress = Progress::default();
     let options = ScanOptions {
         rules,
+        newly_hidden,
         checksum,
         now_secs: world.now_secs(),
         progress: &progress,
@@ -431,7 +452,12 @@ impl Look<'_> {
 
     /// Looks at both sides again, after something changed under a run.
     pub(super) fn look_again(&mut self, request: &Request) -> Result<(), Failure> {
-        self.scan = scan(self.world, &self.local, &self.rules, request.checksum)?;
+        self.scan = scan(
+            self.world,
+            &self.local,
+            (&self.rules, None),
+            request.checksum,
+        )?;
         let known = (
             std::mem::take(&mut self.view.tree),
             std::mem::take(&mut self.view.tombstones),

@@ -17,6 +17,7 @@ pub mod setup;
 pub mod status;
 pub mod sync;
 pub mod talk;
+pub mod trust;
 pub mod undo;
 pub mod verify;
 

@@ -84,6 +84,10 @@ pub struct Settings {
     pub remote_command: Option<Setting>,
     /// The brake.
     pub max_delete: Option<Setting>,
+    /// The brake that the project brings: it holds beside the other one, and lifts nothing.
+    pub max_delete_too: Option<Setting>,
+    /// The hub that the project brings, where this machine has another one.
+    pub proposed: Option<Setting>,
     /// Exclude patterns of the configuration, with their files.
     pub exclude: Vec<Setting>,
     /// Who wins conflicts, first match first: pattern, policy, file.
@@ -139,17 +143,28 @@ impl Project {
         Ok(Self { path, settings })
     }
 
-    /// The rules: `extra` from the command line first, then those of `rsyn.toml`, then `.rsync-exclude`.
+    /// The rules: `extra` from the command line first, then those of `rsyn.toml`, then `.rsync-exclude`. Where that is no
+    /// regular file, those of the last sync, if they are `known`, hold instead: what was kept back stays so.
     ///
     /// # Errors
     /// A file or rule cannot be read.
-    pub fn rules(&self, extra: &[ExtraRule]) -> Result<Rules, Failure> {
+    pub fn rules(&self, extra: &[ExtraRule], known: Option<&Rules>) -> Result<Rules, Failure> {
         let mut rules = Rules::new();
         add_extra(&mut rules, extra)?;
         for exclude in &self.settings.exclude {
             add_rule(&mut rules, Sign::Exclude, &exclude.value, &exclude.origin)?;
         }
         let root = Root::open(&self.path)?;
+        if !is_regular_or_missing(&root, EXCLUDE_FILE)? {
+            let known = known.ok_or_else(|| {
+                let message = format!(
+                    "{EXCLUDE_FILE} is a link or a directory: what it keeps back is not known"
+                );
+                Failure::usage(message, "put the file back, or remove what stands there")
+            })?;
+            rules.add_all(known).map_err(wrong_rule)?;
+            return Ok(rules);
+        }
         if let Some(text) = durable::read(root.top(), EXCLUDE_FILE.as_bytes(), CONFIG_BYTES)? {
             rules
                 .add_file(&text, EXCLUDE_FILE, FileStyle::EXCLUDE)
@@ -172,19 +187,27 @@ impl Project {
         Ok(PathPolicies { for_all, patterns })
     }
 
-    /// The brake of the configuration.
+    /// The brakes of the configuration; each holds.
     ///
     /// # Errors
-    /// It is no limit.
-    pub fn max_delete(&self) -> Result<MaxDelete, Failure> {
-        match &self.settings.max_delete {
-            None => Ok(MaxDelete::Default),
-            Some(limit) => {
-                let wrong =
-                    |e| Failure::usage(format!("{}: {e}", limit.origin), "mend safety.max_delete");
-                limit.value.parse().map_err(wrong)
-            }
-        }
+    /// One is no limit.
+    pub fn max_delete(&self) -> Result<Vec<MaxDelete>, Failure> {
+        let parse = |limit: &Setting| {
+            let wrong =
+                |e| Failure::usage(format!("{}: {e}", limit.origin), "mend safety.max_delete");
+            limit.value.parse().map_err(wrong)
+        };
+        let own = self.settings.max_delete.as_ref().map(parse).transpose()?;
+        let brought = self
+            .settings
+            .max_delete_too
+            .as_ref()
+            .map(parse)
+            .transpose()?;
+        Ok([own.unwrap_or(MaxDelete::Default)]
+            .into_iter()
+            .chain(brought)
+            .collect())
     }
 
     /// Name of this machine.
@@ -330,26 +353,19 @@ impl Settings {
     fn load(path: &Path, environment: &Environment, faulty: Faulty) -> Result<Self, Failure> {
         let root = Root::open(path)?;
         let mut settings = Self::default();
-        for (file, travels) in [(CONFIG_FILE, true), (MACHINE_CONFIG, false)] {
-            let config = read_config(&root, file, travels);
-            if let Some(config) = settings.heed(config, file, faulty)?.flatten() {
-                settings.overlay(config, file, travels);
+        // What travels first, so that all that this machine says itself wins over it.
+        settings.read_file(&root, (CONFIG_FILE, true), faulty)?;
+        let text = settings.heed(read_text(&root, ENV_FILE), ENV_FILE, faulty)?;
+        if let Some(text) = settings.regular(text, ENV_FILE) {
+            for line in dotenv::parse(&text) {
+                let origin = format!(".env line {} ({})", line.line, line.key);
+                settings.variable(&line.key, line.value, origin, true);
             }
         }
-        let text = settings.heed(read_env(&root), ENV_FILE, faulty)?;
-        match text.unwrap_or(EnvFile::Absent) {
-            EnvFile::Absent => {}
-            EnvFile::Text(text) => {
-                for line in dotenv::parse(&text) {
-                    let origin = format!(".env line {} ({})", line.line, line.key);
-                    settings.variable(&line.key, line.value, origin, true);
-                }
-            }
-            EnvFile::NoFile => {
-                let words = ".env is no regular file and is passed over";
-                settings.warnings.push(words.to_owned());
-            }
-        }
+        let brought = settings.remote.clone();
+        settings.read_file(&root, (MACHINE_CONFIG, false), faulty)?;
+        let own = settings.remote.as_ref().map(|remote| &remote.value);
+        settings.proposed = brought.filter(|brought| Some(&brought.value) != own);
         // The names of before rsyn first, so that ours win over them.
         for old in ["AMPLIFIER_SYNC_", "RSYN_"] {
             for (key, value) in environment
@@ -366,6 +382,37 @@ impl Settings {
             }
         }
         Ok(settings)
+    }
+
+    /// Reads a settings file, `travels` or not, over what is there.
+    fn read_file(
+        &mut self,
+        root: &Root,
+        (file, travels): (&str, bool),
+        faulty: Faulty,
+    ) -> Result<(), Failure> {
+        let text = self.heed(read_text(root, file), file, faulty)?;
+        let Some(text) = self.regular(text, file) else {
+            return Ok(());
+        };
+        let config = self.heed(parse_config(&text, file, travels), file, faulty)?;
+        if let Some(config) = config {
+            self.overlay(config, file, travels);
+        }
+        Ok(())
+    }
+
+    /// The text of `file`. Whoever pushed a link or a directory in its place must not stop every run here.
+    fn regular(&mut self, found: Option<Found>, file: &str) -> Option<String> {
+        match found? {
+            Found::Text(text) => Some(text),
+            Found::Absent => None,
+            Found::NoFile => {
+                self.warnings
+                    .push(format!("{file} is no regular file and is passed over"));
+                None
+            }
+        }
     }
 
     /// What was read of `file`; or `None` and a warning, where a file that cannot be read is to be passed over.
@@ -386,6 +433,7 @@ impl Settings {
     }
 
     fn overlay(&mut self, config: ConfigFile, file: &str, travels: bool) {
+        let machine = self.own_name(config.machine, file, travels);
         let set = |slot: &mut Option<Setting>, value: Option<String>| {
             if let Some(value) = value {
                 *slot = Some(Setting {
@@ -397,14 +445,15 @@ impl Settings {
         };
         set(&mut self.remote, config.remote);
         set(&mut self.options, config.options);
-        set(&mut self.machine, config.machine);
+        set(&mut self.machine, machine);
         set(&mut self.ssh_command, config.ssh_command);
         set(&mut self.ssh_config, config.ssh_config);
         set(&mut self.remote_command, config.remote_command);
-        set(
-            &mut self.max_delete,
-            config.safety.max_delete.map(|l| l.to_string()),
-        );
+        let brake = match travels {
+            true => &mut self.max_delete_too,
+            false => &mut self.max_delete,
+        };
+        set(brake, config.safety.max_delete.map(|l| l.to_string()));
         for (name, remote) in config.remotes {
             let setting = Setting {
                 value: remote.url,
@@ -427,7 +476,23 @@ impl Settings {
         self.conflict = rules.chain(std::mem::take(&mut self.conflict)).collect();
     }
 
+    /// The name of this machine, unless it comes with the project: then all machines would have one name.
+    fn own_name(&mut self, name: Option<String>, origin: &str, travels: bool) -> Option<String> {
+        if travels && name.is_some() {
+            self.warnings.push(format!(
+                "the machine's name in {origin} is passed over: it comes with the project, and each machine has its own; \
+                write `machine = …` into .rsyn/config.toml"
+            ));
+            return None;
+        }
+        name
+    }
+
     fn variable(&mut self, key: &str, value: String, origin: String, travels: bool) {
+        let value = match key {
+            "RSYN_MACHINE" => self.own_name(Some(value), &origin, travels),
+            _ => Some(value),
+        };
         let slot = match key {
             "RSYN_REMOTE" | "AMPLIFIER_SYNC_REMOTE" => &mut self.remote,
             "RSYN_OPTIONS" | "AMPLIFIER_SYNC_OPTIONS" => &mut self.options,
@@ -438,7 +503,10 @@ impl Settings {
         let ours_is_set = slot
             .as_ref()
             .is_some_and(|s| s.travels == travels && s.origin.contains("RSYN_"));
-        if value.is_empty() || (ours_is_set && key.starts_with("AMPLIFIER_")) {
+        let Some(value) = value.filter(|value| !value.is_empty()) else {
+            return;
+        };
+        if ours_is_set && key.starts_with("AMPLIFIER_") {
             return;
         }
         *slot = Some(Setting {
@@ -449,45 +517,44 @@ impl Settings {
     }
 }
 
-fn read_config(root: &Root, file: &str, travels: bool) -> Result<Option<ConfigFile>, Failure> {
-    let wrong = |e: crate::config::ConfigError| {
+fn parse_config(text: &str, file: &str, travels: bool) -> Result<ConfigFile, Failure> {
+    file::parse(text, file, travels).map_err(|e| {
         let hint = "commands belong into .rsyn/config.toml, the environment or flags";
         Failure::usage(e.to_string(), if travels { hint } else { "" })
-    };
-    let text = read_text(root, file)?;
-    text.map(|text| file::parse(&text, file, travels).map_err(wrong))
-        .transpose()
+    })
 }
 
-/// What stands at `.env`.
-enum EnvFile {
+fn is_regular_or_missing(root: &Root, name: &str) -> Result<bool, DiskError> {
+    let stat = root.top().stat(name.as_bytes())?;
+    Ok(stat.is_none_or(|stat| stat.kind == FileKind::File))
+}
+
+/// What stands where a settings file may be.
+enum Found {
     Absent,
     Text(String),
-    /// A link, a directory, a FIFO: whoever pushed it must not stop every run here.
+    /// A link, a directory, a FIFO.
     NoFile,
 }
 
-fn read_env(root: &Root) -> Result<EnvFile, Failure> {
-    let stat = root.top().stat(ENV_FILE.as_bytes())?;
-    if stat.is_some_and(|stat| stat.kind != FileKind::File) {
-        return Ok(EnvFile::NoFile);
-    }
-    Ok(read_text(root, ENV_FILE)?.map_or(EnvFile::Absent, EnvFile::Text))
-}
-
-fn read_text(root: &Root, file: &str) -> Result<Option<String>, Failure> {
-    let Ok(path) = RelPath::new(file.trim_start_matches(".rsyn/").as_bytes()) else {
-        return Ok(None);
-    };
-    let directory = match file.strip_prefix(".rsyn/") {
-        None => std::sync::Arc::clone(root.top()),
-        Some(_) => match root.top().open_dir(b".rsyn") {
-            Ok(directory) => directory.into(),
-            Err(e) if e.is_no_directory() => return Ok(None),
+fn read_text(root: &Root, file: &str) -> Result<Found, Failure> {
+    let (directory, name) = match file.strip_prefix(".rsyn/") {
+        None => (std::sync::Arc::clone(root.top()), file),
+        Some(name) => match root.top().open_dir(b".rsyn") {
+            Ok(directory) => (directory.into(), name),
+            Err(e) if e.is_no_directory() => return Ok(Found::Absent),
             Err(e) => return Err(e.into()),
         },
     };
-    let bytes = durable::read(&directory, path.name(), CONFIG_BYTES)?;
+    if directory
+        .stat(name.as_bytes())?
+        .is_some_and(|stat| stat.kind != FileKind::File)
+    {
+        return Ok(Found::NoFile);
+    }
+    let Some(bytes) = durable::read(&directory, name.as_bytes(), CONFIG_BYTES)? else {
+        return Ok(Found::Absent);
+    };
     let no_text = |_| Failure::usage(format!("{file} is not UTF-8 text"), "mend or move it");
-    bytes.map(String::from_utf8).transpose().map_err(no_text)
+    String::from_utf8(bytes).map(Found::Text).map_err(no_text)
 }

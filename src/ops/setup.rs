@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::connect::{Greeting, Hub, Reach};
 use super::look::World;
-use super::project::Setting;
+use super::project::{CONFIG_FILE, Setting};
 use super::{Failure, FailureKind};
 use crate::config::Remote;
 use crate::config::remote::without_password;
@@ -59,6 +59,8 @@ pub struct Check {
     pub found: String,
     /// What to do; empty if nothing.
     pub fix: String,
+    /// Whether it is a value that came with the project.
+    pub travels: bool,
 }
 
 /// All checks, in order.
@@ -72,7 +74,16 @@ impl Checks {
             verdict: Verdict::Ok,
             found: found.into(),
             fix: String::new(),
+            travels: false,
         });
+    }
+
+    /// A value of a setting, marked if it `travels`.
+    fn value(&mut self, name: &'static str, found: impl Into<String>, travels: bool) {
+        self.ok(name, found);
+        if let Some(check) = self.0.last_mut() {
+            check.travels = travels;
+        }
     }
 
     fn warn(&mut self, name: &'static str, found: impl Into<String>, fix: impl Into<String>) {
@@ -81,6 +92,7 @@ impl Checks {
             verdict: Verdict::Warn,
             found: found.into(),
             fix: fix.into(),
+            travels: false,
         });
     }
 
@@ -90,6 +102,7 @@ impl Checks {
             verdict: Verdict::Fail,
             found: found.into(),
             fix: fix.into(),
+            travels: false,
         });
     }
 
@@ -102,7 +115,10 @@ impl Checks {
     /// For scripts.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let line = |c: &Check| json!({"name": c.name, "verdict": c.verdict.word(), "found": c.found, "fix": c.fix});
+        let line = |c: &Check| {
+            json!({"name": c.name, "verdict": c.verdict.word(), "found": c.found, "fix": c.fix,
+            "travels": c.travels})
+        };
         let result = if self.passed() { "ok" } else { "failed" };
         contract::object(
             "setup",
@@ -120,10 +136,17 @@ pub fn setup(world: &World<'_>, reach: &Reach, install: bool) -> Checks {
     let rules = check_rules(&mut checks, world);
     check_room(&mut checks, "room here", &world.project.path);
     check_rsync_here(&mut checks);
-    match Hub::find(&world.project.settings, reach) {
+    match world.hub(reach) {
         Err(failure) => checks.fail("remote", failure.message, failure.hint),
         Ok(hub) => {
-            checks.ok("remote", format!("{} (from {})", hub.name, hub.origin));
+            let found = format!("{} (from {})", hub.name, hub.origin);
+            checks.value("remote", found, hub.proposal.is_some());
+            if let Some(proposed) = &world.project.settings.proposed {
+                let proposed = from(proposed);
+                let words = format!("{proposed} proposes another one, and is not followed");
+                let fix = "to use it: `remote = …` in .rsyn/config.toml";
+                checks.warn("remote", words, fix);
+            }
             check_hub(&mut checks, world, &hub, &rules, install);
         }
     }
@@ -133,26 +156,48 @@ pub fn setup(world: &World<'_>, reach: &Reach, install: bool) -> Checks {
 fn check_settings(checks: &mut Checks, world: &World<'_>) {
     let settings = &world.project.settings;
     checks.ok("project", world.project.path.display().to_string());
-    let shown = |setting: &Option<Setting>| {
-        setting
-            .as_ref()
-            .map(|s| format!("{} (from {})", s.value, s.origin))
-    };
-    if let Some(options) = shown(&settings.options) {
-        checks.ok("options", options);
-    }
-    let host = || format!("{} (the host's name)", world.environment.host);
-    checks.ok("machine", shown(&settings.machine).unwrap_or_else(host));
-    for (name, remote) in &settings.remotes {
-        checks.ok(
-            "named remote",
-            format!(
-                "{name} = {} (from {})",
-                without_password(&remote.value),
-                remote.origin
-            ),
+    for warning in &settings.warnings {
+        checks.warn(
+            "settings",
+            warning.clone(),
+            "mend that file, or push another one",
         );
     }
+    let host = Setting {
+        value: world.environment.host.clone(),
+        origin: "the host's name".to_owned(),
+        travels: false,
+    };
+    let machine = settings.machine.as_ref().unwrap_or(&host);
+    for (name, setting) in [
+        ("options", settings.options.as_ref()),
+        ("machine", Some(machine)),
+        ("max_delete", settings.max_delete.as_ref()),
+        ("max_delete", settings.max_delete_too.as_ref()),
+        ("ssh command", settings.ssh_command.as_ref()),
+        ("ssh config", settings.ssh_config.as_ref()),
+    ] {
+        if let Some(setting) = setting {
+            checks.value(name, from(setting), setting.travels);
+        }
+    }
+    for exclude in &settings.exclude {
+        checks.value("exclude", from(exclude), exclude.travels);
+    }
+    for (pattern, policy, file) in &settings.conflict {
+        let found = format!("{pattern}: {policy} (from {file})");
+        checks.value("conflict", found, file == CONFIG_FILE);
+    }
+    for (name, remote) in &settings.remotes {
+        let found = format!("{name} = {}", from(remote));
+        checks.value("named remote", found, remote.travels);
+    }
+}
+
+/// A value, and where it comes from.
+fn from(setting: &Setting) -> String {
+    let value = without_password(&setting.value);
+    format!("{value} (from {})", setting.origin)
 }
 
 fn check_rules(checks: &mut Checks, world: &World<'_>) -> Rules {
@@ -166,7 +211,7 @@ fn check_rules(checks: &mut Checks, world: &World<'_>) -> Rules {
         ),
         Err(e) => checks.fail("exclude file", e.to_string(), "make it readable"),
     }
-    match world.project.rules(&[]) {
+    match world.project.rules(&[], None) {
         Ok(rules) => {
             if matches!(there_is(world), Some(true)) {
                 checks.ok(

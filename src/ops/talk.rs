@@ -56,6 +56,8 @@ pub trait Talk: Sync {
     fn step(&self, step: Step, meter: &Arc<Meter>);
     /// Something that the user should know.
     fn warn(&self, line: &str);
+    /// Answers a question with yes or no; `None` where nobody can be asked.
+    fn agree(&self, question: &str) -> Option<bool>;
     /// Whether the plan shall be carried out.
     fn confirm(&self, preview: &Preview<'_>) -> bool;
     /// Decides a conflict that a policy leaves to the user; `None` leaves it undecided.

@@ -261,7 +261,7 @@ fn settle_hub(world: &World<'_>, client: Client) -> Result<Failure, Failure> {
 }
 
 fn connect(world: &World<'_>, reach: &Reach) -> Result<(Hub, Client), Failure> {
-    let hub = Hub::find(&world.project.settings, reach)?;
+    let hub = world.hub(reach)?;
     let local = Local::open(&world.project.path)?;
     let rules = Rules::new();
     let greeting = Greeting {

@@ -134,10 +134,11 @@ fn verify_recovered(
     local: &Local,
     lock: Option<Lock>,
 ) -> Result<Report, Failure> {
-    let rules = world.project.rules(&[])?;
+    let rules = world.project.rules(&[], None)?;
     let progress = Progress::default();
     let scan = local.scan(&ScanOptions {
         rules: &rules,
+        newly_hidden: None,
         checksum: true,
         now_secs: world.now_secs(),
         progress: &progress,

@@ -7,7 +7,8 @@ use super::layout::{self, Generations};
 use super::packed_tree::PackedTree;
 use super::sealed::Sealed;
 use super::{Result, RootId, State};
-use crate::model::{Digest, Node, RelPath, Tombstones, Tree};
+use crate::filter::Rules;
+use crate::model::{Node, RelPath, Tombstones, Tree};
 use crate::plan::BaseChange;
 use crate::protocol::handshake::Seen;
 
@@ -26,8 +27,9 @@ pub struct Base {
     transaction: String,
     /// When, in seconds since 1970.
     synced_at: i64,
-    /// Digest of the exclude rules that were in force.
-    rules: Digest,
+    /// The exclude rules of the project then, as they travel ([`Rules::encode`]).
+    #[serde(with = "serde_bytes")]
+    rules: Vec<u8>,
     seen: Option<Seen>,
     agreed: PackedTree,
     /// How the hub differed from `agreed`.
@@ -37,7 +39,7 @@ pub struct Base {
 
 impl Sealed for Base {
     const KIND: [u8; 4] = *b"base";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
 }
 
 impl Generations for Base {
@@ -53,8 +55,9 @@ pub struct BaseUpdate {
     pub hub: RootId,
     /// When, in seconds since 1970.
     pub synced_at: i64,
-    /// Digest of the exclude rules in force.
-    pub rules: Digest,
+    /// The exclude rules of the project, without those of this run alone, as they travel.
+    #[serde(with = "serde_bytes")]
+    pub rules: Vec<u8>,
     /// The hub as seen; `None` if it is not known exactly.
     pub seen: Option<Seen>,
     /// Paths whose agreement changed.
@@ -212,10 +215,10 @@ impl Base {
         self.agreed.is(&Tree::default())
     }
 
-    /// Digest of the exclude rules in force at the last sync.
+    /// The exclude rules of the project at the last sync; `None` if they cannot be read.
     #[must_use]
-    pub fn rules(&self) -> Digest {
-        self.rules
+    pub fn rules(&self) -> Option<Rules> {
+        Rules::decode(&self.rules).ok()
     }
 }
 
@@ -309,7 +312,7 @@ mod tests {
         BaseUpdate {
             hub: hub.clone(),
             synced_at: 5,
-            rules: Digest::of(b""),
+            rules: Rules::new().encode(),
             seen: None,
             changes,
             remote,

@@ -9,7 +9,11 @@ fn init_writes_the_settings_and_the_exclude_file() {
 
     a.ok(&["init", "dev@hub.example:/srv/p"]);
 
-    assert_eq!(a.names(""), [".rsync-exclude", "rsyn.toml"]);
+    assert_eq!(a.names(""), [".rsyn", ".rsync-exclude", "rsyn.toml"]);
+    assert!(
+        a.text(".rsyn/config.toml")
+            .contains("remote = \"dev@hub.example:/srv/p\"")
+    );
     assert!(
         a.text("rsyn.toml")
             .contains("remote = \"dev@hub.example:/srv/p\"")
@@ -245,7 +249,7 @@ fn a_remote_is_found_by_its_name() {
     a.ok(&["push", "backup"]);
 
     assert!(backup.has("f") && !world.dir("").has("hub"));
-    assert!(remote_of(&a, &["backup"]).ends_with("(from remotes.backup in rsyn.toml)"));
+    assert!(remote_of(&a, &["backup"]).ends_with("(from remotes.backup in .rsyn/config.toml)"));
 }
 
 #[test]
@@ -257,9 +261,9 @@ fn options_of_the_settings_are_flags_and_the_command_line_wins() {
         a.ok(&["push"]);
         a.write("f.tmp", "1");
         a.write("g", "1");
-        // A file that travels may leave something out, but not set limits.
+        // A file that travels may neither leave something out nor set limits.
         let options = match file {
-            true => "--exclude '*.tmp'",
+            true => "--stats",
             false => "--exclude '*.tmp' --max-delete 0",
         };
         let a = if file {
@@ -269,7 +273,9 @@ fn options_of_the_settings_are_flags_and_the_command_line_wins() {
             a.with(key, options)
         };
 
-        assert_eq!(a.ok(&["push", "--json"]).actions(), ["create g"]);
+        let left_out = ["create f.tmp", "create g"];
+        let expected = if file { &left_out[..] } else { &left_out[1..] };
+        assert_eq!(a.ok(&["push", "--json"]).actions(), expected);
         a.remove("g");
         if !file {
             a.rsyn(&["push"]).exits(4);

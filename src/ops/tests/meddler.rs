@@ -39,6 +39,9 @@ pub(super) struct Listener(pub(super) Mutex<Option<Meddler>>);
 impl Talk for Listener {
     fn step(&self, _: Step, _: &Arc<Meter>) {}
     fn warn(&self, _: &str) {}
+    fn agree(&self, _: &str) -> Option<bool> {
+        None
+    }
     fn confirm(&self, _: &Preview<'_>) -> bool {
         if let Some(meddler) = &mut *self.0.lock().unwrap() {
             meddler.act();
