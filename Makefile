@@ -82,7 +82,7 @@ mutants: ## break the commit protocol in some sixty ways: each must fail a test
 	@skip=$$(tests/scripts/prepare strace) && \
 	RSYN_SKIP="$$skip" RSYN_MUTANTS=$${RSYN_MUTANTS:-all} $(CARGO) test --locked --test faults -- --nocapture mutants
 
-.PHONY: hostile cuts races fuzz
+.PHONY: hostile cuts races swaps fuzz
 
 hostile: ## every evil value in every field against both ends, every byte of every state file
 	RSYN_HOSTILE=$${RSYN_HOSTILE:-all} $(CARGO) test --locked --release --test hostile -- --nocapture
@@ -93,6 +93,9 @@ cuts: ## a wire that is cut after every single byte of a small sync
 races: ## editors, links, pushers and runs that get into each other's way, many times
 	RSYN_RACES=$${RSYN_RACES:-50} $(CARGO) test --locked --release --test races -- --nocapture
 	RSYN_EDITOR_RACES=$${RSYN_EDITOR_RACES:-200000} $(CARGO) test --locked --release --lib transaction::tests::editors -- --nocapture
+
+swaps: ## a restricted key and somebody who swaps every component of its roots with links, 100,000 tries
+	RSYN_SWAPS=$${RSYN_SWAPS:-100000} $(CARGO) test --locked --release --test races -- --nocapture swap_leads
 
 fuzz: ## each fuzz target for FUZZ_SECS (60) seconds; needs cargo-fuzz and a nightly toolchain
 	RSYN_FUZZ_SEEDS=$(CURDIR)/fuzz/corpus $(CARGO) test --locked --test fuzz every_target

@@ -97,8 +97,45 @@ pub(super) fn may_fold_to_it(name: &[u8]) -> bool {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests prepare and look at the disk by other means"
+)]
 mod tests {
     use super::*;
+    use crate::disk::Root;
+    use crate::model::RelPath;
+
+    /// A hard link stands for a second spelling: of a directory no test can make one.
+    #[test]
+    fn a_name_that_is_the_state_directory_is_used_by_no_call() {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::write(temp.path().join(".rsyn"), "state").unwrap();
+        std::fs::hard_link(temp.path().join(".rsyn"), temp.path().join(".r\u{17f}yn")).unwrap();
+        std::fs::write(temp.path().join("\u{17f}"), "another").unwrap();
+        let root = Root::open(temp.path()).unwrap();
+        let (top, name) = (root.top(), ".r\u{17f}yn".as_bytes());
+        let errors = [
+            top.open_file(name).unwrap_err(),
+            top.open_dir(name).unwrap_err(),
+            top.read_link(name).unwrap_err(),
+            top.remove_file(name).unwrap_err(),
+            top.remove_dir(name).unwrap_err(),
+            top.reopen_file(name).unwrap_err(),
+            top.make_dir(name, 0o700).unwrap_err(),
+            top.link(name, top, b"new").unwrap_err(),
+            top.rename_noreplace(name, top, b"new").unwrap_err(),
+            top.rename_over(b"\xc5\xbf", top, name).unwrap_err(),
+            top.exchange(b"\xc5\xbf", top, name).unwrap_err(),
+            root.dir(&RelPath::new([name, b"/snap"].concat()).unwrap())
+                .unwrap_err(),
+        ];
+        for error in errors {
+            assert!(error.is_in_state(), "{error}");
+        }
+        assert!(top.open_file("\u{17f}".as_bytes()).is_ok());
+        assert!(top.open_file(b".rsyn").is_ok(), "by its own name");
+    }
 
     #[test]
     fn each_spelling_that_a_file_system_folds_is_looked_at() {

@@ -188,3 +188,15 @@ fn a_served_directory_may_be_reached_under_another_name_of_it() {
     served.a.ok(&["push", "-y", "-e", &key, &fresh]);
     assert_eq!(served.world.dir("served/fresh").text("new"), "1");
 }
+
+#[test]
+fn the_rules_of_a_session_are_those_of_its_client() {
+    let served = Served::new("--restrict 'DIR' --read-only");
+    served.hub.write("kept", "1");
+    served.hub.write(".rsync-exclude", "kept\n");
+    let (key, remote) = (served.key(), format!("h:{}", served.hub.text_path()));
+    let b = served.world.machine("b");
+    b.write("rsyn.toml", "");
+    b.ok(&["pull", "-e", &key, &remote]);
+    assert!(b.has("kept"));
+}

@@ -19,6 +19,7 @@ mod support;
 mod editors;
 mod flipper;
 mod pushers;
+mod swapper;
 mod two_runs;
 
 use std::collections::HashSet;

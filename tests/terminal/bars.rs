@@ -16,7 +16,7 @@ fn with_much_to_send() -> (Sandbox, Machine) {
 #[test]
 fn a_bar_shows_a_longer_transfer_on_a_terminal_alone() {
     let (_world, a) = with_much_to_send();
-    let shown = Screen::start(&a, &["push", "--bwlimit", "3000"]).ends(0);
+    let shown = Screen::start(&a, &["push", "-y", "--bwlimit", "3000"]).ends(0);
     assert!(
         shown.contains('%') && shown.contains(" of 2.86 MiB"),
         "{shown:?}"
@@ -31,7 +31,7 @@ fn a_bar_shows_a_longer_transfer_on_a_terminal_alone() {
 fn no_progress_and_quiet_show_no_bar() {
     for flag in ["--no-progress", "--quiet"] {
         let (_world, a) = with_much_to_send();
-        let shown = Screen::start(&a, &["push", "--bwlimit", "6000", flag]).ends(0);
+        let shown = Screen::start(&a, &["push", "-y", "--bwlimit", "6000", flag]).ends(0);
         assert!(!shown.contains('%'), "{shown:?}");
     }
 }
@@ -80,14 +80,14 @@ fn colours_are_for_terminals_that_want_them() {
     let world = Sandbox::new();
     let a = world.machine("a");
     a.write("rsyn.toml", "remote = \"/nowhere/at/all\"\n");
-    let shown = Screen::start(&a, &["pull", "--no-progress"]).ends(2);
+    let shown = Screen::start(&a, &["pull", "-y", "--no-progress"]).ends(2);
     assert!(
         shown.contains("\x1b[") && shown.contains("error"),
         "{shown:?}"
     );
     for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
         let plain = a.clone().with(name, value);
-        let shown = Screen::start(&plain, &["pull", "--no-progress"]).ends(2);
+        let shown = Screen::start(&plain, &["pull", "-y", "--no-progress"]).ends(2);
         assert!(
             !shown.contains(ESC) && shown.contains("error: "),
             "{shown:?}"

@@ -44,6 +44,34 @@ fn a_push_that_deletes_shows_what_goes_and_asks() {
 }
 
 #[test]
+fn a_hub_that_only_the_project_names_is_asked_about_once() {
+    const HUB: &str = "use it on this machine? [y/N] ";
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write("f", "1");
+    for no in ["n\r", "\r", "\x04"] {
+        let mut screen = Screen::start(&a, &["push"]);
+        screen
+            .says("comes with the project and names the hub")
+            .says(HUB)
+            .types(no);
+        screen.ends(3);
+        assert!(!world.dir("").has("hub"));
+    }
+    assert!(
+        !a.has(".rsyn"),
+        "a hub that is not used leaves nothing behind"
+    );
+    let mut screen = Screen::start(&a, &["push"]);
+    screen.says(HUB).types("y\r");
+    screen.ends(0);
+    assert!(world.hub().has("f"));
+    a.write("g", "1");
+    assert!(!Screen::start(&a, &["push"]).ends(0).contains(HUB));
+    assert!(world.hub().has("g"));
+}
+
+#[test]
 fn everything_but_a_clear_yes_is_a_no() {
     for no in ["n\r", "no\r", "\r", "yess\r", "\x04"] {
         let (_world, a, hub) = deleted();
