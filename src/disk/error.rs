@@ -40,7 +40,8 @@ impl DiskError {
     /// Whether the path is or lies in a state directory, which nobody may name.
     #[must_use]
     pub fn is_in_state(&self) -> bool {
-        self.source.get_ref().is_some_and(|e| e.is::<InState>())
+        let cause = self.source.get_ref();
+        cause.and_then(|e| e.downcast_ref::<InState>()).is_some()
     }
 
     /// The kind of the system's answer.

@@ -66,7 +66,7 @@ fn rollback_plan(world: &World, id: &str) -> Message {
 
 #[test]
 fn an_id_of_a_hub_that_is_none_is_refused_and_never_printed() {
-    let world = World::new(|a| a.remove("d/y"));
+    let world = World::new(|a| a.chmod("d/y", 0o600));
     let root = world.hub_id();
     let pushed = |ids: [&str; 3]| {
         let answer = committed(ids[0], ids[1], ids[2]);

@@ -153,9 +153,9 @@ fn no_swap_leads_a_restricted_key_out_of_its_directory() {
             assert!(!a.has(SECRET), "brought what is outside: {said}");
             assert!(outside.touch() == before, "touched what is outside: {said}");
             if code == 0 {
-                done += 1
+                done += 1;
             } else {
-                refused += 1
+                refused += 1;
             }
             if n % 64 == 63 {
                 tidy(&world.sandbox.dir("served"));
