@@ -21,6 +21,9 @@ pub(super) const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
+/// Directories inside each other that are open at a time while a tree is removed.
+const DEEPEST: usize = 32;
+
 /// An opened directory on the file system of its root. It stays the same directory when somebody
 /// renames it. Can be used from several threads.
 #[derive(Debug)]
@@ -315,20 +318,42 @@ impl Dir {
     /// The first failed call; part of it may be gone.
     pub fn remove_tree(&self, name: &[u8]) -> Result<()> {
         let dir = self.open_dir(name)?;
-        for entry in dir.list()? {
-            let is_dir = match entry.kind {
+        while dir.remove_inside(&dir, DEEPEST)? {}
+        self.remove_dir(name)
+    }
+
+    /// Removes what is inside. A directory that is more than `depth` levels down is moved up into `top`, since each level
+    /// needs a handle; gives whether that happened.
+    fn remove_inside(&self, top: &Self, depth: usize) -> Result<bool> {
+        let mut moved_up = false;
+        for Listed { name, kind } in self.list()? {
+            let is_dir = match kind {
                 Some(kind) => kind == FileKind::Dir,
-                None => dir
-                    .stat(&entry.name)?
-                    .is_some_and(|s| s.kind == FileKind::Dir),
+                None => self.stat(&name)?.is_some_and(|s| s.kind == FileKind::Dir),
             };
-            if is_dir {
-                dir.remove_tree(&entry.name)?;
+            if !is_dir {
+                self.remove_file(&name)?;
+            } else if let Some(depth) = depth.checked_sub(1) {
+                moved_up |= self.open_dir(&name)?.remove_inside(top, depth)?;
+                self.remove_dir(&name)?;
             } else {
-                dir.remove_file(&entry.name)?;
+                self.move_up(&name, top)?;
+                moved_up = true;
             }
         }
-        self.remove_dir(name)
+        Ok(moved_up)
+    }
+
+    /// Moves the directory `name` to a free name in `top`.
+    fn move_up(&self, name: &[u8], top: &Self) -> Result<()> {
+        let mut number = 0_u64;
+        loop {
+            let free = format!("deep-{number}");
+            match self.rename_noreplace(name, top, free.as_bytes()) {
+                Err(e) if e.is_taken() => number += 1,
+                other => return other,
+            }
+        }
     }
 
     /// Sets the modification time of the object `name` itself, a link not followed.
@@ -559,6 +584,23 @@ mod tests {
         top.rename_noreplace(b"a", top, b"c").unwrap();
         assert_eq!(std::fs::read(temp.path().join("c")).unwrap(), b"B");
         assert_eq!(top.stat(b"a").unwrap(), None);
+    }
+
+    #[test]
+    fn a_tree_of_any_depth_is_removed_with_few_handles() {
+        let (temp, root) = root();
+        for chain in ["a", "b", "deep-0"] {
+            let deep = temp
+                .path()
+                .join("t")
+                .join(vec![chain; 5 * DEEPEST].join("/"));
+            std::fs::create_dir_all(&deep).unwrap();
+            std::fs::write(deep.join("file"), "").unwrap();
+        }
+        let top = root.top().open_dir(b"t").unwrap();
+        assert!(top.remove_inside(&top, 0).unwrap(), "moved up");
+        root.top().remove_tree(b"t").unwrap();
+        assert!(root.top().list().unwrap().is_empty());
     }
 
     #[test]

@@ -83,6 +83,19 @@ impl DiskError {
         matches!(self.errno(), Some(Errno::NOSPC | Errno::DQUOT))
     }
 
+    /// Whether the process or the system has no more of what such a call needs, descriptors or memory: that says nothing
+    /// of the path.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        use rustix::io::Errno;
+        let is_memory = self.kind() == io::ErrorKind::OutOfMemory;
+        is_memory
+            || matches!(
+                self.errno(),
+                Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS)
+            )
+    }
+
     /// The number of the system's answer, if it came from the system.
     #[must_use]
     pub(crate) fn errno(&self) -> Option<rustix::io::Errno> {

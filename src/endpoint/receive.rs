@@ -147,8 +147,9 @@ pub struct Destination<'a> {
 #[derive(Default)]
 pub struct Receiver {
     awaited: HashMap<u32, Awaited>,
-    /// Files that were begun by an earlier attempt, with what is there.
-    begun: HashMap<u32, StagedFile>,
+    /// Files that were begun by an earlier attempt, and how many bytes are there. Opened when the rest comes: there can be more of
+    /// them than descriptors.
+    begun: HashMap<u32, u64>,
     current: Option<Current>,
     crew: Crew,
     /// Items that did not verify, to be asked for once more.
@@ -181,7 +182,8 @@ impl Receiver {
         self.awaited.insert(id, file);
     }
 
-    /// Picks up what an earlier attempt left of an item; returns how many bytes of it are here.
+    /// Goes on with what an earlier attempt left of an item; returns how many bytes of it are here. If that is not there any more
+    /// when the rest comes, the item comes once more.
     ///
     /// # Errors
     /// The staging area cannot be used.
@@ -189,13 +191,13 @@ impl Receiver {
         let Some(want) = self.awaited.get_mut(&id) else {
             return Ok(0);
         };
-        match to.staging.resume(id, want.digest, want.size)? {
+        let here = to.staging.resume_len(want.digest)?;
+        match here.filter(|bytes| (1..=want.size).contains(bytes)) {
             None => Ok(0),
-            Some(file) => {
-                let here = file.position();
+            Some(bytes) => {
                 want.once_more = true;
-                self.begun.insert(id, file);
-                Ok(here)
+                self.begun.insert(id, bytes);
+                Ok(bytes)
             }
         }
     }
@@ -269,7 +271,10 @@ impl Receiver {
     pub fn take(&mut self, to: &Destination<'_>, message: Message) -> Result<(), ReceiveError> {
         match message {
             Message::Whole { id, content } if self.begun.contains_key(&id) => {
-                let mut file = self.open(to, id)?;
+                let (mut file, spoiled) = self.open(to, id)?;
+                if spoiled {
+                    return self.pass_over(id, file);
+                }
                 append(to, &mut file, &content)?;
                 self.close(id, file).map(drop)
             }
@@ -280,14 +285,14 @@ impl Receiver {
                 self.take_back(failed)
             }
             Message::Control(Control::Start { id }) if self.current.is_none() => {
-                let file = self.open(to, id)?;
+                let (file, spoiled) = self.open(to, id)?;
                 let keeper = self.keeper(to, id, &file);
                 self.current = Some(Current {
                     id,
                     file,
                     basis: None,
                     keeper,
-                    spoiled: false,
+                    spoiled,
                 });
                 Ok(())
             }
@@ -326,12 +331,18 @@ impl Receiver {
         }
     }
 
-    fn open(&mut self, to: &Destination<'_>, id: u32) -> Result<StagedFile, ReceiveError> {
+    /// Opens the file of an item, and says whether what was there of it is not what the sender was told.
+    fn open(&mut self, to: &Destination<'_>, id: u32) -> Result<(StagedFile, bool), ReceiveError> {
         let want = self.awaited.get(&id).ok_or_else(not_asked_for)?;
-        match self.begun.remove(&id) {
-            Some(file) => Ok(file),
-            None => Ok(to.staging.file(id, want.digest, want.size)?),
+        let begun = self.begun.remove(&id);
+        if let Some(bytes) = begun
+            && let Some(file) = to.staging.resume(id, want.digest, want.size)?
+        {
+            let spoiled = file.position() != bytes;
+            return Ok((file, spoiled));
         }
+        let file = to.staging.file(id, want.digest, want.size)?;
+        Ok((file, begun.is_some()))
     }
 
     /// Makes the signature of a large file that comes as a delta, from its start. What comes whole may well never change;
@@ -344,16 +355,21 @@ impl Receiver {
 
     fn end(&mut self, to: &Destination<'_>, current: Current) -> Result<(), ReceiveError> {
         if current.spoiled {
-            current.file.discard()?;
-            if let Some(want) = self.take_awaited(current.id) {
-                self.await_whole(current.id, want);
-            }
-            return Ok(());
+            return self.pass_over(current.id, current.file);
         }
         let verified = self.close(current.id, current.file)?;
         if let (Some(digest), Some(keeper), Some(state)) = (verified, current.keeper, to.signatures)
         {
             keeper.keep(state, digest);
+        }
+        Ok(())
+    }
+
+    /// Takes nothing of what came of an item, and awaits it once more.
+    fn pass_over(&mut self, id: u32, file: StagedFile) -> Result<(), ReceiveError> {
+        file.discard()?;
+        if let Some(want) = self.take_awaited(id) {
+            self.await_whole(id, want);
         }
         Ok(())
     }
@@ -488,6 +504,7 @@ pub fn send_signature(
     // Exactly as many bytes as announced: one that grows meanwhile is caught by the check of the result.
     let mut file = file.take(stat.size);
     while let Ok(read @ 1..) = read_some(&mut file, &mut buffer) {
+        outbox.check()?;
         signer.update(buffer.get(..read).unwrap_or_default(), &mut encoded);
         while encoded.len() >= limits::DATA_BYTES {
             let rest = encoded.split_off(limits::DATA_BYTES);

@@ -4,6 +4,7 @@ use std::io::Read;
 
 use super::Failure;
 use super::look::Look;
+use crate::disk::DiskError;
 use crate::model::{Kind, Node, RelPath};
 use crate::plan::{Action, Direction, Plan, Source, Verb};
 use crate::report::{diff, printable};
@@ -14,15 +15,14 @@ const LIMIT_BYTES: u64 = 1024 * 1024;
 /// The diffs of what `plan` changes, of the paths in `only` or of all.
 ///
 /// # Errors
-/// The hub cannot be asked for its contents.
+/// The hub cannot be asked for its contents, or a file here cannot be read.
 pub fn diffs(look: &Look<'_>, plan: &Plan, only: &[RelPath]) -> Result<String, Failure> {
     let chosen = |a: &&Action| only.is_empty() || only.iter().any(|p| a.path.is_at_or_below(p));
     let actions: Vec<_> = plan.actions.iter().filter(chosen).collect();
     let theirs = there(look, plan.direction, &actions)?;
     let each = actions.into_iter().zip(theirs);
-    Ok(each
-        .map(|(action, theirs)| one(look, plan.direction, action, theirs.as_deref()))
-        .collect())
+    each.map(|(action, theirs)| one(look, plan.direction, action, theirs.as_deref()))
+        .collect()
 }
 
 /// The hub's content of each action, where it is small enough to be shown.
@@ -60,28 +60,33 @@ fn shown(node: Option<&Node>) -> bool {
     node.is_some_and(|n| n.kind() == Kind::File && n.size() <= LIMIT_BYTES)
 }
 
-fn one(look: &Look<'_>, direction: Direction, action: &Action, hub: Option<&[u8]>) -> String {
+fn one(
+    look: &Look<'_>,
+    direction: Direction,
+    action: &Action,
+    hub: Option<&[u8]>,
+) -> Result<String, Failure> {
     let name = printable::path(&action.path);
     let nodes = [action.old.as_ref(), action.new.as_ref()];
     if nodes.iter().flatten().any(|n| n.kind() != Kind::File) {
-        return format!("{} {name}\n", action.verb.name());
+        return Ok(format!("{} {name}\n", action.verb.name()));
     }
     if nodes.iter().flatten().any(|n| n.size() > LIMIT_BYTES) {
         let sizes = nodes.map(|n| n.map_or(0, Node::size));
-        return format!(
+        return Ok(format!(
             "{} {name} ({} → {} bytes, too long to show)\n",
             action.verb.name(),
             sizes[0],
             sizes[1]
-        );
+        ));
     }
     if action.verb == Verb::Meta {
         let mode = |n: Option<&Node>| n.and_then(Node::mode).map_or(0, crate::model::Mode::bits);
-        return format!(
+        return Ok(format!(
             "permissions of {name}: {:03o} → {:03o}\n",
             mode(nodes[0]),
             mode(nodes[1])
-        );
+        ));
     }
     let path = match &action.source {
         Source::Theirs(from) | Source::Ours(from) => from,
@@ -89,22 +94,28 @@ fn one(look: &Look<'_>, direction: Direction, action: &Action, hub: Option<&[u8]
     };
     let (old, new) = match direction {
         Direction::Pull if matches!(action.source, Source::Ours(_)) => {
-            (here(look, &action.path), here(look, path))
+            (here(look, &action.path)?, here(look, path)?)
         }
-        Direction::Pull => (here(look, &action.path), hub.map(<[u8]>::to_vec)),
-        Direction::Push => (hub.map(<[u8]>::to_vec), here(look, path)),
+        Direction::Pull => (here(look, &action.path)?, hub.map(<[u8]>::to_vec)),
+        Direction::Push => (hub.map(<[u8]>::to_vec), here(look, path)?),
     };
     let (old, new) = match action.verb {
         Verb::Create => (Vec::new(), new.unwrap_or_default()),
         Verb::Delete => (old.unwrap_or_default(), Vec::new()),
         Verb::Update | Verb::Meta => (old.unwrap_or_default(), new.unwrap_or_default()),
     };
-    diff::unified(&action.path, &old, &new)
+    Ok(diff::unified(&action.path, &old, &new))
 }
 
-fn here(look: &Look<'_>, path: &RelPath) -> Option<Vec<u8>> {
-    let (file, _) = look.local.root.open_file(path).ok()?;
+/// The content of a file here; `None` if none is there by now.
+fn here(look: &Look<'_>, path: &RelPath) -> Result<Option<Vec<u8>>, DiskError> {
+    let file = match look.local.root.open_file(path) {
+        Ok((file, _)) => file,
+        Err(e) if e.is_no_directory() => return Ok(None),
+        Err(e) => return Err(e),
+    };
     let mut content = Vec::new();
-    file.take(LIMIT_BYTES + 1).read_to_end(&mut content).ok()?;
-    Some(content)
+    let read = file.take(LIMIT_BYTES + 1).read_to_end(&mut content);
+    read.map_err(|e| DiskError::new("read", path.as_bytes().to_vec(), e))?;
+    Ok(Some(content))
 }

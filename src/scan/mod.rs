@@ -6,6 +6,7 @@
 
 mod assembly;
 mod content;
+mod handles;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -124,6 +125,11 @@ pub enum ScanError {
     /// More entries than rsyn handles.
     #[error("the tree has more than {0} entries")]
     TooMany(usize),
+    /// The rules cost more comparisons than a walk may take; at the rule that is named.
+    #[error(
+        "the exclude rules take too long to compare with the paths of this tree (the limit was reached at {0})"
+    )]
+    Rules(String),
     /// The entries did not come in order; an incomplete tree would look like deletions.
     #[error("the scan lost its order; nothing is concluded from it")]
     Disorder,

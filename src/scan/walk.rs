@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::assembly::{Assembly, Found, Listed};
 use super::content::hash_file;
+use super::handles::{Handles, Place};
 use super::{Request, Scan, ScanError, Witness};
 use crate::disk::{self, Dir, DiskError, FileKind, Root, Stat};
 use crate::model::path::{PathError, STATE_DIR};
@@ -22,7 +23,8 @@ const THREADS: usize = 2;
 struct Task {
     /// Its number, by which its parent knows it.
     number: usize,
-    parent: Arc<Dir>,
+    /// The directory that holds it; of the root, itself.
+    parent: Arc<Place>,
     /// `None` for the root.
     path: Option<RelPath>,
 }
@@ -42,6 +44,7 @@ struct Walk<'a> {
     dev: u64,
     shared: Mutex<Shared>,
     changed: Condvar,
+    handles: Handles,
     /// Files that are in the index as they are.
     indexed: AtomicU64,
 }
@@ -56,7 +59,7 @@ struct Name<'a> {
 pub(super) fn walk(root: &Root, request: &Request<'_>) -> Result<Scan, ScanError> {
     let first = Task {
         number: 0,
-        parent: Arc::clone(root.top()),
+        parent: Handles::root(root.top()),
         path: None,
     };
     let shared = Shared {
@@ -69,11 +72,13 @@ pub(super) fn walk(root: &Root, request: &Request<'_>) -> Result<Scan, ScanError
         dev: root.dev(),
         shared: Mutex::new(shared),
         changed: Condvar::new(),
+        handles: Handles::default(),
         indexed: AtomicU64::new(0),
     };
     std::thread::scope(|scope| {
         for _ in 1..THREADS {
-            scope.spawn(|| walk.work());
+            // Where the system gives no thread, this one does it all.
+            drop(std::thread::Builder::new().spawn_scoped(scope, || walk.work()));
         }
         walk.work();
     });
@@ -143,14 +148,16 @@ impl Walk<'_> {
     }
 
     fn list(&self, task: &Task, buffer: &mut Vec<u8>) -> Result<Listed, ScanError> {
-        let opened = match &task.path {
-            None => Ok(Arc::clone(&task.parent)),
-            Some(path) => task.parent.open_dir(path.name()).map(Arc::new),
-        };
+        let opened = self.handles.open(&task.parent);
+        let opened = opened.and_then(|above| match &task.path {
+            None => Ok(above),
+            Some(path) => above.open_dir(path.name()).map(Arc::new),
+        });
         let listing = opened.and_then(|dir| Ok((dir.list()?, dir)));
         let (mut names, dir) = match (listing, &task.path) {
             (Ok(found), _) => found,
             (Err(e), None) => return Err(e.into()),
+            (Err(e), _) if e.is_exhausted() => return Err(e.into()),
             (Err(e), Some(path)) => return Ok(Err(problem(path.as_bytes(), &e))),
         };
         names.sort_unstable_by(|a, b| a.name.cmp(&b.name));
@@ -167,25 +174,31 @@ impl Walk<'_> {
             };
             found.extend(self.judge(&dir, name, &mut known, buffer)?);
         }
-        self.queue(&dir, &mut found)?;
+        self.queue(task, dir, &mut found)?;
         Ok(Ok(found))
     }
 
     /// Gives the directories among `found` their numbers and puts them on the stack.
-    fn queue(&self, dir: &Arc<Dir>, found: &mut [Found]) -> Result<(), ScanError> {
+    fn queue(&self, task: &Task, dir: Arc<Dir>, found: &mut [Found]) -> Result<(), ScanError> {
+        let place = match &task.path {
+            _ if !found.iter().any(|f| f.entry.node.is_dir()) => None,
+            None => Some(Arc::clone(&task.parent)),
+            Some(path) => Some(self.handles.keep(&task.parent, path.clone(), dir)),
+        };
         let mut shared = self.lock();
         shared.entries += found.len();
         if shared.entries > TREE_ENTRIES {
             return Err(ScanError::TooMany(TREE_ENTRIES));
         }
         // The last one pushed is the first one taken: directories are done in order.
-        for found in found.iter_mut().rev().filter(|f| f.entry.node.is_dir()) {
+        let dirs = found.iter_mut().rev().filter(|f| f.entry.node.is_dir());
+        for (found, place) in dirs.zip(place.iter().cycle()) {
             let number = shared.assembly.announce();
             found.directory = Some(number);
             let path = Some(found.entry.path.clone());
             shared.stack.push(Task {
                 number,
-                parent: Arc::clone(dir),
+                parent: Arc::clone(place),
                 path,
             });
         }
@@ -245,6 +258,7 @@ impl Walk<'_> {
             }
             Ok(None) => Ok(None),
             Err(e) if e.is_missing() => Ok(None),
+            Err(e) if e.is_exhausted() => Err(e.into()),
             Err(e) => {
                 let problem = problem(path.as_bytes(), &e);
                 let node = Node::Skipped(problem.skip);

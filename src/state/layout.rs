@@ -328,11 +328,16 @@ fn sequence_claimed(dir: &Dir, file: &str) -> Option<u64> {
 /// Writes the next generation over the older or damaged one.
 ///
 /// # Errors
-/// It cannot be written; the newest generation is as it was.
+/// It cannot be written, or the system has nothing left to read the others with; the newest generation is as it was.
 pub fn save_next<T: Generations>(dir: &Dir, stem: &str, value: &T) -> Result<()> {
     let [a, b] = files(stem);
-    let sequence = |file: &str| sequence_of::<T>(dir, file).ok().flatten().unwrap_or(0);
-    let file = if sequence(&a) <= sequence(&b) { a } else { b };
+    let sequence = |file: &str| match sequence_of::<T>(dir, file) {
+        Ok(sequence) => Ok(sequence.unwrap_or(0)),
+        // It may be the newest, and whole.
+        Err(StateError::Disk(e)) if e.is_exhausted() => Err(StateError::Disk(e)),
+        Err(_) => Ok(0),
+    };
+    let file = if sequence(&a)? <= sequence(&b)? { a } else { b };
     save(dir, &file, value)
 }
 

@@ -287,6 +287,18 @@ pub(super) fn read_plan(home: &Dir) -> Result<Plan, Damage> {
     Ok(parse_plan(&bytes.unwrap_or_default(), &path)?.on_device(home.dev()))
 }
 
+/// The head, or nothing if that snapshot is damaged.
+///
+/// # Errors
+/// The system has no descriptor or memory left: the snapshot may be whole.
+pub(super) fn read_head_if_whole(home: &Dir) -> Result<Option<Head>> {
+    match read_head(home) {
+        Ok(head) => Ok(Some(head)),
+        Err(Damage::Disk(e)) if e.is_exhausted() => Err(e),
+        Err(_) => Ok(None),
+    }
+}
+
 /// Reads the head alone.
 pub(super) fn read_head(home: &Dir) -> Result<Head, Damage> {
     let path = [home.path(), PLAN].join(&b'/');

@@ -10,6 +10,9 @@ use crate::model::{Digest, total_bytes};
 use super::area::{Area, PARTIAL, open_if_there};
 use super::content;
 
+/// Directories inside each other in which remains are looked for.
+const DEEPEST: usize = 32;
+
 /// How much of interrupted transfers is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartialLimits {
@@ -132,7 +135,7 @@ pub(super) fn take(
 /// Moves all staged files of a given-up transaction to the remains, and keeps those within the
 /// limits. Only for a `new/` in which every object is known to be ours.
 pub(super) fn salvage(new: &Dir, partial: &Dir) -> Result<()> {
-    if salvage_dir(new, partial, digest_in_name)? {
+    if salvage_dir(new, partial, digest_in_name, DEEPEST)? {
         // The directory was changed right now, by the clock that also dates what is inside.
         let now = partial.own_stat()?.mtime.secs;
         prune_on_disk(partial, now)?;
@@ -140,17 +143,22 @@ pub(super) fn salvage(new: &Dir, partial: &Dir) -> Result<()> {
     Ok(())
 }
 
-/// Whether anything was moved. `digest` tells that of a file, if it can.
+/// Whether anything was moved. `digest` tells that of a file, if it can. What is more than `depth` directories down travels
+/// again, for each of those above needs a handle.
 fn salvage_dir(
     dir: &Dir,
     partial: &Dir,
     digest: fn(&Dir, &[u8]) -> Option<Digest>,
+    depth: usize,
 ) -> Result<bool> {
     let mut salvaged = false;
     for entry in dir.list()? {
         let stat = dir.stat(&entry.name)?;
         if stat.is_some_and(|stat| stat.kind == FileKind::Dir) {
-            salvaged |= salvage_dir(&dir.open_dir(&entry.name)?, partial, digest_of_content)?;
+            if let Some(depth) = depth.checked_sub(1) {
+                let inside = dir.open_dir(&entry.name)?;
+                salvaged |= salvage_dir(&inside, partial, digest_of_content, depth)?;
+            }
             continue;
         }
         let usable = stat.filter(is_usable);

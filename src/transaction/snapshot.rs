@@ -11,7 +11,8 @@ use super::area::{Area, SNAP, open_if_there};
 use super::commit::late_writes;
 use super::error::CommitError;
 use super::journal::{
-    Damage, Head, NEW, OLD, Plan, Planned, TxnId, old_name, read_committed, read_head, read_plan,
+    Damage, Head, NEW, OLD, Plan, Planned, TxnId, old_name, read_committed, read_head_if_whole,
+    read_plan,
 };
 use super::renamed::renames;
 use super::work::Work;
@@ -96,7 +97,7 @@ fn damaged(snap: &Dir) -> Result<Vec<SnapshotInfo>> {
         let Some(dir) = open_if_there(snap, &entry.name)? else {
             continue;
         };
-        if read_head(&dir).is_err() {
+        if read_head_if_whole(&dir)?.is_none() {
             let when = dir.own_stat()?.mtime.secs;
             let label = Label {
                 verb: "damaged".to_owned(),
@@ -142,9 +143,7 @@ pub(super) fn heads(snap: &Dir) -> Result<Vec<Head>> {
         let Some(dir) = open_if_there(snap, &entry.name)? else {
             continue;
         };
-        if let Ok(head) = read_head(&dir) {
-            heads.push(head);
-        }
+        heads.extend(read_head_if_whole(&dir)?);
     }
     heads.sort_by_key(|head| std::cmp::Reverse((head.seq, head.label.when)));
     Ok(heads)
@@ -161,11 +160,14 @@ pub fn prune(root: &Root, lock: &Lock, kept: Kept, now: i64) -> Result<Pruned, C
     let area = Area::open(root)?;
     let mut pruned = Pruned::default();
     for head in surplus(heads(&area.snap)?, kept, now) {
-        if let Ok(snapshot) = Snapshot::open_in(&area.snap, &head.id) {
-            let late = snapshot.late_writes(root).into_iter();
-            pruned
-                .late_writes
-                .extend(late.map(|path| (head.id.clone(), path)));
+        match Snapshot::open_in(&area.snap, &head.id) {
+            Ok(snapshot) => {
+                let late = snapshot.late_writes(root).into_iter();
+                let late = late.map(|path| (head.id.clone(), path));
+                pruned.late_writes.extend(late);
+            }
+            Err(Damage::Disk(e)) if e.is_exhausted() => return Err(e.into()),
+            Err(_) => {}
         }
         area.discard(&area.snap, head.id.name())?;
         pruned.bytes += head.displaced_bytes;
