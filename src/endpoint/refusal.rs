@@ -61,6 +61,10 @@ fn local_refusal(error: &LocalError) -> Refusal {
         | LocalError::Lock(LockError::Disk(e))
         | LocalError::Scan(ScanError::Disk(e)) => (RefusalKind::Failed, disk_hint(e)),
         LocalError::State(_) => (RefusalKind::Integrity, "look at .rsyn/ on the hub"),
+        LocalError::Scan(ScanError::Rules(_)) => (
+            RefusalKind::Usage,
+            "write fewer rules, or simpler ones: what costs is `**` and several `*` in one pattern",
+        ),
         LocalError::Scan(_) => (RefusalKind::Failed, "run it again"),
         LocalError::Recover(e) => match e.disk_cause() {
             Some(e) => (RefusalKind::Failed, disk_hint(e)),
@@ -78,6 +82,8 @@ fn local_refusal(error: &LocalError) -> Refusal {
 pub(super) fn disk_hint(error: &DiskError) -> &'static str {
     if error.is_full() {
         "make room on the hub's disk, then run it again"
+    } else if error.is_exhausted() {
+        "let rsyn on the hub have more open files (`ulimit -n`) or memory, then run it again"
     } else {
         "look at that path on the hub"
     }

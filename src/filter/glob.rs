@@ -59,12 +59,17 @@ impl From<BadBracket> for BadGlob {
 
 /// Counts the steps of a match; `()` does not.
 pub(super) trait Meter {
-    /// One comparison of a token with a byte.
-    fn step(&mut self);
+    /// So many comparisons, each of a token with a byte or as quick.
+    fn steps(&mut self, count: usize);
+
+    /// Whether they are more than they may be.
+    fn is_spent(&self) -> bool {
+        false
+    }
 }
 
 impl Meter for () {
-    fn step(&mut self) {}
+    fn steps(&mut self, _: usize) {}
 }
 
 /// A parsed wildcard pattern.
@@ -156,7 +161,7 @@ impl Glob {
         let mut retry: Option<(usize, usize)> = None;
         loop {
             let (token, byte) = (self.tokens.get(token_at), subject.get(byte_at));
-            meter.step();
+            meter.steps(1);
             match (token, byte) {
                 (None, None) => return true,
                 (Some(Token::Star), _) => {
@@ -186,16 +191,13 @@ impl Glob {
     /// Whether the glob matches all of `subject`, or, if `at_any_component`, its rest from just after
     /// any `/`.
     ///
-    /// At most `(tokens + 1) * (bytes + 1)` steps.
+    /// At most `(tokens + 1) * (bytes + 1)` steps. Whether its end fits at all is for the caller to ask first.
     pub(super) fn matches_deep(
         &self,
         subject: impl DoubleEndedIterator<Item = u8> + Clone,
         at_any_component: bool,
         meter: &mut impl Meter,
     ) -> bool {
-        if self.refuses_end(subject.clone()) {
-            return false;
-        }
         // Nearly every pattern is short; the states of a long one take a kilobyte to clear.
         if self.tokens.len() < 64 {
             self.simulate::<1>(subject, at_any_component, meter)
@@ -218,7 +220,7 @@ impl Glob {
             }
             next.0.fill(0);
             now.for_each(|at| {
-                meter.step();
+                meter.steps(1);
                 self.follow(at, byte, next);
             });
             if at_any_component && byte == b'/' {
@@ -250,7 +252,7 @@ impl Glob {
     }
 
     /// Whether the plain bytes that end the glob already differ from the end of `subject`.
-    fn refuses_end(&self, subject: impl DoubleEndedIterator<Item = u8>) -> bool {
+    pub(super) fn refuses_end(&self, subject: impl DoubleEndedIterator<Item = u8>) -> bool {
         let mut from_end = subject.rev();
         let mut plain = self.tokens.iter().rev().map_while(Token::plain);
         plain.any(|byte| from_end.next() != Some(byte))
@@ -305,8 +307,8 @@ mod tests {
     struct Steps(usize);
 
     impl Meter for Steps {
-        fn step(&mut self) {
-            self.0 += 1;
+        fn steps(&mut self, count: usize) {
+            self.0 += count;
         }
     }
 

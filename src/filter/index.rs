@@ -45,21 +45,30 @@ impl Index {
     }
 
     /// The number of the first rule that matches; `pattern_of` gives the pattern of a number.
+    ///
+    /// # Errors
+    /// The number of the rule at which the steps of the meter were spent.
     pub(super) fn first_match<'a>(
         &self,
         subject: Subject<'_>,
         pattern_of: impl Fn(usize) -> &'a Pattern,
         meter: &mut impl Meter,
-    ) -> Option<usize> {
+    ) -> Result<Option<usize>, usize> {
         let found = self.look_up(subject);
         let earlier = self
             .others
             .iter()
             .take_while(|at| found.is_none_or(|found| **at < found));
-        earlier
-            .copied()
-            .find(|at| pattern_of(*at).matches(subject, meter))
-            .or(found)
+        for at in earlier.copied() {
+            let is_it = pattern_of(at).matches(subject, meter);
+            if meter.is_spent() {
+                return Err(at);
+            }
+            if is_it {
+                return Ok(Some(at));
+            }
+        }
+        Ok(found)
     }
 
     fn look_up(&self, subject: Subject<'_>) -> Option<usize> {

@@ -7,7 +7,7 @@
 //! The way of a rule: `lines` cuts a file into lines, `line` gives one line its meaning, `pattern`
 //! says which part of a path is compared, `glob` and `bracket` compare it byte by byte, `rules`
 //! keeps the order, `index` makes the first match quick to find. `warning` and `unreachable` name
-//! lines that do something else than they seem to. `wire` carries a list to the other side.
+//! lines that do something else than they seem to. `work` bounds what a list may cost. `wire` carries a list to the other side.
 //!
 //! Source of the behaviour: measurements of rsync 3.5.0, repeated by `tests/oracle`; the language is
 //! told in `docs/filter-rules.md`.
@@ -25,6 +25,7 @@ mod rules;
 mod unreachable;
 mod warning;
 mod wire;
+mod work;
 
 pub use error::{FilterError, WireError};
 pub use example::EXAMPLE;
@@ -34,3 +35,4 @@ pub use rule::{Origin, Rule, Sign};
 pub use rules::{Decision, MAX_RULES, Rules, Verdict};
 pub use warning::{Warning, WarningKind};
 pub use wire::MAX_WIRE_BYTES;
+pub use work::Work;

@@ -124,13 +124,19 @@ impl Pattern {
         if self.dir_only && !subject.is_dir {
             return false;
         }
+        meter.steps(1);
         match &self.form {
             Form::Name(text) => text.is(subject.name, meter),
-            Form::Tail(count, text) => subject
-                .tail(*count)
-                .is_some_and(|tail| text.is(tail, meter)),
+            Form::Tail(count, text) => {
+                let tail = subject.tail(*count);
+                meter.steps(tail.map_or(subject.path.len(), <[u8]>::len));
+                tail.is_some_and(|tail| text.is(tail, meter))
+            }
             Form::Whole(text) => text.is(subject.path, meter),
-            Form::Below(dir) => begins_at_any_component(subject.path, dir),
+            Form::Below(dir) => {
+                meter.steps(subject.path.len());
+                begins_at_any_component(subject.path, dir)
+            }
             Form::Deep(deep) => deep.matches(subject, meter),
             Form::Never(_) => false,
         }
@@ -264,9 +270,6 @@ impl Deep {
     }
 
     fn matches(&self, subject: Subject<'_>, meter: &mut impl Meter) -> bool {
-        if !contains(subject.path, &self.needle) {
-            return false;
-        }
         let before: &[u8] = if self.start == Start::Slash {
             b"/"
         } else {
@@ -278,6 +281,13 @@ impl Deep {
             b""
         };
         let bytes = before.iter().chain(subject.path).chain(after).copied();
+        if self.glob.refuses_end(bytes.clone()) {
+            return false;
+        }
+        meter.steps(subject.path.len());
+        if !contains(subject.path, &self.needle) {
+            return false;
+        }
         self.glob
             .matches_deep(bytes, self.start == Start::AnyComponent, meter)
     }

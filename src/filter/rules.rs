@@ -14,6 +14,7 @@ use super::rule::{Origin, Rule, Sign};
 use super::unreachable::unreachable;
 use super::warning::{self, Warning, WarningKind};
 use super::wire;
+use super::work::{Steps, Work};
 use crate::model::{Digest, RelPath};
 
 /// Most rules that a list can hold.
@@ -156,10 +157,36 @@ impl Rules {
         let first = self
             .index
             .first_match(Subject::new(path, is_dir), pattern_of, &mut ());
+        // Steps that nobody counts are never spent.
+        self.verdict_of(first.unwrap_or(None))
+    }
+
+    fn verdict_of(&self, first: Option<usize>) -> Verdict<'_> {
         let rule = first.map(|at| &self.rules[at]);
         Verdict {
             included: rule.is_none_or(|rule| rule.sign == Sign::Include),
             rule,
+        }
+    }
+
+    /// Whether an entry whose parents are known to be in is excluded, as [`Self::verdict`] says, for a walk that has `work` to
+    /// spend. Once that is spent, everything is.
+    #[must_use]
+    pub fn excludes(&self, path: &[u8], is_dir: bool, work: &Work) -> bool {
+        if work.spent_at().is_some() {
+            return true;
+        }
+        let mut steps = work.for_path();
+        let pattern_of = |at: usize| self.rules[at].compiled();
+        let subject = Subject::new(path, is_dir);
+        let first = self.index.first_match(subject, pattern_of, &mut steps);
+        work.charge(&steps);
+        match first {
+            Ok(first) => !self.verdict_of(first).included,
+            Err(at) => {
+                work.spend_at(&self.rules[at].origin);
+                true
+            }
         }
     }
 
@@ -189,7 +216,7 @@ impl Rules {
     #[must_use]
     pub fn warnings(&self) -> Vec<Warning> {
         let mut all = self.odd.clone();
-        all.extend(unreachable(&self.rules));
+        all.extend(unreachable(&self.rules, &mut Steps::of_one_walk()));
         all
     }
 

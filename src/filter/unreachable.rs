@@ -5,10 +5,11 @@
 //! everything the include does. Where that is not certain, nothing is reported: a list without a warning
 //! may still hold an include that never fires, but a warning is always true.
 
-use super::glob::{self, Token};
+use super::glob::{self, Meter, Token};
 use super::pattern::Subject;
 use super::rule::{Printable, Rule, Sign};
 use super::warning::{Warning, WarningKind};
+use super::work::Steps;
 
 /// Longer lists are not examined: the work grows with the square of their length.
 const MAX_EXAMINED: usize = 500;
@@ -25,8 +26,8 @@ struct Sample {
     floating: bool,
 }
 
-/// A warning for each include that no entry reaches.
-pub(super) fn unreachable(rules: &[Rule]) -> Vec<Warning> {
+/// A warning for each include that no entry reaches, as far as `steps` lead.
+pub(super) fn unreachable(rules: &[Rule], steps: &mut Steps) -> Vec<Warning> {
     if rules.len() > MAX_EXAMINED {
         return Vec::new();
     }
@@ -35,7 +36,7 @@ pub(super) fn unreachable(rules: &[Rule]) -> Vec<Warning> {
         .enumerate()
         .filter(|(_, rule)| rule.sign == Sign::Include);
     includes
-        .filter_map(|(at, rule)| Some(warning(rule, blocked(rules, at)?)))
+        .filter_map(|(at, rule)| Some(warning(rule, blocked(rules, at, steps)?)))
         .collect()
 }
 
@@ -48,9 +49,10 @@ fn warning(rule: &Rule, kind: WarningKind) -> Warning {
 }
 
 /// What keeps all samples of the include number `at` from it; `None` if something may get there.
-fn blocked(rules: &[Rule], at: usize) -> Option<WarningKind> {
+fn blocked(rules: &[Rule], at: usize, steps: &mut Steps) -> Option<WarningKind> {
     let samples = samples(rules[at].pattern());
-    let blockers: Option<Vec<_>> = samples.iter().map(|it| blocker(rules, at, it)).collect();
+    let mut blocker = |it| blocker(rules, at, it, steps);
+    let blockers: Option<Vec<_>> = samples.iter().map(&mut blocker).collect();
     let blockers = blockers?;
     // Different rules for different samples may leave a gap between the samples.
     let same_rule = blockers.windows(2).all(|pair| pair[0].0 == pair[1].0);
@@ -59,7 +61,12 @@ fn blocked(rules: &[Rule], at: usize) -> Option<WarningKind> {
 }
 
 /// The number of the rule that keeps a sample from the include number `at`, and how it does.
-fn blocker(rules: &[Rule], at: usize, sample: &Sample) -> Option<(usize, WarningKind)> {
+fn blocker(
+    rules: &[Rule],
+    at: usize,
+    sample: &Sample,
+    steps: &mut Steps,
+) -> Option<(usize, WarningKind)> {
     for (slash, _) in sample.path.iter().enumerate().filter(|(_, b)| **b == b'/') {
         let path = sample.path[..slash].to_vec();
         let parent = Sample {
@@ -67,7 +74,7 @@ fn blocker(rules: &[Rule], at: usize, sample: &Sample) -> Option<(usize, Warning
             is_dir: true,
             floating: sample.floating,
         };
-        if let Some(number) = excluder(rules, &parent) {
+        if let Some(number) = excluder(rules, &parent, steps) {
             let by = shown(&rules[number]);
             return Some((
                 number,
@@ -78,7 +85,7 @@ fn blocker(rules: &[Rule], at: usize, sample: &Sample) -> Option<(usize, Warning
             ));
         }
     }
-    let number = excluder(&rules[..at], sample)?;
+    let number = excluder(&rules[..at], sample, steps)?;
     Some((
         number,
         WarningKind::Shadowed {
@@ -92,9 +99,14 @@ fn shown(rule: &Rule) -> String {
 }
 
 /// The number of the exclude that certainly decides about every path like `sample`.
-fn excluder(rules: &[Rule], sample: &Sample) -> Option<usize> {
+fn excluder(rules: &[Rule], sample: &Sample, steps: &mut Steps) -> Option<usize> {
     for (number, rule) in rules.iter().enumerate() {
-        match (certainty(rule, sample), rule.sign) {
+        let certainty = certainty(rule, sample, steps);
+        // Nothing is certain any more.
+        if steps.is_spent() {
+            return None;
+        }
+        match (certainty, rule.sign) {
             (Certainty::Always, Sign::Exclude) => return Some(number),
             (Certainty::Always | Certainty::Perhaps, Sign::Include) => return None,
             _ => {}
@@ -110,10 +122,10 @@ enum Certainty {
     Never,
 }
 
-fn certainty(rule: &Rule, sample: &Sample) -> Certainty {
+fn certainty(rule: &Rule, sample: &Sample, steps: &mut Steps) -> Certainty {
     let pattern = rule.pattern();
     let subject = Subject::new(&sample.path, sample.is_dir);
-    let matches = rule.compiled().matches(subject, &mut ());
+    let matches = rule.compiled().matches(subject, steps);
     let exact = !sample.floating && !sample.path.contains(&FILLER);
     if exact || (matches && is_general(pattern, sample)) {
         return if matches {
