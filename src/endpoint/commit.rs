@@ -6,14 +6,14 @@ use super::operations::{needs_slot, verb};
 use super::place::identity;
 use super::receiving::{Receiving, staging_error};
 use super::refusal::{ServeError, disk_hint, malformed};
-use super::serve::Machinery;
+use super::serve::{Asker, Machinery};
 use crate::disk::Stat;
 use crate::model::{Digest, Node, RelPath, Tombstone, Tree};
 use crate::protocol::handshake::ClientHello;
 use crate::protocol::message::{CommitReport, Control, Op, OpSource, RefusalKind};
 use crate::scan::Scan;
 use crate::state::hub::tombstones_digest;
-use crate::state::{Hub, HubUpdate, Payload, log};
+use crate::state::{Hub, HubUpdate, Payload, StateError, log};
 use crate::transaction::{self, Change, CommitError, Expected, Label, NewNode, Request};
 
 /// What goes with a commit.
@@ -22,8 +22,7 @@ pub(super) struct Order<'a> {
     pub(super) scan: &'a Scan,
     pub(super) keep_snapshot: bool,
     pub(super) label: &'a str,
-    pub(super) hello: &'a ClientHello,
-    pub(super) machinery: &'a Machinery,
+    pub(super) asker: Asker<'a>,
 }
 
 /// The tree after a commit, and the stats of what was placed in it.
@@ -38,6 +37,11 @@ pub(super) fn commit(
     let Some(staging) = receiving.staging.take() else {
         return Err(malformed("commit").into());
     };
+    let Asker {
+        hello,
+        machinery,
+        attendance,
+    } = order.asker;
     receiving.stop_signing();
     for (id, op) in (0..).zip(&receiving.ops) {
         if let (OpSource::SameAs(from), Some(Node::File { mode, mtime, .. })) =
@@ -56,13 +60,13 @@ pub(super) fn commit(
     let update = HubUpdate {
         rules: order.rules,
         changes: news().collect(),
-        deleted: tombstones(&ops, order.hello, order.machinery),
+        deleted: tombstones(&ops, hello, machinery),
     };
     let label = Label {
         verb: "push".to_owned(),
         peer: order.label.chars().take(256).collect(),
-        machine: order.hello.machine.chars().take(128).collect(),
-        when: (order.machinery.clock)().div_euclid(1000),
+        machine: hello.machine.chars().take(128).collect(),
+        when: (machinery.clock)().div_euclid(1000),
     };
     let payload = Payload::Hub(update).encode().map_err(LocalError::from)?;
     let tree = order.scan.tree.with_changes(news());
@@ -70,7 +74,8 @@ pub(super) fn commit(
         verb: "push".to_owned(),
         ..log::Record::of(ops.iter().map(verb))
     };
-    let lock = lock(local, &holder(order.hello, order.machinery, "push"))?;
+    let lock = lock(local, &holder(hello, machinery, "push"), attendance)?;
+    let _change = attendance.begin_change()?;
     // In this order the changes are made in the place of the operations, which need more of it.
     let changes = ops.into_iter().zip(0..);
     let changes = changes.map(|(op, id)| change(op, id, order.scan));
@@ -90,9 +95,9 @@ pub(super) fn commit(
     let placed = committed.as_mut().map(|c| std::mem::take(&mut c.placed));
     let placed = placed.unwrap_or_default();
     let answer = report(local, committed, &tree)?;
-    local.prune(&lock, (order.machinery.clock)().div_euclid(1000));
+    local.prune(&lock, (machinery.clock)().div_euclid(1000));
     if let Control::Committed(report) = &answer {
-        note_in_log(local, record, (order.hello, order.machinery), report);
+        note_in_log(local, record, (hello, machinery), report);
         return Ok((answer, Some((tree, placed))));
     }
     Ok((answer, None))
@@ -109,8 +114,8 @@ pub(super) fn report(
         Err(CommitError::Stale { paths }) => return Ok(Control::Stale(paths)),
         Err(e) => return Err(commit_error(&e)),
     };
-    let state = local.state.as_ref();
-    let hub = state.and_then(|s| Hub::load(s).ok()).unwrap_or_default();
+    let hub = local.state.as_ref().map(Hub::load).transpose();
+    let hub = hub.map_err(|e| unread(&e))?.unwrap_or_default();
     Ok(Control::Committed(CommitReport {
         root_id: identity(local),
         transaction: committed.txn_id.to_string(),
@@ -121,6 +126,14 @@ pub(super) fn report(
         kept_dirs: committed.kept_dirs,
         late_writes: committed.late_writes,
     }))
+}
+
+/// What a hub remembers could not be read after a commit, which stands.
+fn unread(error: &StateError) -> ServeError {
+    let message =
+        format!("the hub's files were changed, but the sync could not be finished: {error}");
+    let hint = "run it again: the next sync finds that both sides are equal";
+    ServeError::refused(RefusalKind::Failed, message, hint)
 }
 
 fn commit_error(error: &CommitError) -> ServeError {

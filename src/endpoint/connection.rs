@@ -63,6 +63,8 @@ pub struct Terms {
     pub traffic: Arc<Traffic>,
     /// Set when the user wants to stop.
     pub interrupted: Interrupted,
+    /// Set when nothing more comes from the peer.
+    pub ended: Arc<AtomicBool>,
     /// What the threads tell each other of the link.
     flow: Arc<Flow>,
 }
@@ -75,6 +77,7 @@ impl Terms {
             timeout,
             traffic: Arc::default(),
             interrupted,
+            ended: Arc::default(),
             flow: Arc::default(),
         }
     }
@@ -173,6 +176,14 @@ impl Outbox {
         }
     }
 
+    /// Whether the wish that this outbox follows lets the work go on.
+    ///
+    /// # Errors
+    /// [`PeerError::Interrupted`]
+    pub fn check(&self) -> Result<(), PeerError> {
+        self.patience.check_wish()
+    }
+
     /// Queues a message. Blocks while the peer is slow.
     ///
     /// # Errors
@@ -229,6 +240,14 @@ impl Inbox {
         }
     }
 
+    /// A look at whether messages wait, for another thread.
+    pub(super) fn waiting(&self) -> Waiting {
+        Waiting {
+            queue: self.queue.clone(),
+            batch: Arc::clone(&self.batch),
+        }
+    }
+
     /// Whether the next message is still to come.
     pub(super) fn is_idle(&self) -> bool {
         let batch = self.batch.lock().unwrap_or_else(PoisonError::into_inner);
@@ -277,6 +296,20 @@ impl Inbox {
     }
 }
 
+/// Tells whether messages wait in an inbox.
+pub(super) struct Waiting {
+    queue: Receiver<Result<Vec<Message>, PeerError>>,
+    batch: Arc<Mutex<VecDeque<Message>>>,
+}
+
+impl Waiting {
+    /// Whether there are none, and nobody takes one just now.
+    pub(super) fn is_idle(&self) -> bool {
+        let is_empty = self.batch.try_lock().is_ok_and(|batch| batch.is_empty());
+        is_empty && self.queue.is_empty()
+    }
+}
+
 /// A message that has no place where it came.
 #[must_use]
 pub fn unexpected(got: &Message, wanted: &'static str) -> PeerError {
@@ -313,6 +346,7 @@ pub fn start_reader<T: DeserializeOwned + Send + 'static>(
 ) -> (Greeting<T>, Inbox) {
     let patience = terms.patience();
     let (traffic, flow) = (Arc::clone(&terms.traffic), Arc::clone(&terms.flow));
+    let ended = Arc::clone(&terms.ended);
     let (greeting_sender, greeting) = bounded(1);
     let (sender, queue) = bounded(INBOX);
     std::thread::spawn(move || {
@@ -346,7 +380,10 @@ pub fn start_reader<T: DeserializeOwned + Send + 'static>(
             batch.retain(is_for_others);
             batch.is_empty() || hand_over(Ok(batch))
         };
-        if let Err(e) = read_messages(reader, &sink, &traffic, &flow) {
+        let read = read_messages(reader, &sink, &traffic, &flow);
+        // ORDER: before the last word is handed over, for which there may be no room as long as nobody takes it.
+        ended.store(true, Ordering::Relaxed);
+        if let Err(e) = read {
             hand_over(Err(e));
         }
     });

@@ -8,11 +8,10 @@ use super::observe::{holder, lock};
 use super::operations::verb;
 use super::place::Place;
 use super::refusal::ServeError;
-use super::serve::Machinery;
+use super::serve::Asker;
 use super::undo::Undo;
 use crate::disk::DiskError;
 use crate::model::Tree;
-use crate::protocol::handshake::ClientHello;
 use crate::protocol::message::{Control, RefusalKind, SnapshotLine};
 use crate::report::printable;
 use crate::state::{State, log};
@@ -109,12 +108,13 @@ pub(super) fn rollback(
     place: &Place,
     id: &str,
     label: &str,
-    hello: &ClientHello,
-    machinery: &Machinery,
+    asker: &Asker<'_>,
 ) -> Result<Control, ServeError> {
     let (local, _) = there(place)?;
+    let (hello, machinery) = (asker.hello, asker.machinery);
     let holder = holder(hello, machinery, "rollback");
-    let lock = lock(local, &holder)?;
+    let lock = lock(local, &holder, asker.attendance)?;
+    let _change = asker.attendance.begin_change()?;
     if let Some(words) = local.recover(&lock, holder.since)? {
         return Err(ServeError::refused(
             RefusalKind::Busy,
@@ -139,7 +139,7 @@ pub(super) fn rollback(
     let record = log::Record {
         verb: "rollback".to_owned(),
         note: Some(format!("of {id}")),
-        ..log::Record::of(undo.ops().iter().map(verb))
+        ..log::Record::of(undo.ops().map(|op| verb(&op)))
     };
     let committed = undo.commit(local, &lock, label, &|| false);
     let answer = report(local, committed, &Tree::default())?;

@@ -1,5 +1,8 @@
 //! What a hub does before it tells of its tree: settles what was interrupted, scans at rest, takes note.
 
+use std::sync::atomic::Ordering;
+
+use super::attendance::Attendance;
 use super::local::{Local, LocalError, ScanOptions};
 use super::refusal::ServeError;
 use super::serve::Machinery;
@@ -26,14 +29,19 @@ pub(super) fn holder(hello: &ClientHello, machinery: &Machinery, verb: &str) -> 
     }
 }
 
-/// Takes the lock; waits a little for another commit.
-pub(super) fn lock(local: &Local, holder: &Holder) -> Result<crate::disk::Lock, ServeError> {
+/// Takes the lock; waits a little for another commit, as long as the client is there.
+pub(super) fn lock(
+    local: &Local,
+    holder: &Holder,
+    attendance: &Attendance,
+) -> Result<crate::disk::Lock, ServeError> {
     let mut attempts = 0;
     loop {
         match local.lock(holder) {
             Err(LocalError::Lock(LockError::Held(_))) if attempts < LOCK_ATTEMPTS => {
                 attempts += 1;
                 std::thread::sleep(LOCK_PAUSE);
+                attendance.check()?;
             }
             other => return Ok(other?),
         }
@@ -45,13 +53,14 @@ pub(super) fn recover(
     local: &Local,
     hello: &ClientHello,
     machinery: &Machinery,
+    attendance: &Attendance,
 ) -> Result<Option<String>, ServeError> {
     let holder = holder(hello, machinery, "recover");
     let lock = match local.lock(&holder) {
         Ok(lock) => lock,
         // Somebody commits just now; what the dead left is put away another time, unless it is in the way.
         Err(LocalError::Lock(LockError::Held(_))) if local.pending()?.is_none() => return Ok(None),
-        Err(_) => lock(local, &holder)?,
+        Err(_) => lock(local, &holder, attendance)?,
     };
     Ok(local.recover(&lock, holder.since)?)
 }
@@ -136,7 +145,8 @@ pub(super) fn scan_at_rest(
         let remembered = Remembered::of(local)?;
         let scan = local.scan(options)?;
         let at_rest = remembered.is_up_to_date(local)? && local.pending()?.is_none();
-        if at_rest || attempts == LOCK_ATTEMPTS {
+        let is_wanted = !options.interrupted.load(Ordering::Relaxed);
+        if at_rest || attempts == LOCK_ATTEMPTS || !is_wanted {
             return Ok((scan, remembered));
         }
         attempts += 1;

@@ -8,11 +8,11 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::PeerError;
 use super::admission::{prepare, server_hello, writes};
+use super::attendance::Attendance;
 use super::connection::{self, Inbox, Outbox, SendOptions, Terms, unexpected};
 use super::gathered::Gathered;
 use super::kept::{self, Keeper};
@@ -37,6 +37,8 @@ use crate::state::{Hub, signatures};
 
 /// A client that says nothing for this long is gone.
 const SILENCE: Duration = Duration::from_secs(180);
+/// As much as the first thread of a process has.
+const STACK_BYTES: usize = 8 << 20;
 /// Limit for the client's Hello.
 const HELLO_LIMIT: Duration = Duration::from_secs(30);
 
@@ -75,7 +77,7 @@ pub fn serve(
     policy: &Policy,
     machinery: &Machinery,
 ) -> Result<(), PeerError> {
-    let terms = Terms::new(SILENCE, Arc::new(AtomicBool::new(false)));
+    let terms = Terms::new(SILENCE, Arc::default());
     let mut magic = handshake::MAGIC.to_vec();
     magic.push(u8::try_from(handshake::PROTOCOL_MAX).unwrap_or(u8::MAX));
     writer
@@ -84,7 +86,8 @@ pub fn serve(
         .map_err(|e| stream::broken(&e))?;
     let (greeting, inbox) = connection::start_reader::<ClientHello>(reader, false, &terms);
     let hello = greeting.wait(HELLO_LIMIT)?;
-    let prepared = prepare(&hello, policy, machinery);
+    let attendance = Attendance::new(Arc::clone(&terms.ended));
+    let prepared = prepare(&hello, policy, machinery, &attendance);
     let (answer, place) = match prepared {
         Ok((answer, place)) => (answer, Some(place)),
         Err(refusal) => (server_hello(machinery, Some(refusal)), None),
@@ -101,18 +104,41 @@ pub fn serve(
         bytes_per_second: Some(hello.bytes_per_second).filter(|b| *b > 0),
     };
     let (outbox, thread) = connection::start_writer(writer, send, &terms);
-    let outcome = Session::new(place, hello, policy, machinery, &outbox, &inbox).run();
-    if let Err(refusal) = &outcome
-        && let Some(refusal) = refusal.as_refusal()
-    {
-        // The client may be gone; then nobody has to be told.
-        drop(outbox.send(Control::Refused(refusal)));
-    }
-    thread.finish(outbox);
-    match outcome {
-        Err(ServeError::Peer(e)) => Err(e),
-        _ => Ok(()),
-    }
+    let (seen, waiting) = (Arc::clone(&attendance), inbox.waiting());
+    let (policy, machinery) = (policy.clone(), machinery.clone());
+    let (ended, end) = crossbeam_channel::bounded(1);
+    let session = move || {
+        let heard = outbox.until(Arc::clone(seen.gone()));
+        let ends = (&outbox, &heard, &inbox);
+        let session = Session::new(place, hello, &policy, &machinery, ends, &seen);
+        let outcome = session.run();
+        drop(heard);
+        if let Err(refusal) = &outcome
+            && let Some(refusal) = refusal.as_refusal()
+        {
+            // The client may be gone; then nobody has to be told.
+            drop(outbox.send(Control::Refused(refusal)));
+        }
+        thread.finish(outbox);
+        drop(ended.send(match outcome {
+            Err(ServeError::Peer(e)) => Err(e),
+            _ => Ok(()),
+        }));
+    };
+    let started = std::thread::Builder::new()
+        .stack_size(STACK_BYTES)
+        .spawn(session);
+    started.map_err(|e| PeerError::Io(e.to_string()))?;
+    attendance
+        .wait(&end, || waiting.is_idle())
+        .unwrap_or(Err(PeerError::Closed))
+}
+
+/// On whose behalf a hub is changed, and whether that client is still there.
+pub(super) struct Asker<'a> {
+    pub(super) hello: &'a ClientHello,
+    pub(super) machinery: &'a Machinery,
+    pub(super) attendance: &'a Attendance,
 }
 
 struct Session<'a> {
@@ -121,7 +147,10 @@ struct Session<'a> {
     policy: &'a Policy,
     machinery: &'a Machinery,
     outbox: &'a Outbox,
+    /// The same for long work, which is given up once the client is gone.
+    heard: &'a Outbox,
     inbox: &'a Inbox,
+    attendance: &'a Attendance,
     rules: Rules,
     scan: Scan,
     wants: HashMap<u32, Want>,
@@ -139,8 +168,8 @@ impl<'a> Session<'a> {
         hello: ClientHello,
         policy: &'a Policy,
         machinery: &'a Machinery,
-        outbox: &'a Outbox,
-        inbox: &'a Inbox,
+        (outbox, heard, inbox): (&'a Outbox, &'a Outbox, &'a Inbox),
+        attendance: &'a Attendance,
     ) -> Self {
         Self {
             place,
@@ -148,7 +177,9 @@ impl<'a> Session<'a> {
             policy,
             machinery,
             outbox,
+            heard,
             inbox,
+            attendance,
             rules: Rules::new(),
             scan: Scan::default(),
             wants: HashMap::new(),
@@ -272,8 +303,7 @@ impl<'a> Session<'a> {
                 }
                 Control::Rollback { id, label } => {
                     self.check_may_write()?;
-                    let answer =
-                        manage::rollback(&self.place, &id, &label, &self.hello, self.machinery)?;
+                    let answer = manage::rollback(&self.place, &id, &label, &self.asker())?;
                     self.report(answer)
                 }
                 other => self.receive(other.into()),
@@ -316,12 +346,11 @@ impl<'a> Session<'a> {
             ops,
             more,
         };
-        let ops = undo.ops();
-        if ops.is_empty() {
-            return Ok(self.outbox.send(plan(ops, false))?);
+        let mut left = undo.ops().count();
+        if left == 0 {
+            return Ok(self.outbox.send(plan(vec![], false))?);
         }
-        let mut left = ops.len();
-        Ok(view::batches(ops, |ops| {
+        Ok(view::batches(undo.ops(), |ops| {
             left -= ops.len();
             self.outbox.send(plan(ops, left > 0))
         })?)
@@ -330,6 +359,14 @@ impl<'a> Session<'a> {
     /// Whether the client knows this feature.
     fn knows(&self, feature: &str) -> bool {
         self.hello.features.iter().any(|known| known == feature)
+    }
+
+    fn asker(&self) -> Asker<'_> {
+        Asker {
+            hello: &self.hello,
+            machinery: self.machinery,
+            attendance: self.attendance,
+        }
     }
 
     fn check_may_write(&self) -> Result<(), ServeError> {
@@ -366,14 +403,13 @@ impl<'a> Session<'a> {
             };
             return Ok(view::send(self.outbox, telling)?);
         };
-        let never = AtomicBool::new(false);
         let options = ScanOptions {
             rules: &self.rules,
             newly_hidden: None,
             checksum: self.hello.checksum,
             now_secs: self.now_secs(),
             progress: &Progress::default(),
-            interrupted: &never,
+            interrupted: self.attendance.gone(),
         };
         let (scan, remembered) = observe::scan_at_rest(local, &options)?;
         self.scan = scan;
@@ -522,7 +558,7 @@ impl<'a> Session<'a> {
         let state = local.state.as_ref().filter(|_| self.writes());
         let state = state.filter(|_| signature.is_some());
         let mut keeper = state.and_then(|state| Keeper::of(node, basis, state));
-        let mut supplier = Supplier::new(&local.root, self.outbox, &self.supplied, gathered);
+        let mut supplier = Supplier::new(&local.root, self.heard, &self.supplied, gathered);
         if supplier.send(&item, signature, keeper.as_mut())?
             && let Some((keeper, state)) = keeper.zip(state)
         {
@@ -543,7 +579,7 @@ impl<'a> Session<'a> {
         let receiving = self.receiving.get_or_insert_default();
         receiving.check_plan(plan)?;
         let local = self.place.make()?;
-        receiving.begin(local, self.outbox, &self.received)
+        receiving.begin(local, self.heard, &self.received)
     }
 
     fn receive(&mut self, message: Message) -> Result<(), ServeError> {
@@ -577,8 +613,7 @@ impl<'a> Session<'a> {
             scan: &self.scan,
             keep_snapshot: snapshot,
             label,
-            hello: &self.hello,
-            machinery: self.machinery,
+            asker: self.asker(),
         };
         let (answer, after) = commit::commit(local, receiving, &order)?;
         self.report(answer)?;

@@ -247,6 +247,8 @@ impl<'a> Supplier<'a> {
         loop {
             match read_some(&mut rest, &mut self.buffer).map_err(unreadable)? {
                 0 => return Ok(()),
+                // Content that the peer has makes no message.
+                _ if self.outbox.check().is_err() => return Err(PeerError::Interrupted.into()),
                 read => take(self.buffer.get(..read).unwrap_or_default())?,
             }
         }

@@ -47,10 +47,9 @@ impl Undo {
     }
 
     /// What it does, path by path.
-    #[must_use]
-    pub fn ops(&self) -> Vec<Op> {
+    pub fn ops(&self) -> impl Iterator<Item = Op> + '_ {
         let ops = self.inverse.changes.iter().map(op);
-        ops.filter(|op| op.old != op.new).collect()
+        ops.filter(|op| op.old != op.new)
     }
 
     /// Directories that stay, because something is inside that is none of the snapshot's.
