@@ -37,8 +37,6 @@ pub(super) struct Answer {
 pub struct RollbackPlan {
     /// The snapshot.
     pub id: String,
-    /// Path by path.
-    pub ops: Vec<Op>,
     /// Directories that stay, because something is inside that is none of the snapshot's.
     pub staying: Vec<RelPath>,
 }
@@ -57,17 +55,25 @@ impl Client {
     ///
     /// # Errors
     /// [`PeerError`].
-    pub fn view(&self, known: (Tree, Tombstones)) -> Result<HubView, PeerError> {
-        view::receive(&self.inbox, known)
+    pub fn view(
+        &self,
+        known: (Tree, Tombstones),
+        memory_bytes: usize,
+    ) -> Result<HubView, PeerError> {
+        view::receive(&self.inbox, known, memory_bytes)
     }
 
     /// Has the hub scanned again and receives its view.
     ///
     /// # Errors
     /// [`PeerError`].
-    pub fn look_again(&self, known: (Tree, Tombstones)) -> Result<HubView, PeerError> {
+    pub fn look_again(
+        &self,
+        known: (Tree, Tombstones),
+        memory_bytes: usize,
+    ) -> Result<HubView, PeerError> {
         self.outbox.send(Control::Look)?;
-        view::receive_again(&self.inbox, known)
+        view::receive_again(&self.inbox, known, memory_bytes)
     }
 
     /// The hub's snapshots, newest first.
@@ -106,13 +112,17 @@ impl Client {
         }
     }
 
-    /// What undoing a snapshot of the hub (its newest if none is named) would do.
+    /// What undoing a snapshot of the hub (its newest if none is named) would do. Its operations are handed to `take` as they come.
     ///
     /// # Errors
     /// [`PeerError`], also if there is no such snapshot.
-    pub fn plan_rollback(&self, id: Option<String>) -> Result<RollbackPlan, PeerError> {
+    pub fn plan_rollback(
+        &self,
+        id: Option<String>,
+        take: &mut dyn FnMut(Vec<Op>),
+    ) -> Result<RollbackPlan, PeerError> {
         self.outbox.send(Control::PlanRollback { id })?;
-        let (mut all, mut staying) = (Vec::new(), Vec::new());
+        let mut staying = Vec::new();
         let mut budget = Budget::of_tree("a plan of a rollback");
         loop {
             match self.inbox.control("rollback-plan")? {
@@ -122,14 +132,10 @@ impl Client {
                 }
                 Control::RollbackPlan { id, ops, more } => {
                     budget.take(&ops)?;
-                    all.extend(ops);
+                    take(ops);
                     if !more {
                         told_ids::check_snapshot(&id)?;
-                        return Ok(RollbackPlan {
-                            id,
-                            ops: all,
-                            staying,
-                        });
+                        return Ok(RollbackPlan { id, staying });
                     }
                 }
                 other => return Err(unexpected(&other.into(), "rollback-plan")),

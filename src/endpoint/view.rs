@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::connection::{Inbox, Outbox, unexpected};
 use super::{PeerError, connection};
-use crate::model::{Digest, Node, RelPath, Tombstones, Tree};
-use crate::protocol::bounded::{Budget, Weight};
+use crate::model::{Digest, Entry, Node, RelPath, Tombstones, Tree};
+use crate::protocol::bounded::{Budget, Weight, memory_of};
 use crate::protocol::handshake::Seen;
 use crate::protocol::message::{Control, Message, Problem, ViewKind};
 use crate::protocol::{ProtocolError, limits};
@@ -134,14 +134,19 @@ pub(super) fn batches<T: Weight>(
     }
 }
 
-/// Receives a view. `known` is what was seen last: tree and tombstones.
+/// Receives a view. `known` is what was seen last: tree and tombstones. A tree may take so many bytes of memory, and twice as
+/// many as the known one.
 ///
 /// # Errors
 /// The peer sent something else, entries out of order, more than a [`Budget`] of it, or a view whose
 /// digest is not the one it claims.
-pub fn receive(inbox: &Inbox, known: (Tree, Tombstones)) -> Result<HubView, PeerError> {
+pub fn receive(
+    inbox: &Inbox,
+    known: (Tree, Tombstones),
+    memory_bytes: usize,
+) -> Result<HubView, PeerError> {
     match inbox.control("view")? {
-        Control::View { kind } => receive_rest(inbox, kind, known),
+        Control::View { kind } => receive_rest(inbox, kind, known, memory_bytes),
         other => Err(unexpected(&other.into(), "view")),
     }
 }
@@ -150,10 +155,16 @@ pub fn receive(inbox: &Inbox, known: (Tree, Tombstones)) -> Result<HubView, Peer
 ///
 /// # Errors
 /// As [`receive`].
-pub fn receive_again(inbox: &Inbox, known: (Tree, Tombstones)) -> Result<HubView, PeerError> {
+pub fn receive_again(
+    inbox: &Inbox,
+    known: (Tree, Tombstones),
+    memory_bytes: usize,
+) -> Result<HubView, PeerError> {
     loop {
         match inbox.receive()? {
-            Message::Control(Control::View { kind }) => return receive_rest(inbox, kind, known),
+            Message::Control(Control::View { kind }) => {
+                return receive_rest(inbox, kind, known, memory_bytes);
+            }
             Message::SignatureData(_)
             | Message::Control(
                 Control::Signature { .. } | Control::SignatureEnd | Control::Resend(_),
@@ -167,17 +178,25 @@ fn receive_rest(
     inbox: &Inbox,
     kind: ViewKind,
     known: (Tree, Tombstones),
+    memory_bytes: usize,
 ) -> Result<HubView, PeerError> {
     let (known_tree, known_tombstones) = known;
-    let mut told: Vec<(RelPath, Option<Node>)> = Vec::new();
+    let mut told = Told::of(kind);
     let (mut tombstones, mut problems) = (Tombstones::new(), Vec::new());
     let (mut remains, mut kept) = (HashMap::new(), HashSet::new());
-    let mut budget = Budget::of_tree("a view");
+    let mut budget = Budget::of_memory(TREE, memory_bytes);
+    let mut own = Some(&known_tree);
     let (now, new_tombstones) = loop {
         match inbox.control("entries")? {
             Control::Entries(batch) => {
+                // Weighed only where it comes to that.
+                if budget.is_too_small_for(&batch)
+                    && let Some(own) = own.take()
+                {
+                    budget.grant(2 * memory_of_tree(own));
+                }
                 budget.take(&batch)?;
-                extend_in_order(&mut told, batch)?;
+                told.extend(batch)?;
             }
             Control::Tombstones(batch) => {
                 budget.take(&batch)?;
@@ -210,10 +229,7 @@ fn receive_rest(
             return Err(ProtocolError::Malformed { what: "view" }.into());
         }
     };
-    let tree = match kind {
-        ViewKind::Listing => Tree::default().with_changes(told),
-        ViewKind::Changes | ViewKind::Same => known_tree.with_changes(told),
-    };
+    let tree = told.into_tree(&known_tree)?;
     let tombstones = if new_tombstones {
         tombstones
     } else {
@@ -237,19 +253,64 @@ fn receive_rest(
     })
 }
 
-fn extend_in_order(
-    told: &mut Vec<(RelPath, Option<Node>)>,
-    batch: Vec<(RelPath, Option<Node>)>,
-) -> Result<(), PeerError> {
-    for entry in batch {
-        let in_order = told.last().is_none_or(|(last, _)| *last < entry.0);
-        if !in_order {
-            return Err(ProtocolError::Malformed {
-                what: "view (order)",
-            }
-            .into());
+/// What is received, for people.
+const TREE: &str = "the list of the hub's files";
+
+/// What a hub tells of its tree.
+enum Told {
+    /// Its entries.
+    All(Vec<Entry>),
+    /// Changes of what was known.
+    Changes(Vec<(RelPath, Option<Node>)>),
+}
+
+impl Told {
+    fn of(kind: ViewKind) -> Self {
+        match kind {
+            ViewKind::Listing => Self::All(Vec::new()),
+            ViewKind::Changes | ViewKind::Same => Self::Changes(Vec::new()),
         }
-        told.push(entry);
     }
-    Ok(())
+
+    fn last(&self) -> Option<&RelPath> {
+        match self {
+            Self::All(entries) => entries.last().map(|entry| &entry.path),
+            Self::Changes(changes) => changes.last().map(|(path, _)| path),
+        }
+    }
+
+    fn extend(&mut self, batch: Vec<(RelPath, Option<Node>)>) -> Result<(), ProtocolError> {
+        for (path, node) in batch {
+            if self.last().is_some_and(|last| *last >= path) {
+                return Err(ProtocolError::Malformed {
+                    what: "view (order)",
+                });
+            }
+            match (&mut *self, node) {
+                (Self::All(entries), Some(node)) => entries.push(Entry { path, node }),
+                // Nothing is missing from nothing.
+                (Self::All(_), None) => {}
+                (Self::Changes(changes), node) => changes.push((path, node)),
+            }
+        }
+        Ok(())
+    }
+
+    fn into_tree(self, known: &Tree) -> Result<Tree, ProtocolError> {
+        match self {
+            Self::All(mut entries) => {
+                entries.shrink_to_fit();
+                let malformed = ProtocolError::Malformed { what: "view" };
+                Tree::from_sorted(entries).ok_or(malformed)
+            }
+            Self::Changes(changes) => Ok(known.with_changes(changes)),
+        }
+    }
+}
+
+fn memory_of_tree(tree: &Tree) -> usize {
+    let entries = tree.entries();
+    entries
+        .map(|e| memory_of(std::slice::from_ref(&(&e.path, &e.node))))
+        .sum()
 }

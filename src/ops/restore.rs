@@ -119,7 +119,7 @@ fn restore_locked(
     let from = versions.id.to_string();
     let mut report = Report {
         plan: undo::plan(
-            changes.iter().map(crate::endpoint::undo::op).collect(),
+            changes.iter().map(crate::endpoint::undo::op),
             Direction::Pull,
         ),
         from: from.clone(),
@@ -212,7 +212,7 @@ pub fn to_json(report: &Report) -> Value {
         if done { "ok" } else { "nothing_to_do" },
         json!({
             "from": report.from,
-            "actions": undo::actions_json(&report.plan),
+            "actions": undo::actions_json(&report.plan).collect::<Vec<_>>(),
             "written": written,
             "snapshot": report.snapshot,
             "warnings": report.warnings,

@@ -221,10 +221,14 @@ fn rollback_hub(
     if client.hello.recovery_pending && !dry_run {
         return Err(settle_hub(world, client)?);
     }
-    let RollbackPlan { id, ops, staying } = client.plan_rollback(id.map(str::to_owned))?;
+    let mut actions = Vec::new();
+    let RollbackPlan { id, staying } =
+        client.plan_rollback(id.map(str::to_owned), &mut |ops: Vec<Op>| {
+            actions.extend(ops.into_iter().map(action));
+        })?;
     let mut report = Report {
         id: id.clone(),
-        plan: plan(ops, Direction::Push),
+        plan: in_order(actions, Direction::Push),
         snapshot: None,
         dry_run,
         declined: false,
@@ -309,26 +313,33 @@ fn refuse_changed(paths: &[RelPath]) -> Result<(), Failure> {
 }
 
 /// Operations that put old versions back, as a plan.
-pub(super) fn plan(ops: Vec<Op>, direction: Direction) -> Plan {
-    let action = |op: Op| {
-        let verb = match (&op.old, &op.new) {
-            (None, _) => Verb::Create,
-            (_, None) => Verb::Delete,
-            (Some(old), Some(new)) if old.same_content(new) => Verb::Meta,
-            _ => Verb::Update,
-        };
-        Action {
-            path: op.path,
-            verb,
-            reason: Reason::Undo,
-            old: op.old,
-            new: op.new,
-            source: Source::Nothing,
-            conflict: None,
-        }
+pub(super) fn plan(ops: impl Iterator<Item = Op>, direction: Direction) -> Plan {
+    in_order(ops.map(action).collect(), direction)
+}
+
+fn action(op: Op) -> Action {
+    let verb = match (&op.old, &op.new) {
+        (None, _) => Verb::Create,
+        (_, None) => Verb::Delete,
+        (Some(old), Some(new)) if old.same_content(new) => Verb::Meta,
+        _ => Verb::Update,
     };
-    let mut actions: Vec<_> = ops.into_iter().map(action).collect();
-    actions.sort_by(|a, b| a.path.cmp(&b.path));
+    Action {
+        path: op.path,
+        verb,
+        reason: Reason::Undo,
+        old: op.old,
+        new: op.new,
+        source: Source::Nothing,
+        conflict: None,
+    }
+}
+
+fn in_order(mut actions: Vec<Action>, direction: Direction) -> Plan {
+    if !actions.is_sorted_by(|a, b| a.path <= b.path) {
+        actions.sort_by(|a, b| a.path.cmp(&b.path));
+    }
+    actions.shrink_to_fit();
     Plan {
         actions,
         ..Plan::nothing(direction)
@@ -362,7 +373,7 @@ fn of_rollback(
     log::Record { note, ..record }
 }
 
-/// For scripts.
+/// For scripts, but for the actions: there can be a million of them.
 #[must_use]
 pub fn to_json(report: &Report) -> Value {
     let result = match report {
@@ -374,15 +385,15 @@ pub fn to_json(report: &Report) -> Value {
     contract::object(
         "rollback",
         result,
-        json!({"id": report.id, "actions": actions_json(&report.plan), "snapshot": report.snapshot, "warnings": report.warnings}),
+        json!({"id": report.id, "actions": [], "snapshot": report.snapshot, "warnings": report.warnings}),
     )
 }
 
-/// The actions of an undo for scripts.
-pub(super) fn actions_json(plan: &Plan) -> Vec<Value> {
+/// The actions of an undo for scripts, one by one.
+pub fn actions_json(plan: &Plan) -> impl Iterator<Item = Value> + '_ {
     let action = |a: &Action| {
         let (path, path_bytes) = contract::path(&a.path);
         json!({"path": path, "path_bytes": path_bytes, "action": a.verb.name()})
     };
-    plan.actions.iter().map(action).collect()
+    plan.actions.iter().map(action)
 }

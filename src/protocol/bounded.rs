@@ -41,6 +41,12 @@ impl Weight for SnapshotLine {
     }
 }
 
+impl<T: Weight> Weight for &T {
+    fn text_bytes(&self) -> usize {
+        (*self).text_bytes()
+    }
+}
+
 impl<T: Weight> Weight for Option<T> {
     fn text_bytes(&self) -> usize {
         self.as_ref().map_or(0, Weight::text_bytes)
@@ -59,7 +65,12 @@ pub struct Budget {
     what: &'static str,
     items: usize,
     text_bytes: usize,
+    /// Bytes of memory, where they are bounded.
+    memory_bytes: Option<usize>,
 }
+
+/// What an item of a tree takes in memory beside its names and words.
+const ITEM_BYTES: usize = 112;
 
 impl Budget {
     /// As many items as a tree has at most, and [`limits::TOLD_BYTES`] of names and words.
@@ -69,7 +80,29 @@ impl Budget {
             what,
             items: limits::TREE_ENTRIES,
             text_bytes: limits::TOLD_BYTES,
+            memory_bytes: None,
         }
+    }
+
+    /// As [`Self::of_tree`], of what takes no more than so many bytes of memory.
+    #[must_use]
+    pub fn of_memory(what: &'static str, bytes: usize) -> Self {
+        Self {
+            memory_bytes: Some(bytes),
+            ..Self::of_tree(what)
+        }
+    }
+
+    /// Adds bytes of memory.
+    pub fn grant(&mut self, bytes: usize) {
+        self.memory_bytes = self.memory_bytes.map(|left| left.saturating_add(bytes));
+    }
+
+    /// Whether these items would take more memory than is left.
+    #[must_use]
+    pub fn is_too_small_for(&self, items: &[impl Weight]) -> bool {
+        self.memory_bytes
+            .is_some_and(|left| left < memory_of(items))
     }
 
     /// Takes these items off.
@@ -78,15 +111,29 @@ impl Budget {
     /// There is not so much left.
     pub fn take(&mut self, items: &[impl Weight]) -> Result<(), ProtocolError> {
         let text_bytes = items.iter().map(Weight::text_bytes).sum();
+        if self.is_too_small_for(items) {
+            return Err(ProtocolError::TooLarge { what: self.what });
+        }
         let left = self.items.checked_sub(items.len());
         match left.zip(self.text_bytes.checked_sub(text_bytes)) {
-            Some((items, text_bytes)) => {
-                (self.items, self.text_bytes) = (items, text_bytes);
+            Some((left, text_bytes)) => {
+                let memory = memory_of(items);
+                self.memory_bytes = self.memory_bytes.map(|bytes| bytes - memory);
+                (self.items, self.text_bytes) = (left, text_bytes);
                 Ok(())
             }
             None => Err(ProtocolError::TooMuch { what: self.what }),
         }
     }
+}
+
+/// Bytes of memory that `items` take, nearly.
+#[must_use]
+pub fn memory_of(items: &[impl Weight]) -> usize {
+    items
+        .iter()
+        .map(|item| item.text_bytes() + ITEM_BYTES)
+        .sum()
 }
 
 /// A list of at most [`limits::LIST_ITEMS`].

@@ -24,5 +24,7 @@ pub const TEXT_BYTES: usize = 4096;
 pub const PLACE_BYTES: usize = 8192;
 /// Names, targets and words of a whole view, or of all changes that are asked for.
 pub const TOLD_BYTES: usize = 1024 * 1024 * 1024;
+/// Memory that a view may take where no setting says otherwise, in bytes: a tree of a million entries with long paths fits.
+pub const VIEW_BYTES: usize = 256 * 1024 * 1024;
 /// Signature of one file.
 pub const SIGNATURE_BYTES: usize = 64 * 1024 * 1024;

@@ -46,6 +46,12 @@ pub enum ProtocolError {
         /// Of what.
         what: &'static str,
     },
+    /// More than fits the memory that it is granted.
+    #[error("{what} takes more memory than it is granted")]
+    TooLarge {
+        /// Of what.
+        what: &'static str,
+    },
     /// The compressed stream does not decode.
     #[error("the peer's compressed stream is damaged")]
     Compression,
