@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 
 use super::connect::{Greeting, Hub, Reach};
+use super::install::{self, There};
 use super::look::World;
 use super::project::{CONFIG_FILE, Setting};
 use super::{Failure, FailureKind};
 use crate::config::Remote;
-use crate::config::remote::without_password;
+use crate::config::remote::without_passwords;
 use crate::disk::{Root, space};
 use crate::endpoint::client::Client;
 use crate::endpoint::local::Local;
@@ -17,8 +18,7 @@ use crate::protocol::handshake::{ProtocolRange, Purpose, ServerHello};
 use crate::report::json as contract;
 use crate::state::RootId;
 use crate::state::base::Remotes;
-use crate::transport::mux::Mux;
-use crate::transport::{SshOptions, remote_command};
+use crate::transport::remote_command;
 
 /// Clocks that differ by less are fine: nothing is decided by a clock but `newer`.
 const SKEW_MS: i64 = 5000;
@@ -67,12 +67,17 @@ pub struct Check {
 #[derive(Debug, Default)]
 pub struct Checks(pub Vec<Check>);
 
+/// Words for people, without the passwords of remotes in them.
+fn masked(words: impl Into<String>) -> String {
+    without_passwords(&words.into()).into_owned()
+}
+
 impl Checks {
     fn ok(&mut self, name: &'static str, found: impl Into<String>) {
         self.0.push(Check {
             name,
             verdict: Verdict::Ok,
-            found: found.into(),
+            found: masked(found),
             fix: String::new(),
             travels: false,
         });
@@ -90,8 +95,8 @@ impl Checks {
         self.0.push(Check {
             name,
             verdict: Verdict::Warn,
-            found: found.into(),
-            fix: fix.into(),
+            found: masked(found),
+            fix: masked(fix),
             travels: false,
         });
     }
@@ -100,8 +105,8 @@ impl Checks {
         self.0.push(Check {
             name,
             verdict: Verdict::Fail,
-            found: found.into(),
-            fix: fix.into(),
+            found: masked(found),
+            fix: masked(fix),
             travels: false,
         });
     }
@@ -196,8 +201,7 @@ fn check_settings(checks: &mut Checks, world: &World<'_>) {
 
 /// A value, and where it comes from.
 fn from(setting: &Setting) -> String {
-    let value = without_password(&setting.value);
-    format!("{value} (from {})", setting.origin)
+    format!("{} (from {})", setting.value, setting.origin)
 }
 
 fn check_rules(checks: &mut Checks, world: &World<'_>) -> Rules {
@@ -301,15 +305,22 @@ fn check_hub(checks: &mut Checks, world: &World<'_>, hub: &Hub, rules: &Rules, i
         expected.as_ref().map(ToString::to_string),
     );
     let outdated = |hello: &ServerHello| older(&hello.version, env!("CARGO_PKG_VERSION"));
+    // Of a hub that answers, that is known already.
+    let there = match &client {
+        Ok(_) => None,
+        Err(failure) if failure.kind != FailureKind::Unreachable => None,
+        Err(_) => install::there(world, hub),
+    };
+    let is_ssh = matches!(hub.remote, Remote::Ssh { .. });
+    let damaged = client
+        .as_ref()
+        .is_ok_and(|client| is_ssh && install::is_damaged(world, hub, &client.hello));
     let wanted = match &client {
-        Ok(client) => outdated(&client.hello),
-        Err(failure) => {
-            failure.message.contains("not installed")
-                || failure.message.contains("no common protocol")
-        }
+        Ok(client) => outdated(&client.hello) || damaged,
+        Err(failure) => failure.message.contains("no common protocol") || there.is_some(),
     };
     if install && wanted {
-        match put_on_hub(world, hub) {
+        match install::put(world, hub) {
             Ok(words) => {
                 checks.ok("install", words);
                 client = greet(
@@ -321,6 +332,21 @@ fn check_hub(checks: &mut Checks, world: &World<'_>, hub: &Hub, rules: &Rules, i
             }
             Err(failure) => checks.fail("install", failure.message, failure.hint),
         }
+    } else if damaged {
+        checks.warn(
+            "program there",
+            format!(
+                "~/{} is not this program, though both are of one version",
+                remote_command::INSTALL_PATH
+            ),
+            "`rsyn setup --install` puts this very program there",
+        );
+    } else if let Some(There::Broken { path, said }) = there {
+        let fix = match path.ends_with(remote_command::INSTALL_PATH) {
+            true => "`rsyn setup --install` replaces it".to_owned(),
+            false => format!("remove or replace {path} on the hub"),
+        };
+        checks.fail("rsyn there", format!("{path} does not run: {said}"), fix);
     }
     match client {
         // A hub that does not answer as one is asked nothing more: what it prints has no end that it must keep.
@@ -470,86 +496,15 @@ fn check_hello(
 
 fn check_rsync_there(checks: &mut Checks, world: &World<'_>, hub: &Hub) {
     // Informational, so that trouble here is no failure.
-    let Ok(mux) = connect(world, hub) else { return };
-    match mux.run("rsync --version", b"") {
+    let Ok(shell) = hub.shell(world) else { return };
+    match shell.run("rsync --version", b"") {
         Ok(output) if output.success => checks.ok(
             "rsync there",
             rsync_version(&String::from_utf8_lossy(&output.stdout)),
         ),
         _ => checks.ok("rsync there", "not installed (not needed)"),
     }
-    mux.close();
-}
-
-fn connect(world: &World<'_>, hub: &Hub) -> Result<Mux, Failure> {
-    let Remote::Ssh { host, .. } = &hub.remote else {
-        return Err(Failure::usage("the hub is this machine", ""));
-    };
-    let options = SshOptions {
-        config_file: hub.ssh_config().map(std::path::Path::to_owned),
-        interactive: world.environment.interactive,
-        ..SshOptions::default()
-    };
-    Mux::connect(host, &options)
-        .map_err(|e| Failure::new(FailureKind::Unreachable, e, "try `ssh` by hand"))
-}
-
-/// Copies this very program to the hub, where pull and push find it though it is on no PATH.
-fn put_on_hub(world: &World<'_>, hub: &Hub) -> Result<String, Failure> {
-    let mux = connect(world, hub)?;
-    let outcome = put(&mux, world, hub);
-    mux.close();
-    outcome
-}
-
-fn put(mux: &Mux, world: &World<'_>, hub: &Hub) -> Result<String, Failure> {
-    let failed = |message: String, hint: &str| Failure::new(FailureKind::Failed, message, hint);
-    let there = mux.run("uname -sm", b"").map_err(|e| failed(e, ""))?;
-    let there = String::from_utf8_lossy(&there.stdout)
-        .trim()
-        .to_lowercase()
-        .replace("arm64", "aarch64");
-    let here = format!(
-        "{} {}",
-        std::env::consts::OS.replace("macos", "darwin"),
-        std::env::consts::ARCH
-    );
-    if there != here {
-        let hint = "build rsyn there from its source (`make install`), then run `rsyn setup` again";
-        return Err(failed(
-            format!(
-                "the hub is {}, this program is for {here}",
-                there.escape_debug()
-            ),
-            hint,
-        ));
-    }
-    let program = crate::disk::read_program(&world.environment.program)?;
-    let target = remote_command::INSTALL_PATH;
-    let directory = target
-        .rsplit_once('/')
-        .map_or(".", |(directory, _)| directory);
-    let text = format!(
-        "sh -c 'umask 077; cd && mkdir -p {directory} && cat > {target}.tmp && chmod 755 {target}.tmp && mv -f {target}.tmp {target}'"
-    );
-    let output = mux
-        .run(&text, &program)
-        .map_err(|e| failed(e, "is there room on the hub?"))?;
-    if !output.success {
-        let said = String::from_utf8_lossy(&output.stderr)
-            .trim()
-            .escape_debug()
-            .to_string();
-        return Err(failed(
-            format!("cannot install on the hub: {said}"),
-            "is there room, is the home writable?",
-        ));
-    }
-    Ok(format!(
-        "rsyn {} is now at ~/{target} on {}",
-        env!("CARGO_PKG_VERSION"),
-        hub.host().unwrap_or("the hub")
-    ))
+    shell.close();
 }
 
 /// Whether version `a` is older than `b`; unknown forms are not.

@@ -5,6 +5,7 @@ mod child;
 mod kept_connection;
 pub mod mux;
 pub mod remote_command;
+pub mod shell;
 mod ssh;
 mod ssh_settings;
 

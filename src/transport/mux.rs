@@ -3,12 +3,12 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use openssh::{Session, Stdio as RemoteStdio};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use super::SshOptions;
+use super::shell::{OUTPUT_LIMIT, TIME_LIMIT};
 use crate::config::Host;
 
 /// What a command on the hub left.
@@ -38,11 +38,6 @@ impl Drop for ControlDirectory {
         drop(std::fs::remove_dir_all(&self.0));
     }
 }
-
-/// More output than this of one command is not read, in bytes.
-const OUTPUT_LIMIT: u64 = 64 * 1024;
-/// A command that takes longer is given up; the longest is the upload of this program.
-const TIME_LIMIT: Duration = Duration::from_secs(300);
 
 /// The first [`OUTPUT_LIMIT`] bytes of a stream.
 async fn bounded(stream: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {

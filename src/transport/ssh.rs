@@ -115,6 +115,15 @@ pub fn with_command(
     host: &Host,
     remote_command: &str,
 ) -> Result<Transport, StartError> {
+    start(call(words, host, remote_command)?, true)
+}
+
+/// The call `WORDS [-p PORT] -- HOST COMMAND`.
+pub(super) fn call(
+    words: &[String],
+    host: &Host,
+    remote_command: &str,
+) -> Result<Command, StartError> {
     let Some((program, arguments)) = words.split_first() else {
         let source = std::io::Error::other("the command is empty");
         return Err(StartError {
@@ -131,5 +140,5 @@ pub fn with_command(
         .arg("--")
         .arg(host.destination())
         .arg(remote_command);
-    start(command, true)
+    Ok(command)
 }
