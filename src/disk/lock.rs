@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::{FlockOperation, OFlags, Timespec, Timestamps, flock};
@@ -14,7 +13,6 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::dir::Dir;
-use super::durable;
 use super::error::DiskError;
 use super::stat::Stat;
 use crate::model::Mtime;
@@ -22,7 +20,10 @@ use crate::model::Mtime;
 /// Name of the lock inside the state directory.
 const LOCK_FILE: &[u8] = b"lock";
 /// Nothing that we write into it is longer.
-const MAX_HOLDER_BYTES: u64 = 4096;
+const MAX_HOLDER_BYTES: usize = 4096;
+/// How often a lock that is held is tried, and how long it is waited in between.
+const ATTEMPTS: u32 = 3;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(3);
 
 /// Who holds the lock, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,55 @@ pub struct Holder {
     pub verb: String,
     /// Since when, seconds since 1970.
     pub since: i64,
+}
+
+/// What is written into a lock.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Word {
+    #[serde(flatten)]
+    holder: Holder,
+    /// Where its process id means something.
+    #[serde(default)]
+    pids: Option<String>,
+}
+
+impl Word {
+    fn read(file: &File) -> Option<Self> {
+        let mut text = [0; MAX_HOLDER_BYTES];
+        let read = file.read_at(&mut text, 0).ok()?;
+        serde_json::from_slice(text.get(..read)?).ok()
+    }
+
+    /// Whether its process id is one of this process' world.
+    fn is_of_here(&self) -> bool {
+        self.pids.is_none() || self.pids == pid_namespace()
+    }
+}
+
+/// What a root's lock tells to somebody who does not take it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Activity {
+    /// Nobody holds it, and the last holder let go.
+    Idle,
+    /// It is held; by whom, if he left word.
+    Running {
+        /// Who holds it.
+        holder: Option<Holder>,
+        /// Whether the process id is that of another pid namespace, in which it means nothing here.
+        elsewhere: bool,
+    },
+    /// Its last holder was killed, and nobody has taken it since.
+    Died(Holder),
+    /// Its last holder did not let go, and what became of it cannot be seen from here.
+    Unknown(Holder),
+}
+
+impl Activity {
+    /// Whether somebody is at work, or may be.
+    #[must_use]
+    pub fn may_run(&self) -> bool {
+        matches!(self, Self::Running { .. } | Self::Unknown(_))
+    }
 }
 
 /// The lock, until it is dropped.
@@ -63,7 +113,7 @@ impl Lock {
     /// [`LockError::Held`] if anybody has it, alone or shared.
     pub fn exclusive(state: &Dir, holder: &Holder) -> Result<Self, LockError> {
         let mut lock = Self::take(state, FlockOperation::NonBlockingLockExclusive, true)?;
-        lock.left_by = read_holder(&lock.file);
+        lock.left_by = Word::read(&lock.file).map(|word| word.holder);
         lock.announce(holder)
             .map_err(|e| state.error("write", LOCK_FILE, e))?;
         Ok(lock)
@@ -75,15 +125,48 @@ impl Lock {
         self.left_by.as_ref()
     }
 
-    /// The last holder, if it was killed and nobody has taken the lock since. Takes nothing, writes nothing;
-    /// where the system does not list its processes nobody is known to be dead.
+    /// Who is at work, or died at it. Writes nothing. Who does not let go of the lock is at work, wherever he runs; a lock that
+    /// is free may still be held where a file system does not tell of locks, so the process is looked for as well.
+    ///
+    /// # Errors
+    /// The lock file cannot be read.
+    pub fn activity(state: &Dir) -> Result<Activity, DiskError> {
+        let file = match state.open_file(LOCK_FILE) {
+            Ok((file, _)) => file,
+            Err(e) if e.is_missing() => return Ok(Activity::Idle),
+            Err(e) => return Err(e),
+        };
+        // For a moment only: who wants the lock alone tries more than once.
+        let held = match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => flock(&file, FlockOperation::Unlock).map(|()| false),
+            Err(Errno::WOULDBLOCK) => Ok(true),
+            Err(e) => Err(e),
+        };
+        let held = held.map_err(|e| state.error("lock", LOCK_FILE, e))?;
+        let word = Word::read(&file);
+        let here = word.as_ref().is_none_or(Word::is_of_here);
+        Ok(match word.map(|word| word.holder) {
+            holder if held => Activity::Running {
+                holder,
+                elsewhere: !here,
+            },
+            None => Activity::Idle,
+            Some(holder) if !here => Activity::Unknown(holder),
+            Some(holder) if may_live(holder.pid) => Activity::Idle,
+            Some(holder) => Activity::Died(holder),
+        })
+    }
+
+    /// The last holder, if it was killed and nobody has taken the lock since. Writes nothing; where the system does not list
+    /// its processes nobody is known to be dead.
     ///
     /// # Errors
     /// The lock file cannot be read.
     pub fn dead_holder(state: &Dir) -> Result<Option<Holder>, DiskError> {
-        let text = durable::read(state, LOCK_FILE, MAX_HOLDER_BYTES)?.unwrap_or_default();
-        let holder: Option<Holder> = serde_json::from_slice(&text).ok();
-        Ok(holder.filter(|h| !may_live(h.pid)))
+        Ok(match Self::activity(state)? {
+            Activity::Died(holder) => Some(holder),
+            _ => None,
+        })
     }
 
     /// Takes the lock together with other readers. Does not wait, leaves no word.
@@ -120,19 +203,35 @@ impl Lock {
 
     fn take(state: &Dir, how: FlockOperation, exclusive: bool) -> Result<Self, LockError> {
         let file = state.open_state_file(LOCK_FILE, OFlags::RDWR)?;
-        match flock(&file, how) {
-            Ok(()) => Ok(Self {
-                file,
-                exclusive,
-                left_by: None,
-            }),
-            Err(Errno::WOULDBLOCK) => Err(LockError::Held(read_holder(&file))),
-            Err(e) => Err(state.error("lock", LOCK_FILE, e).into()),
+        let mut attempts = 1;
+        loop {
+            match flock(&file, how) {
+                Ok(()) => {
+                    return Ok(Self {
+                        file,
+                        exclusive,
+                        left_by: None,
+                    });
+                }
+                // Somebody may just look, which takes no time.
+                Err(Errno::WOULDBLOCK) if attempts < ATTEMPTS => {
+                    attempts += 1;
+                    std::thread::sleep(PAUSE);
+                }
+                Err(Errno::WOULDBLOCK) => {
+                    let holder = Word::read(&file).map(|word| word.holder);
+                    return Err(LockError::Held(holder));
+                }
+                Err(e) => return Err(state.error("lock", LOCK_FILE, e).into()),
+            }
         }
     }
 
     fn announce(&self, holder: &Holder) -> std::io::Result<()> {
-        let text = serde_json::to_vec(holder)?;
+        let text = serde_json::to_vec(&Word {
+            holder: holder.clone(),
+            pids: pid_namespace(),
+        })?;
         self.file.set_len(0)?;
         self.file.write_all_at(&text, 0)
     }
@@ -154,6 +253,13 @@ fn may_live(pid: u32) -> bool {
     !processes.join("self").exists() || processes.join(pid.to_string()).exists()
 }
 
+/// The pid namespace of this process, where there is such a thing.
+#[expect(clippy::disallowed_methods, reason = "this is the door to the disk")]
+fn pid_namespace() -> Option<String> {
+    let link = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(link.to_str()?.to_owned())
+}
+
 /// Claims `dir` for this handle until it is closed; `false` if another handle has claimed it.
 /// Tells the work of a living process from what a dead one left.
 ///
@@ -165,12 +271,6 @@ pub fn claim(dir: &Dir) -> Result<bool, DiskError> {
         Err(Errno::WOULDBLOCK) => Ok(false),
         Err(e) => Err(dir.error("lock", b".", e)),
     }
-}
-
-fn read_holder(file: &File) -> Option<Holder> {
-    let mut text = Vec::new();
-    file.take(MAX_HOLDER_BYTES).read_to_end(&mut text).ok()?;
-    serde_json::from_slice(&text).ok()
 }
 
 fn held(holder: Option<&Holder>) -> impl fmt::Display {
@@ -188,7 +288,7 @@ fn held(holder: Option<&Holder>) -> impl fmt::Display {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::Root;
+    use crate::disk::{Root, durable};
 
     fn holder() -> Holder {
         Holder {
@@ -238,6 +338,40 @@ mod tests {
         assert_eq!(next.left_by(), Some(&dead));
         drop(next);
         assert_eq!(Lock::dead_holder(root.top()).unwrap(), None);
+    }
+
+    #[test]
+    fn who_is_at_work_is_told_without_being_in_the_way() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = Root::open(temp.path()).unwrap();
+        let activity = || Lock::activity(root.top()).unwrap();
+        assert_eq!(activity(), Activity::Idle);
+        let held = Lock::exclusive(root.top(), &holder()).unwrap();
+        let running = Activity::Running {
+            holder: Some(holder()),
+            elsewhere: false,
+        };
+        assert_eq!(activity(), running);
+        assert!(activity().may_run());
+        drop(held);
+        assert_eq!(activity(), Activity::Idle);
+        // A holder of another pid namespace whose process id is none here.
+        let word = Word {
+            holder: Holder {
+                pid: u32::MAX,
+                ..holder()
+            },
+            pids: Some("pid:[1]".to_owned()),
+        };
+        durable::replace(root.top(), LOCK_FILE, &serde_json::to_vec(&word).unwrap()).unwrap();
+        assert_eq!(activity(), Activity::Unknown(word.holder));
+        let all_look = || (0..300).for_each(|_| drop(activity()));
+        std::thread::scope(|scope| {
+            scope.spawn(all_look);
+            for _ in 0..100 {
+                drop(Lock::exclusive(root.top(), &holder()).unwrap());
+            }
+        });
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::connect::Reach;
 use super::look::{Look, World, look};
 use super::sync::Request;
 use crate::config::remote::without_password;
+use crate::disk::{Activity, Holder};
 use crate::endpoint::local::Local;
 use crate::endpoint::manage::snapshot_lines;
 use crate::model::{Digest, total_bytes};
@@ -36,6 +37,8 @@ pub struct Status {
     pub machines: Vec<(String, i64)>,
     /// Whether an interrupted sync waits here.
     pub recovery_pending: bool,
+    /// Who is at work here.
+    pub activity: Activity,
     /// Number of snapshots here and their bytes.
     pub snapshots: (usize, u64),
     /// What the user should know.
@@ -79,7 +82,8 @@ pub fn status(world: &World<'_>, reach: &Reach, offline: bool) -> Result<Status,
         synced_at: None,
         last,
         machines: vec![],
-        recovery_pending: local.pending()?.is_some(),
+        recovery_pending: local.is_interrupted()?,
+        activity: local.activity()?,
         snapshots: (
             snapshots.len(),
             total_bytes(snapshots.iter().map(|s| s.bytes)),
@@ -196,6 +200,9 @@ pub fn to_text(status: &Status, verbose: bool, now_secs: i64) -> String {
             time::ago(*then, now_secs)
         ));
     }
+    if let Some(words) = at_work(&status.activity, now_secs) {
+        out.push_str(&format!("running    {words}\n"));
+    }
     if status.recovery_pending {
         out.push_str("recovery   an interrupted sync waits; `rsyn recover` settles it\n");
     }
@@ -208,6 +215,51 @@ pub fn to_text(status: &Status, verbose: bool, now_secs: i64) -> String {
         out.push_str(&format!("note       {}\n", printable::line(warning)));
     }
     out
+}
+
+/// Who is at work, in words; `None` if nobody is.
+fn at_work(activity: &Activity, now_secs: i64) -> Option<String> {
+    let words = |holder: &Holder| {
+        let (pid, since) = (holder.pid, time::ago(holder.since, now_secs));
+        let (verb, machine) = (
+            printable::line(&holder.verb),
+            printable::line(&holder.machine),
+        );
+        format!("{verb} (pid {pid} on {machine}), since {since}")
+    };
+    match activity {
+        Activity::Idle | Activity::Died(_) => None,
+        Activity::Running { holder: None, .. } => Some("a sync that left no word".to_owned()),
+        Activity::Running {
+            holder: Some(holder),
+            elsewhere,
+        } => Some(match elsewhere {
+            true => format!("{}; the pid is one of another pid namespace", words(holder)),
+            false => words(holder),
+        }),
+        Activity::Unknown(holder) => Some(format!(
+            "{}: whether it still runs cannot be known here, in another pid namespace",
+            words(holder)
+        )),
+    }
+}
+
+/// The same for scripts.
+fn running(activity: &Activity) -> Value {
+    let value = |holder: Option<&Holder>, known: bool| {
+        json!({
+            "pid": holder.map(|h| h.pid),
+            "since": holder.map(|h| h.since),
+            "verb": holder.map(|h| &h.verb),
+            "machine": holder.map(|h| &h.machine),
+            "known": known,
+        })
+    };
+    match activity {
+        Activity::Idle | Activity::Died(_) => Value::Null,
+        Activity::Running { holder, .. } => value(holder.as_ref(), true),
+        Activity::Unknown(holder) => value(Some(holder), false),
+    }
 }
 
 /// For scripts.
@@ -239,6 +291,7 @@ pub fn to_json(status: &Status) -> Value {
             "last_run": status.last,
             "machines": status.machines.iter().map(|(name, then)| json!({"name": name, "last": then})).collect::<Vec<_>>(),
             "recovery_pending": status.recovery_pending,
+            "running": running(&status.activity),
             "snapshots": {"count": status.snapshots.0, "bytes": status.snapshots.1},
             "warnings": status.warnings,
         }),

@@ -43,3 +43,52 @@ fn a_killed_run_is_in_the_log_before_and_after_the_next_one() {
     assert_eq!(results("log"), after);
     a.ok(&["log"]).says("was killed or the machine stopped");
 }
+
+#[test]
+fn status_beside_a_run_says_who_runs_and_calls_nothing_interrupted() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.ok(&["push"]);
+    world
+        .hub()
+        .write("large", crate::support::noise(3_000_000, 1));
+    let status = |args: &[&str]| a.ok(&[&["status"], args].concat());
+    assert!(status(&["--offline", "--json"]).json()["running"].is_null());
+    let mut child = a
+        .command(&["pull", "-q", "--bwlimit", "100"])
+        .spawn()
+        .unwrap();
+    let begin = Instant::now();
+    let is_staging = || a.has(".rsyn/txn") && !a.names(".rsyn/txn").is_empty();
+    while !is_staging() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "it never began");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    for more in [&["--offline"][..], &[]] {
+        let run = status(more).says(&format!("pull (pid {} on a)", child.id()));
+        run.says("running ")
+            .says_no("interrupted")
+            .says_no("killed");
+        let json = status(&[more, &["--json"]].concat()).json();
+        assert_eq!(json["running"]["pid"], child.id());
+        assert!(json["running"]["since"].as_i64().unwrap() > 1_700_000_000);
+        assert_eq!(json["recovery_pending"], false);
+    }
+    a.ok(&["log"]).says_no("killed");
+    assert!(child.try_wait().unwrap().is_none(), "it was over too soon");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(status(&["--offline", "--json"]).json()["running"].is_null());
+    a.ok(&["log"]).says("killed");
+
+    // The lock of a run in another pid namespace, whose process id is none here.
+    let word = serde_json::json!({
+        "pid": 4_000_000_000_u32, "machine": "a", "verb": "pull", "since": 1_700_000_000, "pids": "pid:[1]"
+    });
+    a.write(".rsyn/lock", word.to_string());
+    status(&["--offline"])
+        .says("cannot be known")
+        .says_no("interrupted");
+    let json = status(&["--offline", "--json"]).json();
+    assert_eq!(json["running"]["known"], false);
+}
