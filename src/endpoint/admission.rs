@@ -1,9 +1,10 @@
 //! What a hub does with a Hello: finds the root that is meant, sees what the session may do, answers.
 
-use super::observe;
+use super::attendance::Attendance;
 use super::place::{self, Place};
 use super::refusal::{ServeError, no_common_protocol};
 use super::serve::{Machinery, Policy};
+use super::{observe, overlap};
 use crate::protocol::handshake::{self, ClientHello, ProtocolRange, Purpose, ServerHello};
 use crate::protocol::message::{Refusal, RefusalKind};
 
@@ -36,6 +37,7 @@ pub(super) fn prepare(
     hello: &ClientHello,
     policy: &Policy,
     machinery: &Machinery,
+    attendance: &Attendance,
 ) -> Result<(ServerHello, Place), Refusal> {
     let refusal = |e: ServeError| {
         let unknown = Refusal {
@@ -60,6 +62,7 @@ pub(super) fn prepare(
         });
     };
     let path = place::resolve(&asked, &machinery.home);
+    overlap::refuse(&path, hello.standing.as_ref()).map_err(refusal)?;
     let makes_state = writes && hello.purpose != Purpose::Manage;
     let place = Place::open(&path, policy.restrict.as_deref(), makes_state).map_err(refusal)?;
     let mut answer = server_hello(machinery, None);
@@ -74,10 +77,13 @@ pub(super) fn prepare(
                 crate::disk::space::space(local.root.top()).map_or(0, |s| s.free_bytes);
             answer.case_sensitive = place::is_case_sensitive(local);
             if makes_state && answer.writable {
-                answer.recovered = observe::recover(local, hello, machinery).map_err(refusal)?;
+                answer.recovered = {
+                    let recovered = observe::recover(local, hello, machinery, attendance);
+                    recovered.map_err(refusal)?
+                };
             } else {
-                let pending = local.pending().map_err(|e| refusal(e.into()))?;
-                answer.recovery_pending = pending.is_some();
+                let interrupted = local.is_interrupted();
+                answer.recovery_pending = interrupted.map_err(|e| refusal(e.into()))?;
             }
         }
     }

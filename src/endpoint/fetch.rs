@@ -325,6 +325,7 @@ mod tests {
             seen: None,
             bytes_per_second: 0,
             compress: false,
+            standing: None,
         }
     }
 

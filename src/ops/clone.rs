@@ -38,7 +38,7 @@ pub fn clone(
     dir: Option<&Path>,
 ) -> Result<(PathBuf, Report), Failure> {
     let hub = Hub::find(&Settings::default(), reach)?;
-    let path = environment.directory.join(match dir {
+    let path = environment.standing().join(match dir {
         Some(dir) => dir.to_owned(),
         None => last_name(&hub)?,
     });
@@ -96,7 +96,7 @@ fn is_unfinished(root: &Root, remote: &str) -> Result<bool, Failure> {
 
 /// The remote as a later run in the clone finds it.
 fn remote_text(environment: &Environment, hub: &Hub) -> String {
-    let path = hub.local_path(&environment.directory);
+    let path = hub.local_path(environment, &environment.standing());
     let path = path.and_then(|path| crate::disk::real_path(&path).ok());
     path.map_or_else(|| hub.remote.to_string(), |path| path.display().to_string())
 }
@@ -165,7 +165,7 @@ fn note_settings(
         lines.push(format!("ssh_command = {}", toml_text(command)));
     }
     if let Some(file) = &reach.ssh_config {
-        let file = environment.directory.join(file).display().to_string();
+        let file = environment.standing().join(file).display().to_string();
         lines.push(format!("ssh_config = {}", toml_text(&file)));
     }
     let text = format!(

@@ -31,7 +31,7 @@ pub struct Proposal {
 /// # Errors
 /// It is such a place.
 pub(super) fn refuse_private_place(world: &World<'_>, hub: &Hub) -> Result<(), Failure> {
-    let path = hub.local_path(&world.environment.directory);
+    let path = hub.local_path(world.environment, &world.project.path);
     let (Some(_), Some(path)) = (&hub.proposal, path) else {
         return Ok(());
     };

@@ -132,6 +132,18 @@ pub struct ClientHello {
     /// Whether the hub shall compress what it sends.
     #[serde(default)]
     pub compress: bool,
+    /// Where the client's root is, for a hub on the same machine.
+    #[serde(default)]
+    pub standing: Option<Standing>,
+}
+
+/// Where a root is, as far as that can be compared under one kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Names the running kernel.
+    pub kernel: String,
+    /// Device and inode of the root's directory and of those above it, itself first.
+    pub above: Vec<(u64, u64)>,
 }
 
 /// The server's Hello. `[server-hello]`
