@@ -87,6 +87,9 @@ pub struct ReachArgs {
     /// Keep the connection open for a minute, so that the next run need not make one
     #[arg(long, overrides_with = "persist")]
     pub persist: bool,
+    /// Memory that the list of the hub's files may take here
+    #[arg(long, value_name = "SIZE", value_parser = size, overrides_with = "max_tree")]
+    pub max_tree: Option<u64>,
 }
 
 /// When to compress.
@@ -106,6 +109,10 @@ fn policy(text: &str) -> Result<Policy, PolicyError> {
 
 fn max_delete(text: &str) -> Result<MaxDelete, crate::plan::guard::MaxDeleteError> {
     text.parse()
+}
+
+fn size(text: &str) -> Result<u64, crate::config::size::SizeError> {
+    crate::config::size::parse_size(text)
 }
 
 fn rate(text: &str) -> Result<u64, crate::config::size::RateError> {

@@ -24,10 +24,7 @@ const MAKEFILE: &str = include_str!("../../sync.mk");
 
 /// Makes a directory a project.
 pub(super) fn init(context: &Context, args: &InitArgs) -> Ended {
-    let directory = match &context.directory {
-        Some(directory) => context.environment.directory.join(directory),
-        None => context.environment.directory.clone(),
-    };
+    let directory = context.environment.standing();
     let path = crate::disk::real_path(&directory)?;
     let home = crate::disk::real_path(&context.environment.home).ok();
     if context.directory.is_none() && (path.parent().is_none() || Some(&path) == home.as_ref()) {
@@ -49,7 +46,7 @@ pub(super) fn init(context: &Context, args: &InitArgs) -> Ended {
         args.remote.is_some(),
     )?;
     if let Some(remote) = args.remote.as_ref().filter(|_| is_new) {
-        keep_remote(&root, remote, &context.environment.directory)?;
+        keep_remote(&root, remote, &directory)?;
     }
     write_new(&root, EXCLUDE_FILE, EXCLUDE_EXAMPLE, false)?;
     if args.makefile {

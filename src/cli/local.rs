@@ -54,15 +54,12 @@ pub(super) fn list(context: &Context, args: &ListArgs, extra: &[ExtraRule]) -> E
         ui::say(&format!("warning: {}", printable::line(problem)));
     }
     if args.json {
-        let paths: Vec<_> = listing
-            .entries
-            .iter()
-            .map(|e| {
-                let (path, bytes) = contract::path(&e.path);
-                json!({"path": path, "path_bytes": bytes, "dir": e.node.is_dir()})
-            })
-            .collect();
-        ui::print_json(&contract::object("list", "ok", json!({ "paths": paths })));
+        let paths = listing.entries.iter().map(|e| {
+            let (path, bytes) = contract::path(&e.path);
+            json!({"path": path, "path_bytes": bytes, "dir": e.node.is_dir()})
+        });
+        let object = contract::object("list", "ok", json!({ "paths": [] }));
+        ui::print_json_list(&object, "paths", paths);
         return Ok(exit::DONE);
     }
     let mut out = Vec::new();

@@ -8,6 +8,7 @@ pub mod args;
 mod exit;
 mod init;
 mod local;
+mod output;
 mod rules;
 mod sync;
 mod ui;
@@ -48,10 +49,7 @@ impl Context {
     fn project_for_undo(&self) -> Result<Project, Failure> {
         let project = Project::find_for_undo(&self.environment, self.directory.as_deref())?;
         for line in &project.settings.warnings {
-            ui::say(&format!(
-                "warning: {}",
-                crate::report::printable::text(line)
-            ));
+            ui::say(&format!("warning: {line}"));
         }
         Ok(project)
     }
@@ -74,17 +72,22 @@ pub fn main() -> u8 {
         Ok(parsed) => parsed,
         Err(e) => return refuse(&e),
     };
+    crate::disk::umask::keep_owner_bits();
     let context = Context {
-        environment: environment(),
+        environment: Environment {
+            start: cli.directory.clone(),
+            ..environment()
+        },
         directory: cli.directory.clone(),
         interrupted: watch_signals(),
     };
     let json = wants_json(&cli.verb);
     let name = verb_name(&cli.verb);
-    match run(&context, cli, matches, &arguments) {
+    let code = match run(&context, cli, matches, &arguments) {
         Ok(code) => code,
         Err(failure) => {
             let failure = blame_interruption(failure, &context.interrupted);
+            let failure = failure.without_passwords();
             if json {
                 ui::print_json(&crate::report::json::failure(name, &failure));
             } else {
@@ -92,7 +95,8 @@ pub fn main() -> u8 {
             }
             exit::code(failure.kind)
         }
-    }
+    };
+    output::check(code)
 }
 
 /// Ctrl-C reaches ssh as well: what then looks like a broken connection is the user's wish.
@@ -110,12 +114,13 @@ fn blame_interruption(failure: Failure, interrupted: &AtomicBool) -> Failure {
 
 /// Wrong arguments: clap's words, and its exit code 2; help and version are no failure.
 fn refuse(error: &clap::Error) -> u8 {
-    drop(error.print());
+    let words = error.render().to_string();
     if error.use_stderr() {
-        exit::code(FailureKind::Usage)
-    } else {
-        exit::DONE
+        ui::say(words.trim_end());
+        return exit::code(FailureKind::Usage);
     }
+    ui::print(&words);
+    output::check(exit::DONE)
 }
 
 fn run(context: &Context, cli: Cli, matches: ArgMatches, arguments: &[OsString]) -> Ended {
@@ -228,11 +233,12 @@ fn refuse_commands(verb: &str, words: &[String]) -> Result<(), String> {
     };
     let reach = &args.reach;
     let rules = [&args.exclude, &args.include].into_iter().flatten();
-    let forbidden: [(&str, bool); 18] = [
+    let forbidden: [(&str, bool); 19] = [
         ("-e", reach.ssh_command.is_some()),
         ("-F", reach.ssh_config.is_some()),
         ("--port", reach.port.is_some()),
         ("--persist", reach.persist),
+        ("--max-tree", reach.max_tree.is_some()),
         ("a remote", args.remote.is_some()),
         ("--force", args.force),
         ("-y", args.yes),
@@ -323,6 +329,7 @@ fn environment() -> Environment {
         variables,
         home: std::env::home_dir().unwrap_or_else(|| PathBuf::from("/nonexistent")),
         directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+        start: None,
         host: gethostname::gethostname().to_string_lossy().into_owned(),
         program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("rsyn")),
         interactive: std::io::stdin().is_terminal(),
@@ -364,6 +371,6 @@ fn serve_stdio(context: &Context, args: &ServeArgs) -> Ended {
         restrict: args.restrict.clone(),
         read_only: args.read_only,
     };
-    serve(std::io::stdin(), std::io::stdout(), &policy, &machinery).map_err(Failure::from)?;
+    serve(std::io::stdin(), output::wire(), &policy, &machinery).map_err(Failure::from)?;
     Ok(exit::DONE)
 }

@@ -129,6 +129,7 @@ pub(super) fn reach(
         port: args.port.or(general.port),
         timeout: timeout.map(Duration::from_secs),
         persist: args.persist || general.persist,
+        max_tree_bytes: args.max_tree.or(general.max_tree),
         ..Reach::default()
     })
 }
@@ -181,11 +182,7 @@ pub(super) fn inside(
         let shown = path.display().to_string().escape_debug().to_string();
         Failure::usage(format!("{shown} {why}"), "name a path inside the project")
     };
-    let base = match &context.directory {
-        Some(directory) => context.environment.directory.join(directory),
-        None => context.environment.directory.clone(),
-    };
-    let base = crate::disk::real_path(&base)?;
+    let base = crate::disk::real_path(&context.environment.standing())?;
     let mut full = PathBuf::new();
     for part in base.join(path).components() {
         match part {

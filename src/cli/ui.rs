@@ -1,6 +1,6 @@
 //! The terminal: results on stdout, talk on stderr, questions only where somebody can answer.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +10,8 @@ use anstyle::{AnsiColor, Style as Colour};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Context;
+use super::output::{can_draw, say_labelled, say_question};
+pub(super) use super::output::{print, print_bytes, print_json, print_json_list, say};
 use crate::ops::Failure;
 use crate::ops::talk::{Meter, Preview, Step, Talk};
 use crate::plan::{Choice, Direction, Kept, Side, Verb};
@@ -40,30 +42,7 @@ pub(super) struct Terminal {
     bar: Mutex<Option<ProgressBar>>,
 }
 
-/// Writes to stdout. A reader that is gone (`rsyn log | head`) is no error.
-pub(super) fn print(text: &str) {
-    let mut out = anstream::stdout().lock();
-    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
-}
-
-/// Writes an object of the JSON contract to stdout, as one line.
-pub(super) fn print_json(value: &serde_json::Value) {
-    print(&format!("{}\n", printable::json(value)));
-}
-
-/// Writes bytes to stdout as they are.
-pub(super) fn print_bytes(bytes: &[u8]) {
-    let mut out = std::io::stdout().lock();
-    drop(out.write_all(bytes).and_then(|()| out.flush()));
-}
-
-/// Writes a line to stderr.
-pub(super) fn say(line: &str) {
-    let mut err = anstream::stderr().lock();
-    drop(writeln!(err, "{line}"));
-}
-
-fn red() -> Colour {
+pub(super) fn red() -> Colour {
     AnsiColor::Red.on_default().bold()
 }
 
@@ -73,11 +52,7 @@ fn yellow() -> Colour {
 
 /// Says why something failed: what, in which state things are, what to do.
 pub(super) fn say_failure(failure: &Failure) {
-    let style = red();
-    say(&format!(
-        "{style}error{style:#}: {}",
-        printable::indented(&failure.message, 2)
-    ));
+    say_labelled(red(), "error", &printable::indented(&failure.message, 2));
     if !failure.state.is_empty() {
         say(&format!("  {}", printable::indented(&failure.state, 2)));
     }
@@ -113,8 +88,7 @@ impl Terminal {
         if let Some(bar) = self.bar().take() {
             bar.finish_and_clear();
         }
-        let mut err = std::io::stderr().lock();
-        drop(write!(err, "{question} ").and_then(|()| err.flush()));
+        say_question(question);
         // A read goes on after a signal, so another thread waits for the line.
         let (line, lines) = mpsc::channel();
         std::thread::spawn(move || drop(line.send(read_line())));
@@ -137,10 +111,7 @@ fn read_line() -> Option<String> {
 
 impl Talk for Terminal {
     fn step(&self, step: Step, meter: &Arc<Meter>) {
-        let shown = self
-            .manner
-            .progress
-            .unwrap_or_else(|| std::io::stderr().is_terminal());
+        let shown = self.manner.progress.unwrap_or_else(can_draw);
         if !shown || self.manner.quiet || (self.manner.json && self.manner.progress != Some(true)) {
             return;
         }
@@ -155,7 +126,7 @@ impl Talk for Terminal {
             Step::Commit => spinner("putting files in place"),
             Step::Done => return,
         };
-        if !std::io::stderr().is_terminal() {
+        if !can_draw() {
             bar.set_draw_target(ProgressDrawTarget::hidden());
             say(&format!("rsyn: {}", plain_step(step)));
         }
@@ -166,11 +137,7 @@ impl Talk for Terminal {
         if self.manner.quiet {
             return;
         }
-        let style = yellow();
-        say(&format!(
-            "{style}warning{style:#}: {}",
-            printable::line(line)
-        ));
+        say_labelled(yellow(), "warning", &printable::line(line));
     }
 
     fn agree(&self, question: &str) -> Option<bool> {

@@ -32,7 +32,8 @@ pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Ended {
         terminal.warn(line);
     }
     if args.json {
-        ui::print_json(&undo::to_json(&report));
+        let actions = undo::actions_json(&report.plan);
+        ui::print_json_list(&undo::to_json(&report), "actions", actions);
         return Ok(exit::DONE);
     }
     let style = text::Style {
@@ -139,14 +140,19 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Ended {
     let terminal = Terminal::new(context, Manner::default());
     let world = world(context, &project, &terminal);
     let path = inside(context, &project, &args.path)?;
-    let mut stdout = std::io::stdout().lock();
+    let mut stdout = super::output::Raw;
     let target = match &args.output {
         None => Target::Place,
         Some(out) if out.as_os_str() == "-" => Target::Stream(&mut stdout),
         Some(out) => Target::Elsewhere(context.environment.directory.join(out)),
     };
     let is_stream = matches!(target, Target::Stream(_));
-    let report = restore::restore(&world, &path, args.from.as_deref(), target)?;
+    let restored = restore::restore(&world, &path, args.from.as_deref(), target);
+    // That is told at the end, or was the wish of a reader.
+    if is_stream && super::output::is_broken() {
+        return Ok(exit::DONE);
+    }
+    let report = restored?;
     for line in &report.warnings {
         terminal.warn(line);
     }

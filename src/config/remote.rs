@@ -103,7 +103,32 @@ impl FromStr for Remote {
     }
 }
 
-/// A URL without the password that may stand in it, for logs and terminals.
+/// Any text without the passwords of remotes that stand in it as words of their own.
+#[must_use]
+pub fn without_passwords(text: &str) -> Cow<'_, str> {
+    if !text.contains('@') {
+        return Cow::Borrowed(text);
+    }
+    let ends_word = |c: char| c.is_whitespace() || "\"'`()<>=,;".contains(c);
+    let words = text.split_inclusive(ends_word).map(|word| {
+        let end = word.trim_end_matches(ends_word).len();
+        without_password(&word[..end]) + &word[end..]
+    });
+    Cow::Owned(words.collect())
+}
+
+/// The place of a password in `user:password@host:path`, which ssh does not know: from its colon to the `@`.
+fn password_before_host(text: &str) -> Option<(usize, usize)> {
+    let begin = &text[..text.find('/').unwrap_or(text.len())];
+    let colon = begin
+        .find([':', '[', '@'])
+        .filter(|at| begin[*at..].starts_with(':'))?;
+    let host = begin.rfind(':').filter(|at| *at > colon)?;
+    let at = begin[..host].rfind('@').filter(|at| *at > colon)?;
+    Some((colon, at))
+}
+
+/// A remote without the password that may stand in it, for logs and terminals.
 #[must_use]
 pub fn without_password(text: &str) -> Cow<'_, str> {
     let scheme = text.find("://").filter(|end| !text[..*end].contains('/'));
@@ -116,7 +141,13 @@ pub fn without_password(text: &str) -> Cow<'_, str> {
         let colon = authority + text[authority..at].find(':')?;
         Some((colon, at))
     });
-    match found {
+    let of_no_url = || {
+        scheme
+            .is_none()
+            .then(|| password_before_host(text))
+            .flatten()
+    };
+    match found.or_else(of_no_url) {
         None => Cow::Borrowed(text),
         Some((colon, at)) => Cow::Owned(format!("{}:***{}", &text[..colon], &text[at..])),
     }
@@ -246,6 +277,9 @@ mod tests {
             "ssh://bob:hunter2@hub:22/srv/p@x",
             "https://bob:hunter2@hub/p",
             "ssh://bob:hun@ter2@hub",
+            "bob:hunter2@hub:p",
+            "bob:hunter2@hub:/srv/p",
+            "bob:hun:te@r2@hub:p",
         ];
         for text in texts {
             let error = text.parse::<Remote>().unwrap_err().to_string();
@@ -257,8 +291,37 @@ mod tests {
             "bob@hub:/p",
             "ssh://[::1]:22/p",
             "/a://b:c@d",
+            "hub:p@q",
+            "hub:/p@q:r",
+            "bob@hub:p@q:r",
+            "[::1]:p@q:r",
+            "bob@[::1]:p",
         ] {
             assert_eq!(without_password(text), text);
+        }
+    }
+
+    #[test]
+    fn passwords_are_found_in_the_middle_of_a_text() {
+        for (text, shown) in [
+            (
+                "cannot use `bob:pw@hub:p` (from --remote=ssh://x:pw@h/p)",
+                "cannot use `bob:***@hub:p` (from --remote=ssh://x:***@h/p)",
+            ),
+            (
+                "-e 'proxy http://u:pw@p:80 x' y",
+                "-e 'proxy http://u:***@p:80 x' y",
+            ),
+            (
+                "bob:pw@hub: Permission denied",
+                "bob:***@hub: Permission denied",
+            ),
+            (
+                "mail to bob@hub: at 12:30, a@b",
+                "mail to bob@hub: at 12:30, a@b",
+            ),
+        ] {
+            assert_eq!(without_passwords(text), shown);
         }
     }
 

@@ -24,13 +24,14 @@ pub mod space;
 mod stat;
 mod state_dir;
 pub mod threads;
+pub mod umask;
 
 pub use dir::Dir;
 pub use error::DiskError;
 pub use file::{NewFile, read_some};
 pub use list::Listed;
-pub use lock::{Holder, Lock, LockError};
-pub use real_path::{read_program, real_path};
+pub use lock::{Activity, Holder, Lock, LockError};
+pub use real_path::{ancestry, kernel_id, read_program, real_path};
 pub use root::Root;
 pub use site::{Site, Vacancy};
 pub use space::Space;

@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config;
-use crate::disk::{DiskError, Holder, Lock, LockError, Root, durable, threads};
-use crate::filter::Rules;
+use crate::disk::{Activity, DiskError, Holder, Lock, LockError, Root, durable, threads};
+use crate::filter::{Rules, Work};
 use crate::model::{Mode, Node, RelPath, total_bytes};
 use crate::scan::{self, Progress, Scan, ScanError};
 use crate::state::{Index, Payload, State, StateError, log};
@@ -187,7 +187,26 @@ impl Local {
         }
     }
 
-    /// Whether an interrupted transaction waits.
+    /// Who is at work in this root.
+    ///
+    /// # Errors
+    /// That cannot be found out.
+    pub fn activity(&self) -> Result<Activity, LocalError> {
+        match &self.state {
+            Some(state) => Ok(Lock::activity(state.dir())?),
+            None => Ok(Activity::Idle),
+        }
+    }
+
+    /// Whether a transaction waits whose run was interrupted: nobody is at work.
+    ///
+    /// # Errors
+    /// That cannot be found out.
+    pub fn is_interrupted(&self) -> Result<bool, LocalError> {
+        Ok(self.pending()?.is_some() && !self.activity()?.may_run() && self.pending()?.is_some())
+    }
+
+    /// Whether a transaction waits, of a run that was interrupted or goes on.
     ///
     /// # Errors
     /// That cannot be found out.
@@ -207,10 +226,10 @@ impl Local {
             Some(state) => Index::load(state)?,
             None => Index::default(),
         };
-        let rules = options.rules;
+        let (rules, work) = (options.rules, Work::default());
         let request = scan::Request {
             excludes: &|path, is_dir| {
-                let excluded = !rules.verdict(path.as_bytes(), is_dir).included;
+                let excluded = rules.excludes(path.as_bytes(), is_dir, &work);
                 if let (true, Some(hidden)) = (excluded, options.newly_hidden) {
                     hidden.note(path, is_dir);
                 }
@@ -223,7 +242,9 @@ impl Local {
             interrupted: options.interrupted,
             contents: true,
         };
-        Ok(scan::scan(&self.root, &request)?)
+        let scan = scan::scan(&self.root, &request)?;
+        check_spent(&work)?;
+        Ok(scan)
     }
 
     /// Keeps what a scan learned for the next one. Losing it costs time only. Where a file was altered behind
@@ -292,6 +313,17 @@ impl Local {
         let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
         failed.sort_by_key(|(copy, _)| copy.slot);
         failed
+    }
+}
+
+/// Whether the rules of a walk left it something to spend: else it saw too little.
+///
+/// # Errors
+/// [`ScanError::Rules`]
+pub fn check_spent(work: &Work) -> Result<(), ScanError> {
+    match work.spent_at() {
+        Some(rule) => Err(ScanError::Rules(rule.to_string())),
+        None => Ok(()),
     }
 }
 

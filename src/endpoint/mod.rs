@@ -6,6 +6,7 @@
 )]
 
 mod admission;
+mod attendance;
 pub mod client;
 mod commit;
 pub mod connection;
@@ -20,6 +21,7 @@ mod naming;
 mod observe;
 pub mod opening;
 pub mod operations;
+pub mod overlap;
 mod pace;
 pub mod place;
 pub mod push;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::look::{HubHere, World};
-use super::project::{Setting, Settings};
+use super::project::{Environment, Setting, Settings};
 use super::trust::Proposal;
 use super::{Failure, FailureKind};
 use crate::config::{Host, Remote, words};
@@ -13,8 +13,11 @@ use crate::endpoint::PeerError;
 use crate::endpoint::client::Client;
 use crate::endpoint::connection::SendOptions;
 use crate::endpoint::opening::{self, NotOpened, OpenOptions, Opening};
+use crate::endpoint::overlap;
 use crate::filter::Rules;
 use crate::protocol::handshake::{self, ClientHello, ProtocolRange, Purpose, Seen};
+use crate::protocol::limits;
+use crate::transport::shell::Shell;
 use crate::transport::{self, SshOptions, Transport, remote_command};
 
 /// Whether content is compressed on its way.
@@ -48,6 +51,8 @@ pub struct Reach {
     pub compress: Compress,
     /// Most bytes per second; 0 is no limit.
     pub bytes_per_second: u64,
+    /// Memory that the hub's tree may take here.
+    pub max_tree_bytes: Option<u64>,
 }
 
 /// A remote that was looked up, parsed, and can be reached.
@@ -61,6 +66,8 @@ pub struct Hub {
     pub origin: String,
     /// Set if only a file of the project names it.
     pub proposal: Option<Proposal>,
+    /// Whether it was named for this run: then a relative path begins where the user stands, else at the root.
+    is_typed: bool,
     words: Option<Vec<String>>,
     ssh_config: Option<PathBuf>,
     remote_command: String,
@@ -68,6 +75,7 @@ pub struct Hub {
     persist: bool,
     compress: Compress,
     bytes_per_second: u64,
+    max_tree_bytes: Option<u64>,
 }
 
 /// A peer that says nothing for this long is gone.
@@ -105,6 +113,7 @@ impl Hub {
             remote,
             origin,
             proposal,
+            is_typed: is_typed(settings, reach),
             words: command.map(split).transpose()?,
             ssh_config: ssh_config
                 .or_else(|| value(settings.ssh_config.as_ref()).map(PathBuf::from)),
@@ -113,6 +122,7 @@ impl Hub {
             persist: reach.persist,
             compress: reach.compress,
             bytes_per_second: reach.bytes_per_second,
+            max_tree_bytes: reach.max_tree_bytes,
         })
     }
 
@@ -124,14 +134,25 @@ impl Hub {
         }
     }
 
-    /// The directory of a remote on this machine.
+    /// The directory of a remote on this machine, for the project at `root`.
     #[must_use]
-    pub fn local_path(&self, directory: &Path) -> Option<PathBuf> {
+    pub fn local_path(&self, environment: &Environment, root: &Path) -> Option<PathBuf> {
         use std::os::unix::ffi::OsStrExt;
+        let base = match self.is_typed {
+            true => environment.standing(),
+            false => root.to_owned(),
+        };
         match &self.remote {
-            Remote::Path(path) => Some(directory.join(std::ffi::OsStr::from_bytes(path))),
+            Remote::Path(path) => Some(base.join(std::ffi::OsStr::from_bytes(path))),
             Remote::Ssh { .. } => None,
         }
+    }
+
+    /// Memory that its tree may take here, in bytes.
+    #[must_use]
+    pub fn view_bytes(&self) -> usize {
+        let named = self.max_tree_bytes.map(usize::try_from);
+        named.map_or(limits::VIEW_BYTES, |bytes| bytes.unwrap_or(usize::MAX))
     }
 
     /// The name of the host, if it is another machine.
@@ -143,16 +164,27 @@ impl Hub {
         }
     }
 
-    /// The ssh configuration file in use, if one was named.
-    #[must_use]
-    pub fn ssh_config(&self) -> Option<&Path> {
-        self.ssh_config.as_deref()
-    }
-
     /// Whether a command takes the place of ssh.
     #[must_use]
     pub fn has_own_command(&self) -> bool {
         self.words.is_some()
+    }
+
+    /// A way to run commands on the hub, by what reaches it.
+    ///
+    /// # Errors
+    /// It is this machine, or ssh fails.
+    pub fn shell(&self, world: &World<'_>) -> Result<Shell, Failure> {
+        let Remote::Ssh { host, .. } = &self.remote else {
+            return Err(Failure::usage("the hub is this machine", ""));
+        };
+        let options = SshOptions {
+            config_file: self.ssh_config.clone(),
+            interactive: world.environment.interactive,
+            ..SshOptions::default()
+        };
+        Shell::reach(self.words.as_deref(), host, &options)
+            .map_err(|e| Failure::new(FailureKind::Unreachable, e, "try `ssh` by hand"))
     }
 
     /// Begins to reach the hub with what does not wait for anything: ssh is asked for its settings.
@@ -197,7 +229,7 @@ impl Hub {
             Compress::On => true,
             Compress::Off => false,
         };
-        let path = match self.local_path(&world.environment.directory) {
+        let path = match self.local_path(world.environment, &world.project.path) {
             Some(path) => std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec(),
             None => self.path().to_vec(),
         };
@@ -219,6 +251,9 @@ impl Hub {
             seen: greeting.seen,
             bytes_per_second: self.bytes_per_second,
             compress,
+            standing: self
+                .host()
+                .and_then(|_| overlap::standing(&world.project.path)),
         };
         let send = SendOptions {
             compress,
@@ -436,6 +471,17 @@ fn named(
             "no remote is set",
             "name one: `rsyn pull user@host:path`, RSYN_REMOTE in .env, or `remote = …` in rsyn.toml",
         )),
+    }
+}
+
+/// Whether the remote was named for this run, on the command line or in a variable, and by no file.
+fn is_typed(settings: &Settings, reach: &Reach) -> bool {
+    match &reach.remote {
+        Some(name) => !settings.remotes.contains_key(name),
+        None => settings
+            .remote
+            .as_ref()
+            .is_some_and(Setting::is_of_environment),
     }
 }
 

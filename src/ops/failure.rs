@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use crate::config::remote::without_passwords;
 use crate::disk::{DiskError, LockError};
 use crate::endpoint::PeerError;
 use crate::endpoint::local::{IN_STATE_HINT, LocalError};
 use crate::endpoint::receive::ReceiveError;
 use crate::endpoint::transfer::TransferError;
+use crate::protocol::ProtocolError;
 use crate::protocol::message::{Refusal, RefusalKind};
 use crate::scan::ScanError;
 use crate::state::StateError;
@@ -78,6 +80,13 @@ pub(super) fn after_pull(failure: Failure) -> Failure {
     Failure { state, ..failure }
 }
 
+/// What to do about rules that take too long.
+const SIMPLER_RULES: &str =
+    "write fewer rules, or simpler ones: what costs is `**` and several `*` in one pattern";
+/// What to do where the system has no more of what a call needs.
+const EXHAUSTED: &str =
+    "let the process have more open files (`ulimit -n`) or memory, then run it again";
+
 impl Failure {
     /// A failure that left everything as it was.
     pub fn new(kind: FailureKind, message: impl Into<String>, hint: impl Into<String>) -> Self {
@@ -116,6 +125,25 @@ impl Failure {
         Self { state, ..self }
     }
 
+    /// The same failure without the passwords of remotes in its words.
+    #[must_use]
+    pub fn without_passwords(self) -> Self {
+        let Self {
+            kind,
+            message,
+            state,
+            hint,
+        } = self;
+        let [message, state, hint] =
+            [message, state, hint].map(|text| without_passwords(&text).into_owned());
+        Self {
+            kind,
+            message,
+            state,
+            hint,
+        }
+    }
+
     /// The user interrupted.
     #[must_use]
     pub fn interrupted() -> Self {
@@ -136,6 +164,8 @@ impl From<DiskError> for Failure {
         }
         let hint = if error.is_full() {
             "make room on that disk, then run it again"
+        } else if error.is_exhausted() {
+            EXHAUSTED
         } else {
             "look at that path, then run it again"
         };
@@ -168,6 +198,10 @@ impl From<ScanError> for Failure {
     fn from(error: ScanError) -> Self {
         match error {
             ScanError::Interrupted => Self::interrupted(),
+            ScanError::Rules(_) => Self::new(FailureKind::Usage, error.to_string(), SIMPLER_RULES),
+            ScanError::Disk(ref e) if e.is_exhausted() => {
+                Self::new(FailureKind::Failed, error.to_string(), EXHAUSTED)
+            }
             other => Self::new(FailureKind::Failed, other.to_string(), ""),
         }
     }
@@ -259,6 +293,10 @@ impl From<PeerError> for Failure {
         match error {
             PeerError::Interrupted => Self::interrupted(),
             PeerError::Refused(refusal) => refusal.into(),
+            PeerError::Protocol(ProtocolError::TooLarge { .. }) => {
+                let hint = "if the hub is to be trusted with it, give it more: `--max-tree 2GB`";
+                Self::new(FailureKind::Guard, message, hint)
+            }
             PeerError::Protocol(_) => {
                 let hint = "use the same version of rsyn on both sides";
                 Self::new(

@@ -4,7 +4,7 @@ use super::connect::Reach;
 use super::look::World;
 use super::sync::{Leg, Outcome, Report, Request};
 use super::{Failure, FailureKind};
-use crate::config::remote::without_password;
+use crate::config::remote::{without_password, without_passwords};
 use crate::endpoint::local::Local;
 use crate::plan::Plan;
 use crate::state::log::{self, Record, Snapshots};
@@ -82,7 +82,10 @@ fn declined() -> (&'static str, Option<String>) {
 fn failed(failure: &Failure) -> (&'static str, Option<String>) {
     let stopped = matches!(failure.kind, FailureKind::Conflict | FailureKind::Guard);
     let result = if stopped { "stopped" } else { "failed" };
-    (result, Some(failure.message.clone()))
+    (
+        result,
+        Some(without_passwords(&failure.message).into_owned()),
+    )
 }
 
 /// The remote that a run was to reach.

@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 use super::Failure;
 use super::look::World;
 use crate::disk::{Holder, Lock};
-use crate::endpoint::local::Local;
-use crate::filter::Rules;
+use crate::endpoint::local::{Local, check_spent};
+use crate::filter::{Rules, Work};
 use crate::model::Entry;
 use crate::scan;
 
@@ -24,12 +24,13 @@ pub struct Listing {
 /// # Errors
 /// The directory cannot be read.
 pub fn list(path: &Path, rules: &Rules, interrupted: &AtomicBool) -> Result<Listing, Failure> {
-    let local = Local::open(path)?;
+    let (local, work) = (Local::open(path)?, Work::default());
     let found = scan::names(
         &local.root,
-        &|path, is_dir| !rules.verdict(path.as_bytes(), is_dir).included,
+        &|path, is_dir| rules.excludes(path.as_bytes(), is_dir, &work),
         interrupted,
     )?;
+    check_spent(&work)?;
     let problem = |p: &crate::protocol::message::Problem| {
         format!(
             "{} is passed over ({:?} {})",

@@ -134,7 +134,7 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
     } else {
         Some(take_over(world, &mut local, request, &mut warnings)?)
     };
-    if lock.is_none() && local.pending()?.is_some() {
+    if lock.is_none() && local.is_interrupted()? {
         warnings
             .push("an interrupted sync waits here: the next real run recovers it first".to_owned());
     }
@@ -180,7 +180,7 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
         true => remembered.0.clone(),
         false => Tree::default(),
     };
-    let view = client.view(remembered)?;
+    let view = client.view(remembered, hub.view_bytes())?;
     if !request.own_rules && !view.tree.shares_with(&scan.tree) {
         refuse_what_is_excluded(&view, &rules)?;
     }
@@ -278,7 +278,7 @@ fn take_over(
 
 /// A hub inside the root, around it, or the root itself would sync a tree with a part of itself.
 fn refuse_same_root(world: &World<'_>, hub: &Hub) -> Result<(), Failure> {
-    let Some(path) = hub.local_path(&world.environment.directory) else {
+    let Some(path) = hub.local_path(world.environment, &world.project.path) else {
         return Ok(());
     };
     // A hub that is not there yet would be made: its nearest directory that is there decides.
@@ -462,7 +462,7 @@ impl Look<'_> {
             std::mem::take(&mut self.view.tree),
             std::mem::take(&mut self.view.tombstones),
         );
-        self.view = self.client.look_again(known)?;
+        self.view = self.client.look_again(known, self.hub.view_bytes())?;
         if !request.own_rules {
             refuse_what_is_excluded(&self.view, &self.rules)?;
         }

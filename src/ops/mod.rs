@@ -7,6 +7,7 @@ pub mod diff;
 mod execute;
 pub mod failure;
 mod history;
+mod install;
 pub mod local;
 pub mod look;
 mod only;

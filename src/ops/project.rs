@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Failure;
+use crate::config::remote::without_passwords;
 use crate::config::{ConfigFile, dotenv, file};
 use crate::disk::{DiskError, FileKind, Root, durable};
 use crate::endpoint::place::EXCLUDE_FILE;
@@ -32,6 +33,17 @@ pub struct Setting {
     pub travels: bool,
 }
 
+/// What follows the name of a variable in an origin.
+const IN_ENVIRONMENT: &str = " in the environment";
+
+impl Setting {
+    /// Whether a variable of this process says so, and no file.
+    #[must_use]
+    pub fn is_of_environment(&self) -> bool {
+        self.origin.ends_with(IN_ENVIRONMENT)
+    }
+}
+
 /// What the environment says to rsyn, and where things are on this machine.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
@@ -41,6 +53,8 @@ pub struct Environment {
     pub home: PathBuf,
     /// Working directory.
     pub directory: PathBuf,
+    /// Where the user wants to stand instead (`-C`).
+    pub start: Option<PathBuf>,
     /// Name of the host.
     pub host: String,
     /// This very program.
@@ -50,6 +64,15 @@ pub struct Environment {
 }
 
 impl Environment {
+    /// Where the user stands: what is typed is relative to it.
+    #[must_use]
+    pub fn standing(&self) -> PathBuf {
+        match &self.start {
+            Some(start) => self.directory.join(start),
+            None => self.directory.clone(),
+        }
+    }
+
     /// The flags for every sync that the environment names, where there is no project yet.
     #[must_use]
     pub fn options(&self) -> Option<Setting> {
@@ -59,7 +82,7 @@ impl Environment {
         let value = self.variables.get(key)?.clone();
         Some(Setting {
             value,
-            origin: format!("{key} in the environment"),
+            origin: format!("{key}{IN_ENVIRONMENT}"),
             travels: false,
         })
     }
@@ -373,12 +396,7 @@ impl Settings {
                 .iter()
                 .filter(|(k, _)| k.starts_with(old))
             {
-                settings.variable(
-                    key,
-                    value.clone(),
-                    format!("{key} in the environment"),
-                    false,
-                );
+                settings.variable(key, value.clone(), format!("{key}{IN_ENVIRONMENT}"), false);
             }
         }
         Ok(settings)
@@ -426,7 +444,8 @@ impl Settings {
             (Ok(read), _) => Ok(Some(read)),
             (Err(e), Faulty::Refused) => Err(e),
             (Err(e), Faulty::PassedOver) => {
-                self.warnings.push(format!("{file} is passed over: {e}"));
+                let words = format!("{file} is passed over: {e}");
+                self.warnings.push(without_passwords(&words).into_owned());
                 Ok(None)
             }
         }

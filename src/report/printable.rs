@@ -58,7 +58,7 @@ fn push(out: &mut String, c: char) {
 
 /// Characters that reorder or hide what is around them (Unicode bidi controls, zero-width marks, BOM).
 fn is_direction_mark(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    matches!(c, '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// A JSON value as one line in which no character is raw that a terminal obeys.

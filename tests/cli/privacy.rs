@@ -111,7 +111,18 @@ fn a_password_in_a_remote_is_refused_and_kept_nowhere() {
     let a = world.project("a");
     a.write("f", "content");
     a.ok(&["push"]);
-    let secret = "ssh://bob:hunter2@127.0.0.1:9/srv/p";
+    for secret in [
+        "ssh://bob:hunter2@127.0.0.1:9/srv/p",
+        "bob:hunter2@127.0.0.1:srv/p",
+        "bob:hunter2@127.0.0.1:/srv/p",
+    ] {
+        refuses_and_hides(&a, secret);
+    }
+    assert!(!a.text(".rsyn/log.jsonl").contains("hunter2"));
+}
+
+/// No output of any verb has the password of `secret`, wherever that is set.
+fn refuses_and_hides(a: &Machine, secret: &str) {
     for run in [
         a.rsyn(&["push", secret]).exits(2),
         a.rsyn(&["pull", secret, "--dry-run", "--json"]).exits(2),
@@ -132,5 +143,28 @@ fn a_password_in_a_remote_is_refused_and_kept_nowhere() {
     ] {
         run.says_no("hunter2");
     }
-    assert!(!a.text(".rsyn/log.jsonl").contains("hunter2"));
+    let config = a.text("rsyn.toml");
+    for broken in [
+        format!("remote = \"{secret}\nx"),
+        format!("remote = \"{secret}\""),
+        format!("{config}\n[remotes]\nother = \"{secret}\"\n"),
+        format!("{config}\noptions = \"--nonsense={secret}\"\n"),
+        format!("{config}\noptions = \"{secret} -z\"\n"),
+    ] {
+        a.write("rsyn.toml", &broken);
+        for verb in ["push", "pull", "status", "setup", "diff", "log", "other"] {
+            a.rsyn(&[verb]).says_no("hunter2");
+            a.rsyn(&[verb, "--json"]).says_no("hunter2");
+            a.rsyn(&["push", "other"]).says_no("hunter2");
+        }
+    }
+    a.write("rsyn.toml", config);
+    let odd = [format!("-e 'x {secret}'"), secret.to_owned()];
+    for options in odd {
+        let a = a.clone().with("RSYN_OPTIONS", options);
+        for verb in ["push", "pull", "status", "setup", "log"] {
+            a.rsyn(&[verb, "host:p"]).says_no("hunter2");
+            a.rsyn(&[verb, "--json"]).says_no("hunter2");
+        }
+    }
 }
