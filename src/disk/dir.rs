@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::error::DiskError;
 use super::file::{NewFile, open_regular, sync_fd, timestamps};
 use super::list::{Listed, list};
-use super::stat::{FileKind, Identity, Stat};
+use super::stat::{FileKind, Found, Identity, Stat};
 use super::{Result, fault, state_dir};
 use crate::model::Mtime;
 
@@ -31,6 +31,8 @@ pub struct Dir {
     fd: OwnedFd,
     dev: u64,
     ino: u64,
+    /// The mount it was opened in; `None` where the kernel does not tell.
+    mount: Option<u64>,
     /// Relative to the root, empty for the root: for messages only, never for a system call.
     path: Box<[u8]>,
     /// Listing moves the position of the handle.
@@ -47,12 +49,12 @@ impl Dir {
     /// Takes a handle and learns which directory it is.
     pub(super) fn from_fd(fd: OwnedFd, path: &[u8]) -> Result<Self> {
         let failed = |e| DiskError::new("open", path.to_vec(), e).of_handle();
-        let stat = fs::fstat(&fd).map_err(failed)?;
-        let stat = Stat::of(&stat);
+        let Found { stat, mount } = Found::at(&fd, b"").map_err(failed)?;
         Ok(Self {
             fd,
             dev: stat.dev,
             ino: stat.ino,
+            mount,
             path: path.into(),
             listing: Mutex::new(()),
         })
@@ -101,14 +103,15 @@ impl Dir {
         Ok(self.list()?.is_empty())
     }
 
-    /// What stands at `name`, a link not followed; `None` if nothing does.
+    /// What stands at `name`, a link not followed; `None` if nothing does. What was mounted there is a
+    /// [`FileKind::Mount`], whatever its kind.
     ///
     /// # Errors
     /// The failed call, other than for a missing object.
     pub fn stat(&self, name: &[u8]) -> Result<Option<Stat>> {
         self.leaf("look at", name)?;
-        match fs::statat(self, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(Stat::of(&stat))),
+        match Found::at(self, name) {
+            Ok(found) => Ok(Some(self.stat_here(found))),
             Err(Errno::NOENT) => Ok(None),
             Err(e) => Err(self.error("look at", name, e)),
         }
@@ -140,8 +143,7 @@ impl Dir {
     /// Opens the directory `name` inside.
     ///
     /// # Errors
-    /// It is missing, no directory, a link, or on another file system
-    /// ([`DiskError::is_other_filesystem`]).
+    /// It is missing, no directory, a link, or mounted there ([`DiskError::is_other_filesystem`]).
     pub fn open_dir(&self, name: &[u8]) -> Result<Self> {
         self.leaf_of_tree("open", name)?;
         let fd = fs::openat(self, name, DIRECTORY, Mode::empty());
@@ -149,21 +151,46 @@ impl Dir {
             fd.map_err(|e| self.error("open", name, e))?,
             &self.join(name),
         )?;
-        if dir.dev == self.dev {
-            Ok(dir)
-        } else {
-            Err(self.error("open", name, Errno::XDEV))
+        match self.is_elsewhere(dir.mount, dir.dev) {
+            false => Ok(dir),
+            true => Err(self.error("open", name, Errno::XDEV)),
         }
+    }
+
+    /// What was found at a name inside, or of a handle that was opened by it.
+    pub(super) fn stat_here(&self, found: Found) -> Stat {
+        let Found { mut stat, mount } = found;
+        // Files can have another number than their directory on one file system (overlayfs).
+        let dev = match stat.kind {
+            FileKind::Dir => stat.dev,
+            _ => self.dev,
+        };
+        if self.is_elsewhere(mount, dev) {
+            stat.kind = FileKind::Mount;
+        }
+        stat
+    }
+
+    /// Whether something is in another mount than this directory, or on another file system: a subvolume is no mount.
+    fn is_elsewhere(&self, mount: Option<u64>, dev: u64) -> bool {
+        let other_mount = matches!((self.mount, mount), (Some(here), Some(there)) if here != there);
+        other_mount || dev != self.dev
     }
 
     /// Opens a regular file for reading and says what it is. Links are not followed, the access time
     /// does not move where the system permits that.
     ///
     /// # Errors
-    /// It is missing, no regular file, or not readable.
+    /// It is missing, no regular file, mounted there ([`DiskError::is_other_filesystem`]), or not readable.
     pub fn open_file(&self, name: &[u8]) -> Result<(File, Stat)> {
         self.leaf_of_tree("read", name)?;
-        open_regular(self, name)
+        open_regular(self, name, false)
+    }
+
+    /// As [`Self::open_file`], and also a file that was mounted there: for what a user configures, which is not synced.
+    pub(super) fn open_own_file(&self, name: &[u8]) -> Result<(File, Stat)> {
+        self.leaf_of_tree("read", name)?;
+        open_regular(self, name, true)
     }
 
     /// The target of a symbolic link.

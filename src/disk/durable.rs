@@ -104,7 +104,7 @@ pub fn read(dir: &Dir, name: &[u8], limit_bytes: u64) -> Result<Option<Vec<u8>>>
 /// # Errors
 /// As [`read`].
 pub fn open(dir: &Dir, name: &[u8], limit_bytes: u64) -> Result<Option<(File, Vec<u8>)>> {
-    let (file, stat) = match dir.open_file(name) {
+    let (file, stat) = match dir.open_own_file(name) {
         Ok(opened) => opened,
         Err(e) if e.is_missing() => return Ok(None),
         Err(e) => return Err(e),

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::dir::Dir;
 use super::error::DiskError;
-use super::stat::{FileKind, Identity, Stat};
+use super::stat::{FileKind, Found, Identity, Stat};
 use super::{Result, fault};
 use crate::model::Mtime;
 
@@ -119,8 +119,8 @@ impl NewFile {
 }
 
 /// Opens a regular file for reading, never through a link, never waiting for a FIFO, and without
-/// moving its access time where that is permitted.
-pub(super) fn open_regular(dir: &Dir, name: &[u8]) -> Result<(File, Stat)> {
+/// moving its access time where that is permitted. A mounted one only if it `may_be_mounted`.
+pub(super) fn open_regular(dir: &Dir, name: &[u8], may_be_mounted: bool) -> Result<(File, Stat)> {
     let fail = |e: io::Error| dir.error("read", name, e);
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let fd = match fs::openat(dir, name, flags | NO_ATIME, Mode::empty()) {
@@ -128,14 +128,19 @@ pub(super) fn open_regular(dir: &Dir, name: &[u8]) -> Result<(File, Stat)> {
         other => other,
     }
     .map_err(|e| fail(e.into()))?;
-    let stat = Stat::of(&fs::fstat(&fd).map_err(|e| fail(e.into()).of_handle())?);
-    if stat.kind != FileKind::File {
-        return Err(fail(io::Error::new(
+    let found = Found::at(&fd, b"").map_err(|e| fail(e.into()).of_handle())?;
+    let stat = dir.stat_here(found);
+    match stat.kind {
+        FileKind::File => Ok((File::from(fd), stat)),
+        FileKind::Mount if may_be_mounted && found.stat.kind == FileKind::File => {
+            Ok((File::from(fd), stat))
+        }
+        FileKind::Mount => Err(fail(Errno::XDEV.into())),
+        _ => Err(fail(io::Error::new(
             io::ErrorKind::InvalidInput,
             "not a regular file",
-        )));
+        ))),
     }
-    Ok((File::from(fd), stat))
 }
 
 /// Reads once, as `read` does, and again when a signal came in between.

@@ -19,6 +19,9 @@ pub enum FileKind {
     Symlink,
     /// A socket, FIFO or device: never opened, never created.
     Special,
+    /// A file or directory that was mounted there, of another file system or of another place of the same one: never
+    /// opened, never changed. What it hides is not known.
+    Mount,
 }
 
 impl FileKind {
@@ -77,6 +80,26 @@ impl Stat {
         }
     }
 
+    #[cfg(target_os = "linux")]
+    fn of_statx(x: &rustix::fs::Statx) -> Self {
+        let time = |t: &rustix::fs::StatxTimestamp| Mtime {
+            secs: t.tv_sec,
+            nanos: t.tv_nsec,
+        };
+        let raw_mode: u32 = to(x.stx_mode);
+        Self {
+            dev: rustix::fs::makedev(x.stx_dev_major, x.stx_dev_minor),
+            ino: x.stx_ino,
+            kind: FileKind::of(rustix::fs::FileType::from_raw_mode(raw_mode)),
+            mode: to::<u32, u16>(raw_mode & u32::from(MODE_MASK)),
+            raw_mode,
+            size: x.stx_size,
+            mtime: time(&x.stx_mtime),
+            ctime: time(&x.stx_ctime),
+            nlink: to(x.stx_nlink),
+        }
+    }
+
     /// What `lstat` says of a file that has one name and these permission bits, size in bytes and mtime.
     #[must_use]
     pub fn of_file(identity: &Identity, (mode, size, mtime): (u16, u64, Mtime)) -> Self {
@@ -106,6 +129,50 @@ impl Stat {
         self.same_object(earlier)
             && (self.size, self.mtime, self.ctime, self.raw_mode)
                 == (earlier.size, earlier.mtime, earlier.ctime, earlier.raw_mode)
+    }
+}
+
+/// What the system says about an object, and in which mount it was found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    pub(super) stat: Stat,
+    /// `None` where the kernel does not tell.
+    pub(super) mount: Option<u64>,
+}
+
+impl Found {
+    /// Looks at `name`, a link not followed; at the handle itself if `name` is empty.
+    #[cfg(target_os = "linux")]
+    pub(super) fn at(fd: impl AsFd, name: &[u8]) -> rustix::io::Result<Self> {
+        use rustix::fs::{StatxFlags, statx};
+        use rustix::io::Errno;
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT;
+        let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+        match statx(&fd, name, flags, wanted) {
+            Ok(x) => Ok(Self {
+                stat: Stat::of_statx(&x),
+                mount: (x.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(x.stx_mnt_id),
+            }),
+            // An old kernel, or a sandbox that does not know the call.
+            Err(Errno::NOSYS | Errno::PERM) => Self::without_mount(&fd, name),
+            Err(e) => Err(e),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn at(fd: impl AsFd, name: &[u8]) -> rustix::io::Result<Self> {
+        Self::without_mount(&fd, name)
+    }
+
+    fn without_mount(fd: &impl AsFd, name: &[u8]) -> rustix::io::Result<Self> {
+        let stat = match name {
+            [] => rustix::fs::fstat(fd)?,
+            _ => rustix::fs::statat(fd, name, AtFlags::SYMLINK_NOFOLLOW)?,
+        };
+        Ok(Self {
+            stat: Stat::of(&stat),
+            mount: None,
+        })
     }
 }
 

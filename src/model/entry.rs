@@ -51,7 +51,7 @@ pub enum Skip {
     Special,
     /// It could not be read, or kept changing while it was read.
     Unreadable,
-    /// The root of another file system is mounted there.
+    /// Something is mounted there, of another file system or of another place of this one.
     OtherFilesystem,
     /// Its name cannot be carried (see [`super::path::PathError`]).
     BadName,

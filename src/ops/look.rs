@@ -502,7 +502,9 @@ fn problem_words(problem: &Problem, side: &str) -> String {
             "cannot be read and is skipped ({})",
             problem.detail.escape_debug()
         ),
-        Skip::OtherFilesystem => "is on another file system and is skipped".to_owned(),
+        Skip::OtherFilesystem => {
+            "is mounted there or on another file system, and is skipped".to_owned()
+        }
         Skip::BadName => format!(
             "has a name that is not carried ({})",
             problem.detail.escape_debug()

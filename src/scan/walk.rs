@@ -41,7 +41,6 @@ struct Shared {
 
 struct Walk<'a> {
     request: &'a Request<'a>,
-    dev: u64,
     shared: Mutex<Shared>,
     changed: Condvar,
     handles: Handles,
@@ -69,7 +68,6 @@ pub(super) fn walk(root: &Root, request: &Request<'_>) -> Result<Scan, ScanError
     };
     let walk = Walk {
         request,
-        dev: root.dev(),
         shared: Mutex::new(shared),
         changed: Condvar::new(),
         handles: Handles::default(),
@@ -90,7 +88,7 @@ pub(super) fn walk(root: &Root, request: &Request<'_>) -> Result<Scan, ScanError
         Some(failure) => Err(failure),
         None => {
             let mut scan = shared.assembly.finish(shared.problems)?;
-            scan.dev = walk.dev;
+            scan.dev = root.dev();
             let lasting = scan.witnesses.iter().flatten().filter(|w| w.lasts).count() as u64;
             let (indexed, known) = (walk.indexed.into_inner(), request.index.files());
             scan.is_indexed = indexed == known && indexed == lasting;
@@ -288,7 +286,7 @@ impl Walk<'_> {
             return Ok(excluded());
         }
         let node = match stat.kind {
-            FileKind::Dir if stat.dev != self.dev => Node::Skipped(Skip::OtherFilesystem),
+            FileKind::Mount => Node::Skipped(Skip::OtherFilesystem),
             FileKind::Dir => Node::Dir {
                 mode: Mode::from(stat.mode),
             },

@@ -139,8 +139,7 @@ fn matching(
         return Ok(Some(stat));
     }
     let mode_fits = old.node.mode().is_none_or(|mode| mode.bits() == stat.mode);
-    // The root of another file system is never ours.
-    if !mode_fits || !same_kind(&old.node, &stat) || stat.dev != parent.dev() {
+    if !mode_fits || !same_kind(&old.node, &stat) {
         return Ok(None);
     }
     if old.node.is_dir() {

@@ -313,7 +313,9 @@ fn now(root: &Root, path: &RelPath) -> Result<Option<Node>, RestoreError> {
             target: root.read_link(path)?,
             mtime: stat.mtime,
         },
-        FileKind::Special => return Err(RestoreError::InTheWay(path.clone())),
+        FileKind::Special | FileKind::Mount => {
+            return Err(RestoreError::InTheWay(path.clone()));
+        }
         FileKind::File => {
             let (file, stat) = root.open_file(path)?;
             let failed = |e| DiskError::new("read", path.as_bytes().to_vec(), e);

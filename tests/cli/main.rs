@@ -24,6 +24,7 @@ mod install;
 mod killed;
 mod local;
 mod memory;
+mod mounts;
 mod output;
 mod privacy;
 mod restore;
