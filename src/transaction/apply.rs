@@ -18,7 +18,7 @@ use super::renamed::renames;
 use super::work::{Touched, Work};
 
 /// A displaced file up to this size is read again.
-const REREAD_MAX_BYTES: u64 = 16 << 20;
+pub(super) const REREAD_MAX_BYTES: u64 = 16 << 20;
 /// A displaced file with an mtime as young as this is read again: a second edit in the same tick of the
 /// clock would not show.
 const YOUNG_SECS: i64 = 2;
@@ -245,7 +245,9 @@ impl<'a> Apply<'a> {
         let Some(stat) = dir.stat(&name)? else {
             return Ok(false);
         };
-        if !looks_as_seen(&stat, &before.stat) {
+        // A name more than the plan saw would let a snapshot share it with the tree.
+        let is_shared = stat.kind == FileKind::File && stat.nlink > before.stat.nlink;
+        if is_shared || !looks_as_seen(&stat, &before.stat) {
             return Ok(false);
         }
         let is_large = matches!(before.node, Node::File { .. }) && stat.size > REREAD_MAX_BYTES;

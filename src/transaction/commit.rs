@@ -3,12 +3,12 @@
 use crate::disk::{DiskError, Lock, Root, Stat};
 use crate::model::{Mtime, RelPath, total_bytes};
 
-use super::apply::{apply, looks_as_seen};
+use super::apply::apply;
+use super::displaced::displaced;
 use super::error::{CommitError, Finish};
 use super::finish::{Finished, finish_forward};
 use super::journal::{
-    Action, Body, COMMITTED, Head, PREPARED, Plan, Planned, TxnId, old_name, write_committed,
-    write_plan,
+    Action, Body, COMMITTED, Head, PREPARED, Plan, Planned, TxnId, write_committed, write_plan,
 };
 use super::placed::placed;
 use super::snapshot::heads;
@@ -73,8 +73,8 @@ pub fn commit(
         return Err(CommitError::RecoveryPending);
     }
     linked::separate(root, &staging, &mut request.changes)?;
-    let Staging { inner } = staging;
-    let inner = &*inner;
+    let Staging { inner: staged } = staging;
+    let inner = &*staged;
     if request.changes.is_empty() {
         return nothing_to_move(inner, &request, finish);
     }
@@ -84,6 +84,7 @@ pub fn commit(
     root.forget_handles();
     let interrupted = request.interrupted;
     let plan = make_plan(root, inner, request)?;
+    linked::keep_apart(root, &staged, &plan)?;
     // From here on the plan knows them.
     drop(std::mem::take(&mut *inner.objects()));
     let now = prepare(inner, &plan)?;
@@ -99,7 +100,7 @@ pub fn commit(
         id: inner.id.clone(),
         cause,
     };
-    renamed::let_go(&work).map_err(|e| unfinished(e.into()))?;
+    part(&work).map_err(|e| unfinished(e.into()))?;
     let finished = finish_forward(&inner.area, &work, &kept, finish).map_err(unfinished)?;
     // ORDER: a renamed file has one name less by now, which has set its ctime.
     let placed = placed(&work, lock, now);
@@ -130,6 +131,15 @@ fn nothing_to_move(
         snapshot: None,
         placed: Vec::new(),
     })
+}
+
+/// Parts the tree from what was moved aside; after the decision.
+///
+/// # Errors
+/// The first failed call; it can be done again.
+pub(super) fn part(work: &Work<'_>) -> Result<(), DiskError> {
+    renamed::let_go(work)?;
+    linked::take_copies(work)
 }
 
 fn make_plan(root: &Root, inner: &Inner, request: Request<'_>) -> Result<Plan, CommitError> {
@@ -265,30 +275,11 @@ fn report(work: &Work<'_>, kept: &[u32], finished: Finished) -> Committed {
     }
 }
 
-/// Displaced objects that do not look as they did when the plan was written. An object that cannot be
-/// looked at is not reported: this is information, the bytes are safe either way.
+/// Files that were moved aside and that a program wrote into since. One that cannot be looked at is not reported: this is
+/// information, the bytes are safe either way.
 pub(super) fn late_writes(work: &Work<'_>, kept: &[u32]) -> Vec<RelPath> {
-    let mut late = Vec::new();
-    for step in &work.plan.body.steps {
-        let Some(change) = work.plan.change(step) else {
-            continue;
-        };
-        let Some(before) = &change.before else {
-            continue;
-        };
-        let (dir, name) = match (step.action, change.staged()) {
-            (Action::Displace, _) if !kept.contains(&step.change) => {
-                (work.old, old_name(step.change))
-            }
-            (Action::Exchange, Some((_, name))) => (work.new, name),
-            _ => continue,
-        };
-        if let Ok(Some(stat)) = dir.stat(&name)
-            && !looks_as_seen(&stat, &before.stat)
-        {
-            late.push(change.path.clone());
-        }
-    }
+    let late = displaced(work, kept).filter(|d| d.was_written().unwrap_or(false));
+    let mut late: Vec<_> = late.map(|d| d.change.path.clone()).collect();
     late.sort();
     late
 }

@@ -14,6 +14,7 @@ mod check;
 mod commit;
 mod content;
 mod crowded;
+mod displaced;
 mod error;
 mod finish;
 mod journal;

@@ -6,12 +6,11 @@ use crate::model::RelPath;
 use crate::model::path::STATE_DIR;
 
 use super::area::{Area, TXN, open_if_there};
-use super::commit::end_undone;
+use super::commit::{end_undone, part};
 use super::error::{Attention, CommitError, Finish};
 use super::finish::{Finished, finish_forward};
 use super::journal::{COMMITTED, NEW, OLD, PREPARED, TxnId, read_committed, read_plan};
 use super::partial;
-use super::renamed::let_go;
 use super::undo::undo;
 use super::work::Work;
 
@@ -176,7 +175,7 @@ fn finish_decided(
         id: plan.head.id.clone(),
         cause,
     };
-    let_go(&work).map_err(|e| unfinished(e.into()))?;
+    part(&work).map_err(|e| unfinished(e.into()))?;
     finish_forward(area, &work, kept, finish).map_err(unfinished)
 }
 

@@ -478,7 +478,7 @@ pub const MUTANTS: &[Mutant] = &[
         "a renamed file keeps its old name in the snapshot",
         &[(
             COMMIT,
-            "    renamed::let_go(&work).map_err(|e| unfinished(e.into()))?;\n",
+            "    part(&work).map_err(|e| unfinished(e.into()))?;\n",
             "",
         )],
     ),
@@ -486,9 +486,13 @@ pub const MUTANTS: &[Mutant] = &[
         "a renamed file keeps its old name in the snapshot after a recovery",
         &[(
             RECOVER,
-            "    let_go(&work).map_err(|e| unfinished(e.into()))?;\n",
+            "    part(&work).map_err(|e| unfinished(e.into()))?;\n",
             "",
         )],
+    ),
+    mutant(
+        "a file with other names stays in the snapshot",
+        &[(COMMIT, "    linked::take_copies(work)\n", "    Ok(())\n")],
     ),
     mutant(
         "the old name of a renamed file goes though it is the last one",
@@ -507,8 +511,8 @@ pub const MUTANTS: &[Mutant] = &[
         &[
             (
                 COMMIT,
-                "    renamed::let_go(&work).map_err(|e| unfinished(e.into()))?;\n",
-                "    let placed = placed(&work, lock, now);\n    renamed::let_go(&work).map_err(|e| unfinished(e.into()))?;\n",
+                "    part(&work).map_err(|e| unfinished(e.into()))?;\n",
+                "    let placed = placed(&work, lock, now);\n    part(&work).map_err(|e| unfinished(e.into()))?;\n",
             ),
             (
                 COMMIT,
