@@ -31,6 +31,7 @@ pub struct Client {
 pub(super) struct Answer {
     pub(super) control: Control,
     pub(super) unnamed: u64,
+    pub(super) notes: Vec<String>,
 }
 
 /// What undoing a snapshot of the hub would do.
@@ -39,6 +40,8 @@ pub struct RollbackPlan {
     pub id: String,
     /// Directories that stay, because something is inside that is none of the snapshot's.
     pub staying: Vec<RelPath>,
+    /// What the hub says for people beside that.
+    pub notes: Vec<String>,
 }
 
 impl Client {
@@ -122,7 +125,7 @@ impl Client {
         take: &mut dyn FnMut(Vec<Op>),
     ) -> Result<RollbackPlan, PeerError> {
         self.outbox.send(Control::PlanRollback { id })?;
-        let mut staying = Vec::new();
+        let (mut staying, mut notes) = (Vec::new(), Vec::new());
         let mut budget = Budget::of_tree("a plan of a rollback");
         loop {
             match self.inbox.control("rollback-plan")? {
@@ -130,12 +133,16 @@ impl Client {
                     budget.take(&paths)?;
                     staying.extend(paths);
                 }
+                Control::Notes(told) => {
+                    budget.take(&told)?;
+                    notes.extend(told);
+                }
                 Control::RollbackPlan { id, ops, more } => {
                     budget.take(&ops)?;
                     take(ops);
                     if !more {
                         told_ids::check_snapshot(&id)?;
-                        return Ok(RollbackPlan { id, staying });
+                        return Ok(RollbackPlan { id, staying, notes });
                     }
                 }
                 other => return Err(unexpected(&other.into(), "rollback-plan")),
@@ -149,9 +156,17 @@ impl Client {
     /// [`PeerError`], or paths that changed since.
     pub fn rollback(&self, id: String, label: String) -> Result<Pushed, TransferError> {
         self.outbox.send(Control::Rollback { id, label })?;
-        let Answer { control, unnamed } = self.answer()?;
+        let Answer {
+            control,
+            unnamed,
+            notes,
+        } = self.answer()?;
         match control {
-            Control::Committed(report) => Ok(Pushed { report, unnamed }),
+            Control::Committed(report) => Ok(Pushed {
+                report,
+                unnamed,
+                notes,
+            }),
             Control::Stale(paths) => Err(TransferError::Changed { paths, unnamed }),
             other => Err(unexpected(&other.into(), "committed").into()),
         }
@@ -179,15 +194,23 @@ impl Client {
             let verdict = self.inbox.verdict("committed");
             verdict.map_err(TransferError::Unheard)
         };
-        let answer = match verdict()? {
-            Control::Unnamed(unnamed) => Answer {
-                control: verdict()?,
-                unnamed,
-            },
-            control => Answer {
-                control,
-                unnamed: 0,
-            },
+        let (mut unnamed, mut notes) = (0, Vec::new());
+        let mut budget = Budget::of_tree("notes");
+        let control = loop {
+            match verdict()? {
+                Control::Unnamed(more) => unnamed = more,
+                Control::Notes(told) => {
+                    let taken = budget.take(&told).map_err(PeerError::from);
+                    taken.map_err(TransferError::Unheard)?;
+                    notes.extend(told);
+                }
+                control => break control,
+            }
+        };
+        let answer = Answer {
+            control,
+            unnamed,
+            notes,
         };
         if let Control::Committed(report) = &answer.control {
             told_ids::check_report(report).map_err(TransferError::Unheard)?;

@@ -79,9 +79,19 @@ impl Client {
                 label: commit.label.to_owned(),
             })?;
             (commit.meanwhile)();
-            let Answer { control, unnamed } = self.answer()?;
+            let Answer {
+                control,
+                unnamed,
+                notes,
+            } = self.answer()?;
             match control {
-                Control::Committed(report) => return Ok(Pushed { report, unnamed }),
+                Control::Committed(report) => {
+                    return Ok(Pushed {
+                        report,
+                        unnamed,
+                        notes,
+                    });
+                }
                 Control::Stale(paths) => return Err(TransferError::Changed { paths, unnamed }),
                 Control::Resend(ids) if !ids.is_empty() => match asked.too_often(&ids) {
                     None => sending.send_again(&ids)?,

@@ -341,6 +341,7 @@ impl<'a> Session<'a> {
             let staying = undo.staying().iter().cloned();
             view::batches(staying, |paths| self.outbox.send(Control::Staying(paths)))?;
         }
+        self.tell_notes(undo.notes())?;
         let plan = |ops, more| Control::RollbackPlan {
             id: undo.id().to_string(),
             ops,
@@ -623,6 +624,18 @@ impl<'a> Session<'a> {
             local.keep_index(&self.scan);
         }
         Ok(())
+    }
+
+    /// Tells what people should know beside the next answer.
+    fn tell_notes(&self, notes: Vec<String>) -> Result<(), ServeError> {
+        if !self.knows(handshake::NOTES) {
+            return Ok(());
+        }
+        let fit = |note: String| note.chars().take(limits::TEXT_BYTES / 4 - 1).collect();
+        let notes = notes.into_iter().map(fit);
+        Ok(view::batches(notes, |notes| {
+            self.outbox.send(Control::Notes(notes))
+        })?)
     }
 
     /// Answers with as many paths as fit, and says how many do not.

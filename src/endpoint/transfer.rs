@@ -29,6 +29,8 @@ pub struct Pushed {
     pub report: CommitReport,
     /// Paths that are not in the report.
     pub unnamed: u64,
+    /// What it says for people beside that.
+    pub notes: Vec<String>,
 }
 
 /// Why a transfer has no result.

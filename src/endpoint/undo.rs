@@ -6,7 +6,7 @@ use crate::model::RelPath;
 use crate::protocol::message::{Op, OpSource, Refusal, RefusalKind};
 use crate::state::Payload;
 use crate::transaction::{
-    self, CommitError, Committed, Damage, Inverse, Label, Request, Staging, TxnId,
+    self, CommitError, Committed, Damage, Inverse, Label, Left, Request, Staging, TxnId,
 };
 
 /// What undoing one snapshot does.
@@ -58,6 +58,12 @@ impl Undo {
         &self.inverse.staying
     }
 
+    /// What people should know of paths that it leaves as they are.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        self.inverse.left.iter().map(left_words).collect()
+    }
+
     /// Paths that were changed since, so that it would be refused.
     ///
     /// # Errors
@@ -90,6 +96,23 @@ impl Undo {
         transaction::commit(&local.root, lock, staging, request, &mut |id, p| {
             local.remember(id.as_str(), p)
         })
+    }
+}
+
+/// That a path stays as it is, why, and where its old version comes.
+fn left_words(left: &Left) -> String {
+    let Left {
+        path,
+        in_tree,
+        copy,
+    } = left;
+    let what = match in_tree {
+        true => "its content was changed since, though its size and times are the same",
+        false => "its old version was changed since, though its size and times are the same",
+    };
+    match copy {
+        Some(copy) => format!("{path:?} stays as it is: {what}; the old version comes as {copy:?}"),
+        None => format!("{path:?} stays as it is: {what}"),
     }
 }
 

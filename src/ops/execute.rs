@@ -171,7 +171,11 @@ impl Look<'_> {
                 after.get_or_init(|| self.after_push(plan));
             },
         };
-        let Pushed { report, unnamed } = self.client.push(
+        let Pushed {
+            report,
+            unnamed,
+            notes,
+        } = self.client.push(
             plan,
             (&self.local, &self.scan),
             &self.view.remains,
@@ -185,6 +189,7 @@ impl Look<'_> {
         let words = late_words(&report.late_writes, "on the hub");
         self.warnings.extend(words);
         self.warnings.extend(unnamed_words(unnamed));
+        self.warnings.extend(noted_words(notes));
         self.hub_id = RootId::parse(&report.root_id).or_else(|| self.hub_id.clone());
         let (remote, agreed) = after.into_inner().unwrap_or_else(|| self.after_push(plan));
         let known_exactly = remote.view_digest() == report.view && report.kept_dirs.is_empty();
@@ -331,6 +336,12 @@ pub(super) fn late_words<'a>(
     paths
         .iter()
         .map(move |path| format!("{path:?} {side}: {words}"))
+}
+
+/// What a hub says for people, which cannot pass for lines of ours.
+pub(super) fn noted_words(notes: Vec<String>) -> impl Iterator<Item = String> {
+    let words = |note: String| format!("on the hub: {}", crate::report::printable::line(&note));
+    notes.into_iter().map(words)
 }
 
 /// That a hub had no room for more names.

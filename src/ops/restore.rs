@@ -115,13 +115,10 @@ fn restore_locked(
     id: Option<&TxnId>,
 ) -> Result<Report, Failure> {
     let versions = transaction::old_versions(&local.root, id, path)?;
-    let changes = versions.changes(&local.root)?;
+    let mut changes = versions.changes(&local.root)?;
     let from = versions.id.to_string();
     let mut report = Report {
-        plan: undo::plan(
-            changes.iter().map(crate::endpoint::undo::op),
-            Direction::Pull,
-        ),
+        plan: Plan::nothing(Direction::Pull),
         from: from.clone(),
         snapshot: None,
         written: None,
@@ -131,7 +128,14 @@ fn restore_locked(
         return Ok(report);
     }
     let staging = Staging::begin(&local.root)?;
-    versions.stage(&local.root, &staging, &changes)?;
+    let altered = versions.stage(&local.root, &staging, &mut changes)?;
+    report.warnings.extend(altered.iter().map(|path| {
+        format!("{path:?} stays as it is: its old version was changed since, though its size and times are the same")
+    }));
+    report.plan = undo::plan(
+        changes.iter().map(crate::endpoint::undo::op),
+        Direction::Pull,
+    );
     let request = transaction::Request {
         changes,
         payload: Payload::Nothing.encode()?,

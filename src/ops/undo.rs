@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 
 use super::connect::{Greeting, Hub, Reach};
-use super::execute::{crowded_words, late_words, unnamed_words};
+use super::execute::{crowded_words, late_words, noted_words, unnamed_words};
 use super::history::{Ending, note_in_log, record, remote_asked};
 use super::local::take_over;
 use super::look::World;
@@ -187,7 +187,9 @@ fn rollback_locked(
         snapshot: None,
         dry_run: lock.is_none(),
         declined: false,
-        warnings: crowded_words(undo.staying(), "here", NOT_OF_THE_SYNC).collect(),
+        warnings: crowded_words(undo.staying(), "here", NOT_OF_THE_SYNC)
+            .chain(undo.notes())
+            .collect(),
     };
     let Some(lock) = lock else { return Ok(report) };
     if !world.confirm(&Preview {
@@ -222,7 +224,7 @@ fn rollback_hub(
         return Err(settle_hub(world, client)?);
     }
     let mut actions = Vec::new();
-    let RollbackPlan { id, staying } =
+    let RollbackPlan { id, staying, notes } =
         client.plan_rollback(id.map(str::to_owned), &mut |ops: Vec<Op>| {
             actions.extend(ops.into_iter().map(action));
         })?;
@@ -232,7 +234,9 @@ fn rollback_hub(
         snapshot: None,
         dry_run,
         declined: false,
-        warnings: crowded_words(&staying, "on the hub", NOT_OF_THE_SYNC).collect(),
+        warnings: crowded_words(&staying, "on the hub", NOT_OF_THE_SYNC)
+            .chain(noted_words(notes))
+            .collect(),
     };
     if !dry_run {
         if world.confirm(&Preview {
@@ -242,9 +246,11 @@ fn rollback_hub(
             let Pushed {
                 report: done,
                 unnamed,
+                notes,
             } = client.rollback(id, world.project.machine(world.environment))?;
             report.note(&done.kept_dirs, &done.late_writes, "on the hub");
             report.warnings.extend(unnamed_words(unnamed));
+            report.warnings.extend(noted_words(notes));
             report.snapshot = done.snapshot;
         } else {
             report.declined = true;

@@ -20,6 +20,12 @@ impl Weight for RelPath {
     }
 }
 
+impl Weight for String {
+    fn text_bytes(&self) -> usize {
+        self.len()
+    }
+}
+
 impl Weight for Node {
     fn text_bytes(&self) -> usize {
         match self {

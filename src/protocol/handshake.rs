@@ -23,6 +23,7 @@ pub const FEATURES: &[&str] = &[
     ARRIVED,
     STAYING,
     PARTS,
+    NOTES,
 ];
 /// The feature of content that is sent before it is asked for, and from where an earlier attempt stopped.
 pub const AHEAD: &str = "ahead";
@@ -34,6 +35,8 @@ pub const ARRIVED: &str = "arrived";
 pub const KEPT: &str = "kept";
 /// Directories that a rollback would remove and that stay are told with its plan.
 pub const STAYING: &str = "staying";
+/// What people should know of what a hub did, or would do, beside what its answer has a place for.
+pub const NOTES: &str = "notes";
 
 /// A list of snapshots in as many messages as it needs; an empty one ends it.
 pub const PARTS: &str = "parts";

@@ -356,6 +356,8 @@ pub enum Control {
     /// Server: directories that a rollback would remove and that stay for what is inside; before its plan (feature
     /// `staying`). `[staying]`
     Staying(#[serde(deserialize_with = "bounded::list")] Vec<RelPath>),
+    /// Server: what people should know beside the next answer (feature `notes`). `[notes]`
+    Notes(#[serde(deserialize_with = "bounded::list")] Vec<String>),
 }
 
 impl Message {
@@ -412,6 +414,7 @@ impl Control {
             Self::Bases(_) => "bases",
             Self::Arrived(_) => "arrived",
             Self::Staying(_) => "staying",
+            Self::Notes(_) => "notes",
         }
     }
 }

@@ -7,6 +7,7 @@
 //! transaction. `docs/safety.md`, sections 5 to 7, is the design.
 //! Left to others: which changes to make, where their content comes from, what the base remembers.
 
+mod altered;
 mod apply;
 mod area;
 mod carried;
@@ -44,6 +45,7 @@ use serde::{Deserialize, Serialize};
 use crate::disk::Stat;
 use crate::model::{Node, RelPath};
 
+pub use altered::Left;
 pub use area::{has_full_guarantee, state_dir};
 pub use commit::{Committed, Request, commit};
 pub use error::{Attention, CommitError, Finish, StageError, Why};

@@ -133,17 +133,19 @@ impl OldVersions {
         Ok(changes)
     }
 
-    /// Stages copies of the old versions that `changes` asks for.
+    /// Stages copies of the old versions that `changes` asks for. Those whose content was altered behind its stat are taken out
+    /// of `changes` and given, unless there is no other.
     ///
     /// # Errors
-    /// [`StageError::Integrity`] if an old version is damaged, or one is not kept.
+    /// [`StageError::Integrity`] if all old versions are altered; one is not kept.
     pub fn stage(
         &self,
         root: &Root,
         staging: &Staging,
-        changes: &[Change],
-    ) -> Result<(), RestoreError> {
-        for change in changes {
+        changes: &mut Vec<Change>,
+    ) -> Result<Vec<RelPath>, RestoreError> {
+        let mut altered = Vec::new();
+        for change in &*changes {
             let Some(NewNode {
                 node,
                 slot: Some(slot),
@@ -156,12 +158,18 @@ impl OldVersions {
                 Node::Symlink { target, mtime } => staging.symlink(*slot, target, *mtime)?,
                 Node::File { .. } => {
                     let content = self.content(root, &change.path, *slot as usize)?;
-                    staging.copy(*slot, &content, node)?;
+                    match staging.copy(*slot, &content, node) {
+                        Err(StageError::Integrity { .. }) if altered.len() + 1 < changes.len() => {
+                            altered.push(change.path.clone());
+                        }
+                        other => other?,
+                    }
                 }
                 Node::Skipped(_) => return Err(StageError::NoObject(*slot).into()),
             }
         }
-        Ok(())
+        changes.retain(|change| !altered.contains(&change.path));
+        Ok(altered)
     }
 
     /// Writes the old versions to `name` inside `dir`, where nothing may stand: `path` itself, and what

@@ -4,6 +4,7 @@
 use crate::disk::{DiskError, FileKind, Root};
 use crate::model::{Mode, Node, RelPath};
 
+use super::altered::{Left, leave_altered};
 use super::apply::looks_as_seen;
 use super::crowded::{Crowded, crowded};
 use super::error::StageError;
@@ -21,6 +22,8 @@ pub struct Inverse {
     pub consumes: TxnId,
     /// Directories that the transaction made and that stay, because something else is inside by now; in order.
     pub staying: Vec<RelPath>,
+    /// Paths that stay as they are, because a content was altered behind its stat; in order.
+    pub left: Vec<Left>,
     /// What is inside directories that have to make room for something else.
     in_the_way: Vec<RelPath>,
     snapshot: Snapshot,
@@ -36,9 +39,12 @@ pub fn inverse(root: &Root, id: &TxnId) -> Result<Inverse, Damage> {
     for (index, change) in snapshot.plan.body.changes.iter().enumerate() {
         let number = u32::try_from(index).unwrap_or(u32::MAX);
         if !snapshot.kept.contains(&number) {
-            changes.push(invert(&snapshot, index, number, change)?);
+            changes.push((index, invert(&snapshot, index, number, change)?));
         }
     }
+    let left = leave_altered(root, &snapshot, &mut changes)?;
+    let mut changes: Vec<_> = changes.into_iter().map(|(_, change)| change).collect();
+    changes.sort_by(|a, b| a.path.cmp(&b.path));
     let Crowded {
         staying,
         in_the_way,
@@ -56,6 +62,7 @@ pub fn inverse(root: &Root, id: &TxnId) -> Result<Inverse, Damage> {
         changes,
         consumes: id.clone(),
         staying,
+        left,
         in_the_way,
         snapshot,
     })

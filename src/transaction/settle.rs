@@ -1,12 +1,12 @@
 //! After an undo: looks at every object that is left in `new/` and `old/`, and puts into the tree what
 //! is not proven to be ours. Only then may the rest be discarded.
 
-use crate::disk::{Dir, DiskError, FileKind, Identity};
+use crate::disk::{Dir, DiskError, FileKind, Identity, Root};
 use crate::model::{Node, RelPath};
 
 use super::content;
 use super::error::{Attention, Why};
-use super::journal::{Action, PREPARED, Planned, Staged, Step, old_name};
+use super::journal::{Action, PREPARED, Planned, Staged, Step, TxnId, old_name};
 use super::place::{pin_name, place};
 use super::work::{Touched, Work};
 
@@ -29,7 +29,7 @@ pub(super) fn settle(
     };
     for name in [pin_name(&name), name] {
         if let Some(why) = verdict(work, change, dir, &name, step.action)? {
-            let copy = put_aside(work, change, dir, &name, why, touched)?;
+            let copy = put_aside(work, change, (dir, &name), why, touched)?;
             attention.push(Attention {
                 path: change.path.clone(),
                 why,
@@ -64,7 +64,7 @@ pub(super) fn remove_dir(
     match dir.remove_dir(&name) {
         Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty || e.is_taken() => {
             let why = Why::NewerKept;
-            let copy = put_aside(work, change, dir, &name, why, touched)?;
+            let copy = put_aside(work, change, (dir, &name), why, touched)?;
             attention.push(Attention {
                 path: change.path.clone(),
                 why,
@@ -150,11 +150,10 @@ fn is_untouched(
 }
 
 /// Moves the object into the tree beside the path it belongs to, under a name that says what it is.
-fn put_aside(
+pub(super) fn put_aside(
     work: &Work<'_>,
     change: &Planned,
-    dir: &Dir,
-    name: &[u8],
+    (dir, name): (&Dir, &[u8]),
     why: Why,
     touched: &mut Touched,
 ) -> Result<RelPath, DiskError> {
@@ -184,13 +183,7 @@ fn copy_path(
     attempt: u32,
 ) -> Result<(RelPath, std::sync::Arc<Dir>), DiskError> {
     let word = if why == Why::OldKept { "old" } else { "kept" };
-    let mut suffix = format!(".rsyn-{word}-{}", &work.plan.head.id.as_str()[..8]);
-    if attempt > 1 {
-        suffix.push_str(&format!("-{attempt}"));
-    }
-    let stem = change.path.name();
-    let stem = &stem[..stem.len().min(MAX_NAME_BYTES - suffix.len())];
-    let name = [stem, suffix.as_bytes()].concat();
+    let name = name_beside(&change.path, (word, &work.plan.head.id), attempt);
     let mut holder = change.path.parent();
     while let Some(dir) = holder {
         if let (Some(parent), Ok(copy)) = (open(work, &dir)?, dir.join(&name)) {
@@ -206,6 +199,46 @@ fn copy_path(
         )
     })?;
     Ok((copy, std::sync::Arc::clone(work.root.top())))
+}
+
+/// The name of `path` with an end that says what it is, of which transaction.
+fn name_beside(path: &RelPath, (word, id): (&str, &TxnId), attempt: u32) -> Vec<u8> {
+    let mut suffix = format!(".rsyn-{word}-{}", &id.as_str()[..8]);
+    if attempt > 1 {
+        suffix.push_str(&format!("-{attempt}"));
+    }
+    let stem = path.name();
+    let stem = &stem[..stem.len().min(MAX_NAME_BYTES - suffix.len())];
+    [stem, suffix.as_bytes()].concat()
+}
+
+/// A path beside `path` where nothing stands, with an end that says what it is, of which transaction.
+///
+/// # Errors
+/// The tree cannot be read, or no such path is free.
+pub(super) fn beside(
+    root: &Root,
+    path: &RelPath,
+    word: &str,
+    id: &TxnId,
+) -> Result<RelPath, DiskError> {
+    for attempt in 1..=COPY_ATTEMPTS {
+        let name = name_beside(path, (word, id), attempt);
+        let beside = match path.parent() {
+            Some(parent) => parent.join(&name),
+            None => RelPath::new(name),
+        };
+        let failed = |e| {
+            root.top()
+                .error("name a copy of", path.as_bytes(), std::io::Error::other(e))
+        };
+        let beside = beside.map_err(failed)?;
+        if root.stat(&beside)?.is_none() {
+            return Ok(beside);
+        }
+    }
+    let taken = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+    Err(root.top().error("name a copy of", path.as_bytes(), taken))
 }
 
 fn open(work: &Work<'_>, dir: &RelPath) -> Result<Option<std::sync::Arc<Dir>>, DiskError> {

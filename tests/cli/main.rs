@@ -21,6 +21,7 @@ mod history;
 mod index;
 mod init;
 mod install;
+mod kept;
 mod killed;
 mod local;
 mod memory;

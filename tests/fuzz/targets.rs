@@ -155,6 +155,7 @@ fn messages() -> Vec<Message> {
         Control::Kept(vec![digest]).into(),
         Control::Bases(vec![(7, digest)]).into(),
         Control::Staying(vec![path("a/b")]).into(),
+        Control::Notes(vec!["n".into()]).into(),
         Control::Bye.into(),
         Message::Whole {
             id: 7,

@@ -150,24 +150,114 @@ fn a_kept_directory_is_no_part_of_the_inverse() {
     assert_eq!(names, ["d", "d/stranger", "d/x"]);
 }
 
-#[test]
-fn a_damaged_old_version_is_not_brought_back() {
-    let scene = Scene::new(&tree([("a", F("old", 0o644))]), &tree([]));
+/// As a mapping or a failing disk does it: other bytes, the same stat.
+fn alter(path: &Path, content: &str) {
+    let was = std::fs::metadata(path).unwrap();
+    std::fs::write(path, content).unwrap();
+    assert_eq!(std::fs::metadata(path).unwrap().len(), was.len());
+    let nanos = u32::try_from(was.mtime_nsec()).unwrap();
+    set_mtime(
+        path,
+        Mtime {
+            secs: was.mtime(),
+            nanos,
+        },
+    );
+}
+
+/// A tree in which a sync changed paths in every way, and the snapshot of that sync.
+fn changed_in_every_way() -> (Scene, Lock, TxnId) {
+    let old = tree([
+        ("d", D(0o755)),
+        ("d/x", F("old x", 0o644)),
+        ("gone", F("old gone", 0o644)),
+        ("long", F("old long", 0o644)),
+        ("mode", F("the same", 0o644)),
+        ("moved", F("old moved", 0o644)),
+        ("other", F("old other", 0o644)),
+        ("to dir", F("old to dir", 0o644)),
+    ]);
+    let new = tree([
+        ("here", F("old moved", 0o644)),
+        ("long", F("the new long", 0o644)),
+        ("made", F("the new made", 0o644)),
+        ("mode", F("the same", 0o600)),
+        ("other", F("the new other", 0o644)),
+        ("to dir", D(0o755)),
+        ("to dir/y", F("the new y", 0o644)),
+    ]);
+    let scene = Scene::new(&old, &new);
     let lock = scene.lock();
     let id = scene.run(&lock).unwrap().snapshot.unwrap();
-    // As a failing disk does it: other bytes, the same stat.
-    let path = scene.path(&format!(".rsyn/snap/{id}/old/0"));
-    std::fs::write(&path, "OLD").unwrap();
-    set_mtime(&path, mtime_of("old"));
-    let result = roll_back(&scene, &lock, &id);
-    assert!(
-        matches!(
-            result,
-            Err(CommitError::Stage(StageError::Integrity { .. }))
-        ),
-        "{result:?}"
-    );
-    assert!(scene.listing().is_empty());
+    (scene, lock, id)
+}
+
+#[test]
+fn an_old_version_that_was_altered_comes_beside_its_path_and_the_rest_comes_back() {
+    for altered in ["d/x", "gone", "long", "other", "to dir"] {
+        let (scene, lock, id) = changed_in_every_way();
+        let content = format!("old {}", altered.trim_start_matches("d/"));
+        let kept = walk(&scene.path(&format!(".rsyn/snap/{id}")));
+        let is_it =
+            |path: &&PathBuf| path.is_file() && std::fs::read(path).unwrap() == content.as_bytes();
+        alter(kept.iter().find(is_it).unwrap(), &content.to_uppercase());
+
+        let inverse = inverse(&scene.root, &id).unwrap();
+        let copy = format!("{altered}.rsyn-old-{}", &id.as_str()[..8]);
+        let left = Left {
+            path: RelPath::new(altered.as_bytes()).unwrap(),
+            in_tree: false,
+            copy: Some(RelPath::new(copy.as_bytes()).unwrap()),
+        };
+        assert_eq!(inverse.left, [left]);
+        assert_eq!(inverse.changed_since(&scene.root).unwrap(), []);
+        roll_back(&scene, &lock, &id).unwrap_or_else(|e| panic!("{altered}: {e}"));
+
+        assert_eq!(scene.read(&copy), content.to_uppercase());
+        let mut expected = listing_of(&scene.old);
+        expected.remove(altered);
+        let stays = listing_of(&scene.new).remove(altered);
+        expected.extend(stays.map(|line| (altered.to_owned(), line)));
+        let mut now = scene.listing();
+        now.remove(&copy);
+        assert_eq!(now, expected, "{altered}");
+    }
+}
+
+#[test]
+fn a_file_that_was_altered_since_stays_and_the_rest_comes_back() {
+    let rows = [
+        ("here", None, vec!["here", "moved"]),
+        ("long", Some("old long"), vec!["long"]),
+        ("made", None, vec!["made"]),
+        ("mode", None, vec!["mode"]),
+        ("other", Some("old other"), vec!["other"]),
+    ];
+    for (altered, beside, stay) in rows {
+        let (scene, lock, id) = changed_in_every_way();
+        let content = scene.read(altered).to_uppercase();
+        alter(&scene.path(altered), &content);
+        let before = scene.listing();
+
+        let inverse = inverse(&scene.root, &id).unwrap();
+        let left: Vec<_> = inverse.left.iter().map(|left| left.path.clone()).collect();
+        let paths = stay.iter().map(|p| RelPath::new(p.as_bytes()).unwrap());
+        assert_eq!(left, paths.collect::<Vec<_>>(), "{altered}");
+        assert_eq!(inverse.changed_since(&scene.root).unwrap(), []);
+        roll_back(&scene, &lock, &id).unwrap_or_else(|e| panic!("{altered}: {e}"));
+
+        let copy = format!("{altered}.rsyn-old-{}", &id.as_str()[..8]);
+        let found = beside.map(|_| scene.read(&copy));
+        assert_eq!(found.as_deref(), beside, "{altered}");
+        let mut now = scene.listing();
+        now.remove(&copy);
+        let mut expected = listing_of(&scene.old);
+        for path in stay {
+            expected.remove(path);
+            expected.extend(before.get(path).map(|line| (path.to_owned(), line.clone())));
+        }
+        assert_eq!(now, expected, "{altered}");
+    }
 }
 
 #[test]
