@@ -28,12 +28,21 @@ pub(super) struct Order<'a> {
 /// The tree after a commit, and the stats of what was placed in it.
 pub(super) type After = (Tree, Vec<(RelPath, Stat)>);
 
-/// Commits a received push; gives the answer and, if it was committed, what there is afterwards.
+/// What came of a received push.
+pub(super) struct Outcome {
+    pub(super) answer: Control,
+    /// For people.
+    pub(super) notes: Vec<String>,
+    /// If it was committed.
+    pub(super) after: Option<After>,
+}
+
+/// Commits a received push.
 pub(super) fn commit(
     local: &Local,
     mut receiving: Receiving,
     order: &Order<'_>,
-) -> Result<(Control, Option<After>), ServeError> {
+) -> Result<Outcome, ServeError> {
     let Some(staging) = receiving.staging.take() else {
         return Err(malformed("commit").into());
     };
@@ -95,12 +104,17 @@ pub(super) fn commit(
     let placed = committed.as_mut().map(|c| std::mem::take(&mut c.placed));
     let placed = placed.unwrap_or_default();
     let answer = report(local, committed, &tree)?;
-    local.prune(&lock, (machinery.clock)().div_euclid(1000));
+    let notes = local.prune(&lock, (machinery.clock)().div_euclid(1000));
+    let mut after = None;
     if let Control::Committed(report) = &answer {
         note_in_log(local, record, (hello, machinery), report);
-        return Ok((answer, Some((tree, placed))));
+        after = Some((tree, placed));
     }
-    Ok((answer, None))
+    Ok(Outcome {
+        answer,
+        notes,
+        after,
+    })
 }
 
 /// The answer to a commit that took place, or did not.

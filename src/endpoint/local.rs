@@ -11,7 +11,7 @@ use crate::filter::{Rules, Work};
 use crate::model::{Mode, Node, RelPath, total_bytes};
 use crate::scan::{self, Progress, Scan, ScanError};
 use crate::state::{Index, Payload, State, StateError, log};
-use crate::transaction::{self, CommitError, Kept, PendingKind, Recovery};
+use crate::transaction::{self, CommitError, Kept, LateWrite, PendingKind, Recovery};
 
 /// Settings of this root alone, inside the state directory.
 const MACHINE_CONFIG: &[u8] = b"config.toml";
@@ -260,11 +260,21 @@ impl Local {
 
     /// Deletes the snapshots that the settings of this root do not keep, and old remains of transfers. Mere
     /// housekeeping: what was done before stands whatever comes of it, and settings that cannot be read delete
-    /// nothing.
-    pub fn prune(&self, lock: &Lock, now_secs: i64) {
-        if let Some(kept) = self.kept() {
-            drop(transaction::prune(&self.root, lock, kept, now_secs));
+    /// nothing. Says for people, also in the log, what programs wrote into old versions and where that is.
+    pub fn prune(&self, lock: &Lock, now_secs: i64) -> Vec<String> {
+        let kept = self.kept();
+        let pruned =
+            kept.and_then(|kept| transaction::prune(&self.root, lock, kept, now_secs).ok());
+        let late = pruned.map_or_else(Vec::new, |pruned| pruned.late_writes);
+        let words: Vec<_> = late.iter().map(late_words).collect();
+        if let (Some(state), false) = (&self.state, words.is_empty()) {
+            // A log never changes the outcome.
+            drop(log::append(
+                state,
+                &log::Record::pruned(now_secs, &words.join("; ")),
+            ));
         }
+        words
     }
 
     /// Which snapshots stay; `None` if the settings cannot be read.
@@ -376,9 +386,104 @@ fn recovery_words(recovery: &Recovery) -> Option<String> {
     Some(words.join("; "))
 }
 
+/// What a program wrote into an old version, and where it is.
+fn late_words(late: &LateWrite) -> String {
+    let LateWrite { id, path, copy } = late;
+    let written = "a program went on writing to the version that was replaced";
+    match copy {
+        Some(copy) => {
+            format!("{path:?}: {written}; it is {copy:?} now, for its snapshot {id} is old")
+        }
+        None => format!(
+            "{path:?}: {written}; its snapshot {id} is old and stays, for it cannot be put beside the path"
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Gives the file `log` another content, at the time `when`.
+    fn replace_log(local: &Local, lock: &Lock, content: &[u8], when: i64) {
+        let path = RelPath::new(*b"log").unwrap();
+        let node = |content: &[u8], mtime| Node::File {
+            size: content.len() as u64,
+            digest: crate::model::Digest::of(content),
+            mode: Mode::from(0o644),
+            mtime,
+        };
+        let (mut file, stat) = local.root.open_file(&path).unwrap();
+        let mut old = Vec::new();
+        std::io::Read::read_to_end(&mut file, &mut old).unwrap();
+        let staging = transaction::Staging::begin(&local.root).unwrap();
+        let new = node(content, stat.mtime);
+        staging.stager().file(0, new.clone(), content).unwrap();
+        let request = transaction::Request {
+            changes: vec![transaction::Change {
+                path,
+                old: Some(transaction::Expected::new(node(&old, stat.mtime), None)),
+                new: Some(transaction::NewNode {
+                    node: new,
+                    slot: Some(0),
+                }),
+            }],
+            payload: Vec::new(),
+            label: transaction::Label {
+                when,
+                ..transaction::Label::default()
+            },
+            keep_snapshot: true,
+            consumes: None,
+            interrupted: &|| false,
+        };
+        transaction::commit(&local.root, lock, staging, request, &mut |_, _| Ok(())).unwrap();
+    }
+
+    #[test]
+    fn what_was_written_into_an_old_version_is_named_in_output_and_log_when_its_snapshot_goes() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut local = Local::open(temp.path()).unwrap();
+        local.make_state().unwrap();
+        let state = local.state.as_ref().unwrap();
+        let settings = b"[snapshots]\nnewest = 1\ndays = 1";
+        durable::replace(state.dir(), MACHINE_CONFIG, settings).unwrap();
+        let mut log = local.root.top().create_file(b"log").unwrap();
+        log.set_mode(0o644).unwrap();
+        log.write_all(b"line\n").unwrap();
+        let holder = Holder {
+            pid: 1,
+            machine: String::new(),
+            verb: String::new(),
+            since: 0,
+        };
+        let lock = local.lock(&holder).unwrap();
+        for day in 0..4u8 {
+            replace_log(&local, &lock, &[day], i64::from(day) * DAY_SECS);
+        }
+        log.write_all(b"late\n").unwrap();
+        assert!(local.prune(&lock, DAY_SECS).is_empty(), "it is young");
+        let words = local.prune(&lock, 4 * DAY_SECS);
+        let [words] = &words[..] else {
+            panic!("{words:?}")
+        };
+        let name = words.split('"').nth(3).unwrap();
+        assert!(
+            words.starts_with("\"log\": a program went on writing"),
+            "{words}"
+        );
+        let (copy, _) = local.root.top().open_file(name.as_bytes()).unwrap();
+        assert_eq!(std::io::read_to_string(copy).unwrap(), "line\nlate\n");
+        let records = log::last(state, 1).unwrap();
+        assert_eq!(
+            (&*records[0].verb, records[0].note.as_ref()),
+            ("prune", Some(words))
+        );
+        assert!(
+            local.prune(&lock, 4 * DAY_SECS).is_empty(),
+            "it is told once"
+        );
+    }
 
     #[test]
     fn a_root_keeps_the_snapshots_that_its_own_settings_name() {

@@ -7,10 +7,11 @@ use super::local::{Local, LocalError, ScanOptions};
 use super::refusal::ServeError;
 use super::serve::Machinery;
 use crate::disk::{Holder, LockError};
-use crate::model::Digest;
+use crate::model::{Digest, RelPath, Tombstone};
 use crate::protocol::handshake::ClientHello;
 use crate::scan::Scan;
 use crate::state::Hub;
+use crate::state::hub::machines;
 use crate::state::layout::Mark;
 
 /// How long a deletion is remembered.
@@ -89,12 +90,27 @@ pub(super) fn observe(
     let mut hub = remembered.now(local)?;
     let is_at_home = hub.is_at_home(state);
     hub.settle(state, rules, &scan.tree);
-    let expired = hub.expire(now_secs, TOMBSTONE_SECS);
+    let expired = expire(&mut hub, local, now_secs);
     let observed = hub.observe(rules, &scan.tree, now_secs);
     if observed.map_err(LocalError::from)? || !expired.is_empty() || !is_at_home {
         hub.save(state).map_err(LocalError::from)?;
     }
     Ok(hub)
+}
+
+/// Forgets old deletions, and gives them. They were old when a machine was here last, too: a clock that leaps ahead makes none
+/// of them old.
+fn expire(hub: &mut Hub, local: &Local, now_secs: i64) -> Vec<RelPath> {
+    if !hub.tombstones().values().any(|t| is_old(t, now_secs)) {
+        return Vec::new();
+    }
+    let machines = local.state.as_ref().and_then(|state| machines(state).ok());
+    let last_secs = machines.and_then(|machines| Some(machines.first()?.last_secs));
+    hub.expire(now_secs.min(last_secs.unwrap_or(now_secs)), TOMBSTONE_SECS)
+}
+
+fn is_old(tombstone: &Tombstone, now_secs: i64) -> bool {
+    tombstone.when_secs.saturating_add(TOMBSTONE_SECS) < now_secs
 }
 
 /// What a hub remembered before a scan. Read then, so that the file is out of memory when the tree comes into it.
@@ -167,7 +183,7 @@ pub(super) fn recall(
     if let Some(state) = &local.state {
         hub.settle(state, rules, &scan.tree);
     }
-    hub.expire(now_secs, TOMBSTONE_SECS);
+    expire(&mut hub, local, now_secs);
     let observed = match could_note {
         true => hub.observe(rules, &scan.tree, now_secs).map(drop),
         false => hub.observe_unsaved(rules, &scan.tree, now_secs),
@@ -182,8 +198,58 @@ mod tests {
 
     use super::*;
     use crate::filter::Rules;
+    use crate::model::{Kind, Mode};
     use crate::scan::Progress;
     use crate::state::HubUpdate;
+    use crate::state::hub::{Machine, note_machine};
+
+    #[test]
+    fn a_clock_that_leaps_ahead_forgets_no_deletion() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut local = Local::open(temp.path()).unwrap();
+        local.make_state().unwrap();
+        let state = local.state.as_ref().unwrap();
+        let path = RelPath::new(*b"gone").unwrap();
+        let tombstone = Tombstone {
+            kind: Kind::Dir,
+            digest: None,
+            machine: "a".to_owned(),
+            when_secs: 1_000,
+        };
+        let push = HubUpdate {
+            rules: Rules::new().digest(),
+            changes: vec![(
+                path.clone(),
+                Some(crate::model::Node::Dir {
+                    mode: Mode::from(0o755),
+                }),
+            )],
+            deleted: vec![],
+        };
+        Hub::apply(state, "1", push.clone()).unwrap();
+        let deleted = HubUpdate {
+            changes: vec![(path.clone(), None)],
+            deleted: vec![(path.clone(), tombstone)],
+            ..push
+        };
+        Hub::apply(state, "2", deleted).unwrap();
+        let visit = |last_secs| {
+            let machine = Machine {
+                id: "a".to_owned(),
+                name: "a".to_owned(),
+                last_secs,
+                verb: "push".to_owned(),
+            };
+            note_machine(state, machine).unwrap();
+        };
+        let forgotten = |now| expire(&mut Hub::load(state).unwrap(), &local, now);
+        visit(2_000);
+        let later = 1_000 + TOMBSTONE_SECS + 1;
+        assert_eq!(forgotten(later), []);
+        visit(later);
+        assert_eq!(forgotten(2_000), [], "the clock went back");
+        assert_eq!(forgotten(later + 1), [path]);
+    }
 
     #[test]
     fn what_a_hub_took_note_of_since_its_scan_is_known() {

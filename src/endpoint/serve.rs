@@ -616,7 +616,12 @@ impl<'a> Session<'a> {
             label,
             asker: self.asker(),
         };
-        let (answer, after) = commit::commit(local, receiving, &order)?;
+        let commit::Outcome {
+            answer,
+            notes,
+            after,
+        } = commit::commit(local, receiving, &order)?;
+        self.tell_notes(notes)?;
         self.report(answer)?;
         if let Some((tree, placed)) = after {
             self.scan = std::mem::take(&mut self.scan).followed_by(tree, &placed);

@@ -132,7 +132,8 @@ impl Look<'_> {
             transaction::commit(&local.root, lock, staging, wanted, &mut |id, payload| {
                 local.remember(id.as_str(), payload)
             })?;
-        self.local.prune(lock, self.world.now_secs());
+        let words = self.local.prune(lock, self.world.now_secs());
+        self.warnings.extend(words);
         let words = crowded_words(&committed.kept_dirs, "here", OUT_OF_SCOPE);
         self.warnings.extend(words);
         let words = late_words(&committed.late_writes, "here");

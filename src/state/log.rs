@@ -36,7 +36,7 @@ impl Snapshots {
 pub struct Record {
     /// When it ended, RFC 3339; of one that was killed, when it began.
     pub when: String,
-    /// `pull`, `push`, `sync`, `rollback`, `restore`, `recover`, `verify`.
+    /// `pull`, `push`, `sync`, `rollback`, `restore`, `recover`, `verify`, `prune`.
     pub verb: String,
     /// The machine at the other end.
     pub peer: String,
@@ -102,6 +102,16 @@ impl Record {
             verb: "recover".to_owned(),
             note: Some(words.to_owned()),
             ..Self::of([])
+        }
+    }
+
+    /// The record of snapshots that were to go, at `now_secs` since 1970, and had something that nobody else has; `words` say
+    /// what.
+    #[must_use]
+    pub fn pruned(now_secs: i64, words: &str) -> Self {
+        Self {
+            verb: "prune".to_owned(),
+            ..Self::recovered(now_secs, words)
         }
     }
 

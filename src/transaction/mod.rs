@@ -7,6 +7,7 @@
 //! transaction. `docs/safety.md`, sections 5 to 7, is the design.
 //! Left to others: which changes to make, where their content comes from, what the base remembers.
 
+mod age;
 mod altered;
 mod apply;
 mod area;
@@ -54,7 +55,7 @@ pub use partial::{PartialLimits, prune_partial, remains};
 pub use recover::{PendingKind, Recovery, pending, recover};
 pub use restore::{OldVersions, RestoreError, kept_content, old_versions};
 pub use rollback::{Inverse, inverse};
-pub use snapshot::{Kept, Pruned, SnapshotInfo, prune, snapshots};
+pub use snapshot::{Kept, LateWrite, Pruned, SnapshotInfo, prune, snapshots};
 pub use stage::Staging;
 pub use staged_file::StagedFile;
 pub use stager::Stager;

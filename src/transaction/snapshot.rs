@@ -7,15 +7,17 @@ use crate::model::RelPath;
 use crate::model::path::STATE_DIR;
 
 use super::Label;
+use super::age::ages;
 use super::area::{Area, SNAP, open_if_there};
-use super::commit::late_writes;
-use super::error::CommitError;
+use super::displaced::{decided_at, displaced};
+use super::error::{CommitError, Why};
 use super::journal::{
     Damage, Head, NEW, OLD, Plan, Planned, TxnId, old_name, read_committed, read_head_if_whole,
     read_plan,
 };
 use super::renamed::renames;
-use super::work::Work;
+use super::settle::put_aside;
+use super::work::{Touched, Work};
 
 /// A day, in which no snapshot is ever pruned.
 const DAY_SECS: i64 = 24 * 3600;
@@ -63,8 +65,19 @@ pub struct Pruned {
     pub ids: Vec<TxnId>,
     /// Bytes of their old versions.
     pub bytes: u64,
-    /// Old versions among them that a program wrote into after they had been replaced.
-    pub late_writes: Vec<(TxnId, RelPath)>,
+    /// Old versions that a program wrote into after they had been replaced: of them nothing was deleted.
+    pub late_writes: Vec<LateWrite>,
+}
+
+/// An old version that a program wrote into after it had been replaced, found when its snapshot was to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LateWrite {
+    /// The snapshot.
+    pub id: TxnId,
+    /// The path at which it stood.
+    pub path: RelPath,
+    /// Where it is in the tree now; `None` if it could not be put there, and its snapshot stays.
+    pub copy: Option<RelPath>,
 }
 
 /// The snapshots of `root`, newest first. One whose head cannot be read is labelled `damaged` and stands at
@@ -150,24 +163,31 @@ pub(super) fn heads(snap: &Dir) -> Result<Vec<Head>> {
 }
 
 /// Deletes the snapshots that `kept` does not keep, and old remains of interrupted transfers, at the time `now` (seconds since 1970).
+/// What a program wrote into an old version is put beside its path first.
 ///
 /// # Errors
-/// The first failed call; what was deleted until then is gone.
+/// The first failed call, unless there is something to tell; what was deleted until then is gone.
 pub fn prune(root: &Root, lock: &Lock, kept: Kept, now: i64) -> Result<Pruned, CommitError> {
     if !lock.is_exclusive() {
         return Err(CommitError::NotLocked);
     }
-    let area = Area::open(root)?;
     let mut pruned = Pruned::default();
+    match prune_into(&mut pruned, root, kept, now) {
+        Err(e) if pruned.late_writes.is_empty() => Err(e.into()),
+        _ => Ok(pruned),
+    }
+}
+
+fn prune_into(pruned: &mut Pruned, root: &Root, kept: Kept, now: i64) -> Result<()> {
+    let area = Area::open(root)?;
     for head in surplus(heads(&area.snap)?, kept, now) {
-        match Snapshot::open_in(&area.snap, &head.id) {
-            Ok(snapshot) => {
-                let late = snapshot.late_writes(root).into_iter();
-                let late = late.map(|path| (head.id.clone(), path));
-                pruned.late_writes.extend(late);
-            }
+        // One that is damaged cannot be judged, nor undone.
+        let opened = match Snapshot::open_in(&area.snap, &head.id) {
             Err(Damage::Disk(e)) if e.is_exhausted() => return Err(e.into()),
-            Err(_) => {}
+            opened => opened.ok(),
+        };
+        if opened.is_some_and(|snapshot| !snapshot.rescue(root, &mut pruned.late_writes)) {
+            continue;
         }
         area.discard(&area.snap, head.id.name())?;
         pruned.bytes += head.displaced_bytes;
@@ -176,15 +196,15 @@ pub fn prune(root: &Root, lock: &Lock, kept: Kept, now: i64) -> Result<Pruned, C
     area.snap.sync()?;
     area.empty_trash()?;
     super::partial::prune_on_disk(&area.partial, now)?;
-    Ok(pruned)
+    Ok(())
 }
 
 /// Pure: which of the snapshots, newest first, go.
 fn surplus(heads: Vec<Head>, kept: Kept, now: i64) -> Vec<Head> {
+    let ages = ages(heads.iter().map(|head| head.label.when), now);
     let mut total = 0u64;
     let mut surplus = Vec::new();
-    for (n, head) in heads.into_iter().enumerate() {
-        let age = now.saturating_sub(head.label.when);
+    for (n, (head, age)) in heads.into_iter().zip(ages).enumerate() {
         let bytes = total.saturating_add(head.displaced_bytes);
         let too_old = age >= kept.younger_than_secs;
         let too_much = age >= DAY_SECS && kept.max_bytes.is_some_and(|max| bytes > max);
@@ -263,24 +283,46 @@ impl Snapshot {
         }
     }
 
-    fn late_writes(&self, root: &Root) -> Vec<RelPath> {
-        let Self {
-            plan,
-            home,
-            new,
-            old,
-            kept,
-            ..
-        } = self;
-        late_writes(
-            &Work {
-                root,
-                home,
-                new,
-                old,
-                plan,
-            },
-            kept,
-        )
+    /// Puts each old version that a program wrote into beside its path, and tells of it. Gives whether nothing of the kind is
+    /// left, so that the snapshot may go.
+    fn rescue(&self, root: &Root, told: &mut Vec<LateWrite>) -> bool {
+        let work = self.work(root);
+        let decided = decided_at(&self.home);
+        let written = displaced(&work, &self.kept).filter(|old| {
+            // One that cannot be looked at may be one.
+            old.was_written_since(decided).unwrap_or(true)
+        });
+        let mut touched = Touched::default();
+        let from = told.len();
+        told.extend(written.map(|old| {
+            LateWrite {
+                id: self.plan.head.id.clone(),
+                path: old.change.path.clone(),
+                copy: put_aside(
+                    &work,
+                    old.change,
+                    (old.dir, &old.name),
+                    Why::NewerKept,
+                    &mut touched,
+                )
+                .ok(),
+            }
+        }));
+        let told = &mut told[from..];
+        if told.is_empty() {
+            return true;
+        }
+        // What is not on the disk beside its path may be back in the snapshot after a power cut.
+        touched.sync_what_is_there(&work).is_ok() && told.iter().all(|late| late.copy.is_some())
+    }
+
+    fn work<'a>(&'a self, root: &'a Root) -> Work<'a> {
+        Work {
+            root,
+            home: &self.home,
+            new: &self.new,
+            old: &self.old,
+            plan: &self.plan,
+        }
     }
 }

@@ -375,7 +375,7 @@ fn snapshots_are_listed_newest_first_whatever_the_clock_says_and_pruned_by_age_c
     let lock = scene.lock();
     let contents = ["0", "11", "222", "3333", "44444", "555555"];
     // The clock was wrong at the third one.
-    let when = [10 * DAY, 20 * DAY, DAY, 30 * DAY, 31 * DAY];
+    let when = [28 * DAY, 29 * DAY, 400 * DAY, 31 * DAY, 32 * DAY];
     let ids: Vec<_> = (0..5)
         .map(|n| commit_content(&scene, &lock, contents[n], contents[n + 1], when[n]))
         .collect();
@@ -387,7 +387,7 @@ fn snapshots_are_listed_newest_first_whatever_the_clock_says_and_pruned_by_age_c
     );
     assert_eq!(
         (listed()[0].bytes, listed()[0].changes, listed()[0].when),
-        (5, 1, 31 * DAY)
+        (5, 1, 32 * DAY)
     );
 
     let all_stay = Kept {
@@ -403,19 +403,25 @@ fn snapshots_are_listed_newest_first_whatever_the_clock_says_and_pruned_by_age_c
     );
     let by_age = Kept {
         newest: 1,
-        younger_than_secs: 15 * DAY,
+        younger_than_secs: 3 * DAY,
         max_bytes: None,
     };
-    let pruned = prune(&scene.root, &lock, by_age, 32 * DAY).unwrap();
-    assert_eq!(pruned.ids, [ids[2].clone(), ids[0].clone()]);
-    assert_eq!(pruned.bytes, 3 + 1);
+    let not_so_old = Kept {
+        younger_than_secs: 4 * DAY,
+        ..by_age
+    };
+    let leap = prune(&scene.root, &lock, not_so_old, 530 * DAY).unwrap();
+    assert_eq!(leap.ids, [], "one wrong clock makes nothing old");
+    let pruned = prune(&scene.root, &lock, by_age, 33 * DAY).unwrap();
+    assert_eq!(pruned.ids, [ids[0].clone()]);
+    assert_eq!(pruned.bytes, 1);
     let by_size = Kept {
         newest: 1,
         younger_than_secs: 100 * DAY,
         max_bytes: Some(9),
     };
-    let pruned = prune(&scene.root, &lock, by_size, 32 * DAY).unwrap();
-    assert_eq!(pruned.ids, [ids[1].clone()]);
+    let pruned = prune(&scene.root, &lock, by_size, 33 * DAY).unwrap();
+    assert_eq!(pruned.ids, [ids[2].clone(), ids[1].clone()]);
     let young_stay = Kept {
         newest: 0,
         younger_than_secs: 0,
@@ -429,7 +435,7 @@ fn snapshots_are_listed_newest_first_whatever_the_clock_says_and_pruned_by_age_c
                 younger_than_secs: DAY,
                 ..young_stay
             },
-            31 * DAY
+            33 * DAY
         )
         .unwrap()
         .ids,
