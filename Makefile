@@ -52,7 +52,7 @@ install: ## build and put rsyn into ~/.cargo/bin
 
 # -- long sweeps: what takes too long for `make test`. Each has its own target, and a line in
 # -- docs/contributing.md.
-.PHONY: oracle histories sim powerloss large faults mutants
+.PHONY: oracle histories modes sim powerloss large faults mutants
 
 oracle: ## a hundred times as many random filter rules against the installed rsync
 	RSYN_ORACLE_CASES=$${RSYN_ORACLE_CASES:-100000} $(CARGO) test --locked --release --test oracle
@@ -62,6 +62,9 @@ histories: ## many random histories of machines and a hub: of the planner alone,
 	RSYN_REAL_HISTORIES=$${RSYN_REAL_HISTORIES:-2000} $(CARGO) test --locked --release --test histories -- --nocapture
 
 SEEDS ?= 20000
+
+modes: ## dry runs against runs of an ordinary user, in pairs of trees whose directories lack permission bits
+	RSYN_MODES=$${RSYN_MODES:-20000} $(CARGO) test --locked --release --test cli odd_modes -- --nocapture
 
 sim: ## SEEDS simulated worlds of machines, a hub, crashes, cuts and losses, with the engine in one process
 	@if [ -d /dev/shm ] && [ -z "$$TMPDIR" ]; then export TMPDIR=/dev/shm; fi; echo "worlds below $${TMPDIR:-/tmp}"; \

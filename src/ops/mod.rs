@@ -9,6 +9,7 @@ pub mod failure;
 mod history;
 mod install;
 pub mod local;
+mod locked_out;
 pub mod look;
 mod only;
 pub mod project;

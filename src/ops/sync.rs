@@ -8,11 +8,12 @@ use super::connect::Reach;
 use super::execute::Attempt;
 use super::failure::after_pull;
 use super::history::{note_in_log, of_sync};
+use super::locked_out::{self, locked_out};
 use super::look::{Look, World, look};
 use super::project::ExtraRule;
 use super::talk::{Preview, Step};
 use crate::endpoint::transfer::Counters;
-use crate::model::{Digest, RelPath};
+use crate::model::{Digest, Node, RelPath, Tree};
 use crate::plan::guard::MaxDelete;
 use crate::plan::{Direction, Kept, Plan, Policy};
 use crate::state::log::Snapshots;
@@ -273,6 +274,9 @@ impl Look<'_> {
         let diff = self.diff(&plan, request)?;
         if request.directions.len() > 1 {
             self.assume(&plan);
+            if let Some(tree) = self.lock_out(&plan) {
+                self.scan.tree = tree;
+            }
         }
         Ok(Some(Leg {
             plan,
@@ -291,6 +295,23 @@ impl Look<'_> {
         self.base = self.base.with_changes(plan.base.iter().cloned());
     }
 
+    /// The tree here, after `plan`, without what this user cannot read from then on, if there is anything; tells what is not
+    /// pushed for it.
+    fn lock_out(&mut self, plan: &Plan) -> Option<Tree> {
+        let lost = locked_out(&self.scan.tree, plan);
+        if lost.is_empty() {
+            return None;
+        }
+        let (here, there) = (&self.scan.tree, &self.view.tree);
+        let differs = |path: &RelPath| match (here.get(path), there.get(path)) {
+            (Some(Node::Dir { .. } | Node::Skipped(_)), _) | (None, _) => false,
+            (Some(node), there) => there.is_none_or(|there| !there.same_version(node)),
+        };
+        let unpushed = lost.iter().map(|(path, _)| path).filter(|p| differs(p));
+        self.warnings.extend(unpushed.map(locked_out::words));
+        Some(here.with_changes(lost))
+    }
+
     /// Refuses `plan` if the direction after it would be refused: a sync begins only where nothing that can be
     /// foreseen keeps it from its end. What will be asked is not foreseen.
     fn foresee(&mut self, plan: &Plan, next: Direction, request: &Request) -> Result<(), Failure> {
@@ -300,6 +321,8 @@ impl Look<'_> {
         let (ours, theirs) = (self.scan.tree.clone(), self.view.tree.clone());
         let base = self.base.clone();
         self.assume(plan);
+        let lost = locked_out(&self.scan.tree, plan);
+        self.scan.tree = self.scan.tree.with_changes(lost);
         let verdict = self
             .plan_unasked(next, request)
             .and_then(|next| self.check_guards(&next, request));
@@ -343,6 +366,9 @@ impl Look<'_> {
             let diff = self.diff(&plan, request)?;
             match self.execute(&plan, request) {
                 Ok(snapshot) => {
+                    if let Some(tree) = next.and_then(|_| self.lock_out(&plan)) {
+                        self.scan = std::mem::take(&mut self.scan).followed_by(tree, &[]);
+                    }
                     return Ok(Some(Leg {
                         plan,
                         snapshot,

@@ -4,9 +4,10 @@
 //! object looks like; what protects the user's data is the look at each displaced object later.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 
 use crate::disk::{Dir, DiskError, FileKind, Root, Stat};
-use crate::model::{Node, RelPath};
+use crate::model::{Mode, Node, RelPath};
 
 use super::crowded::{crowded, makes_room};
 use super::error::{CommitError, StageError};
@@ -55,7 +56,11 @@ pub(super) fn check(
     if !stale.is_empty() {
         return Err(CommitError::Stale { paths: stale });
     }
-    check_parents(root, &planned)?;
+    let opened = parents_to_open(root, &planned)?;
+    if !opened.is_empty() {
+        planned.extend(opened);
+        planned.sort_by(|a, b| a.path.cmp(&b.path));
+    }
     Ok(planned)
 }
 
@@ -114,7 +119,11 @@ fn look(
         Err(e) if e.is_no_directory() => return Ok(Look::Otherwise),
         Err(e) => return Err(e),
     };
-    let stat = parent.stat(path.name())?;
+    let stat = match parent.stat(path.name()) {
+        // Its directory is opened up for what comes; should something stand there all the same, that move finds it.
+        Err(e) if e.kind() == ErrorKind::PermissionDenied && old.is_none() => None,
+        stat => stat?,
+    };
     match (old, stat) {
         (None, None) => Ok(Look::AsExpected(None)),
         (Some(old), Some(stat)) => match matching(&parent, path, old, stat)? {
@@ -265,8 +274,10 @@ fn drop_above(stack: &mut Vec<RelPath>, path: &RelPath) {
     }
 }
 
-/// Every directory that gets or loses a name must permit it; better known before anything moves.
-fn check_parents(root: &Root, planned: &[Planned]) -> Result<(), CommitError> {
+/// Every directory that gets or loses a name must permit it; better known before anything moves. Gives changes, which change
+/// nothing in the end, for those that have to be opened up for it.
+fn parents_to_open(root: &Root, planned: &[Planned]) -> Result<Vec<Planned>, CommitError> {
+    let mut opened = Vec::new();
     let mut dirs: Vec<(RelPath, bool)> = Vec::new();
     let mut checked: Option<Option<RelPath>> = None;
     for change in planned {
@@ -281,7 +292,7 @@ fn check_parents(root: &Root, planned: &[Planned]) -> Result<(), CommitError> {
             .last()
             .is_some_and(|(dir, opened)| *opened && parent.as_ref() == Some(dir));
         if moves(change) && !ours && checked.as_ref() != Some(&parent) {
-            check_parent(root, parent.as_ref())?;
+            opened.extend(check_parent(root, parent.as_ref())?);
             checked = Some(parent);
         }
         dirs.push((
@@ -289,14 +300,37 @@ fn check_parents(root: &Root, planned: &[Planned]) -> Result<(), CommitError> {
             is_made(change) || order::is_opened(change),
         ));
     }
-    Ok(())
+    opened.sort_by(|a: &Planned, b| a.path.cmp(&b.path));
+    opened.dedup_by(|a, b| a.path == b.path);
+    Ok(opened)
 }
 
-fn check_parent(root: &Root, parent: Option<&RelPath>) -> Result<(), DiskError> {
-    match parent {
-        None => root.top().check_writable(),
-        Some(parent) => root.dir(parent)?.check_writable(),
+fn check_parent(root: &Root, parent: Option<&RelPath>) -> Result<Option<Planned>, DiskError> {
+    let Some(parent) = parent else {
+        return root.top().check_writable().map(|()| None);
+    };
+    match root.dir(parent)?.check_writable() {
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+            let opening = root.stat(parent)?.and_then(|stat| opening(parent, stat));
+            opening.map(Some).ok_or(e)
+        }
+        writable => writable.map(|()| None),
     }
+}
+
+/// A change that leaves a directory as it is, which has it opened up; `None` if its owner lacks no bit.
+fn opening(path: &RelPath, stat: Stat) -> Option<Planned> {
+    let node = Node::Dir {
+        mode: Mode::from(stat.mode),
+    };
+    order::needs_opening(stat.mode).then(|| Planned {
+        path: path.clone(),
+        before: Some(Box::new(Before {
+            node: node.clone(),
+            stat,
+        })),
+        after: Some(After { node, staged: None }),
+    })
 }
 
 /// Whether the change adds, removes or replaces a name.

@@ -156,7 +156,7 @@ fn make_plan(root: &Root, inner: &Inner, request: Request<'_>) -> Result<Plan, C
         id: inner.id.clone(),
         seq: next_seq(inner)?,
         label: request.label,
-        changes: changes.len() as u64,
+        changes: changes.iter().filter(|c| !c.is_mere_opening()).count() as u64,
         displaced_bytes: total_bytes(changes.iter().map(displaced)).saturating_sub(renamed),
         keep: request.keep_snapshot,
         consumes: request.consumes,

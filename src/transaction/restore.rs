@@ -92,7 +92,8 @@ fn versions_in(
     let snapshot = Snapshot::open(root, id)?;
     let mut versions = Vec::new();
     for (index, change) in snapshot.plan.body.changes.iter().enumerate() {
-        if let (Some(before), true) = (&change.before, change.path.is_at_or_below(path)) {
+        let is_meant = change.path.is_at_or_below(path) && !change.is_mere_opening();
+        if let (Some(before), true) = (&change.before, is_meant) {
             let slot = u32::try_from(index).unwrap_or(u32::MAX);
             let version = old_version(&snapshot, index, slot, before)?;
             versions.push((change.path.clone(), index, version));

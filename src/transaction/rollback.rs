@@ -38,7 +38,8 @@ pub fn inverse(root: &Root, id: &TxnId) -> Result<Inverse, Damage> {
     let mut changes = Vec::with_capacity(snapshot.plan.body.changes.len());
     for (index, change) in snapshot.plan.body.changes.iter().enumerate() {
         let number = u32::try_from(index).unwrap_or(u32::MAX);
-        if !snapshot.kept.contains(&number) {
+        // What has to be opened up for the way back is found by the commit.
+        if !snapshot.kept.contains(&number) && !change.is_mere_opening() {
             changes.push((index, invert(&snapshot, index, number, change)?));
         }
     }

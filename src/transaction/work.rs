@@ -1,5 +1,6 @@
 //! [`Work`]: an open transaction that has a plan, and the directories that its moves touched.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use crate::disk::{Dir, DiskError, Root};
@@ -78,6 +79,15 @@ impl Planned {
         Some((staged, new_name(staged.slot, node)))
     }
 
+    /// Whether it leaves its path as it is, and is there to have a directory opened up.
+    pub(super) fn is_mere_opening(&self) -> bool {
+        let [before, after] = [
+            self.before.as_ref().map(|before| &before.node),
+            self.after.as_ref().map(|after| &after.node),
+        ];
+        before == after && self.was_dir()
+    }
+
     pub(super) fn was_dir(&self) -> bool {
         self.before
             .as_ref()
@@ -141,10 +151,18 @@ impl Touched {
     /// # Errors
     /// [`CommitError::Stale`] with the directories that are not where they were.
     pub(super) fn sync(mut self, work: &Work<'_>) -> Result<(), CommitError> {
-        let each = self.tidy();
+        let mut each = self.tidy();
         let mut moved = Vec::new();
         for (path, ino) in std::mem::take(&mut self.dirs) {
-            match open_touched(work, path.as_ref())? {
+            let opened = match open_touched(work, path.as_ref()) {
+                // The permission bits that directories got in the end forbid even their owner the way.
+                Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+                    each = false;
+                    continue;
+                }
+                opened => opened?,
+            };
+            match opened {
                 // One that was displaced may have a stand-in.
                 Some((dir, displaced)) if displaced || dir.ino() == ino => {
                     if each {
@@ -173,8 +191,12 @@ impl Touched {
             return work.home.sync_filesystem();
         }
         for (path, _) in std::mem::take(&mut self.dirs) {
-            if let Some((dir, _)) = open_touched(work, path.as_ref())? {
-                dir.sync()?;
+            match open_touched(work, path.as_ref()) {
+                Ok(Some((dir, _))) => dir.sync()?,
+                Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+                    return work.home.sync_filesystem();
+                }
+                other => drop(other?),
             }
         }
         self.remoded
@@ -187,13 +209,14 @@ impl Touched {
 
 /// Waits until the permission bits of an object are on the disk. One that is gone has none.
 fn sync_object(work: &Work<'_>, path: &RelPath) -> Result<(), DiskError> {
-    let Some(parent) = work.parent(path)? else {
-        return Ok(());
+    let sync = || match work.parent(path)? {
+        Some(parent) => parent.sync_file(path.name()),
+        None => Ok(()),
     };
-    match parent.sync_file(path.name()) {
+    match sync() {
         Err(e) if e.is_no_directory() => Ok(()),
-        // Its new permission bits forbid even its owner to open it.
-        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => work.home.sync_filesystem(),
+        // New permission bits forbid even its owner to open it.
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => work.home.sync_filesystem(),
         other => other,
     }
 }

@@ -142,3 +142,33 @@ fn beside_or_none(dir: &Dir) -> String {
     let found = names.into_iter().find(|name| name.contains(".rsyn-old-"));
     found.unwrap_or_else(|| "nothing of the kind".to_owned())
 }
+
+#[test]
+fn a_change_inside_a_directory_without_write_permission_is_synced() {
+    let (_world, a, hub) = in_step(&["ro/f", "notes"]);
+    for dir in [&*a, &hub] {
+        dir.chmod("ro", 0o555);
+    }
+    a.ok(&["push"]);
+    a.chmod("ro", 0o755);
+    a.write("ro/new", "new\n");
+    a.remove("ro/f");
+    a.chmod("ro", 0o555);
+    a.write("notes", "a day of work\n");
+    a.ok(&["push"]);
+    assert_eq!(
+        (hub.text("notes"), hub.text("ro/new")),
+        ("a day of work\n".into(), "new\n".into())
+    );
+    assert!(!hub.has("ro/f"));
+    assert_eq!(
+        std::fs::metadata(hub.at("ro")).unwrap().mode() & 0o777,
+        0o555
+    );
+    a.ok(&["rollback", "--remote"]);
+    assert!(hub.has("ro/f") && !hub.has("ro/new"));
+    assert_eq!(
+        std::fs::metadata(hub.at("ro")).unwrap().mode() & 0o777,
+        0o555
+    );
+}

@@ -26,6 +26,7 @@ mod killed;
 mod local;
 mod memory;
 mod mounts;
+mod odd_modes;
 mod output;
 mod privacy;
 mod restore;

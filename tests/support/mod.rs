@@ -11,7 +11,7 @@ mod run;
 mod sandbox;
 pub mod tree;
 
-pub use dir::Dir;
+pub use dir::{Dir, make_removable};
 pub use run::Run;
 pub use sandbox::{Machine, Sandbox};
 pub use tree::{Touch, Tree, assert_same, assert_untouched};
