@@ -31,7 +31,6 @@ pub use error::DiskError;
 pub use file::{NewFile, read_some};
 pub use list::Listed;
 pub use lock::{Activity, Holder, Lock, LockError};
-pub use mode::is_root;
 pub use real_path::{ancestry, kernel_id, read_program, real_path};
 pub use root::Root;
 pub use site::{Site, Vacancy};

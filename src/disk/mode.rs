@@ -72,12 +72,6 @@ impl Dir {
     }
 }
 
-/// Whether permission bits keep this process from nothing.
-#[must_use]
-pub fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
 /// A handle that cannot read still knows its object.
 #[cfg(target_os = "linux")]
 fn open_unreadable(dir: &Dir, name: &[u8]) -> rustix::io::Result<OwnedFd> {

@@ -272,60 +272,6 @@ mod tests {
         assert!(root.dir(&path("proc")).unwrap_err().is_other_filesystem());
     }
 
-    /// A bind mount of `what` over `over`, until dropped.
-    #[cfg(target_os = "linux")]
-    struct Bind<'a>(&'a Path);
-
-    #[cfg(target_os = "linux")]
-    impl<'a> Bind<'a> {
-        fn new(what: &Path, over: &'a Path) -> Option<Self> {
-            let mut mount = std::process::Command::new("mount");
-            let mount = mount.arg("--bind").args([what, over]).output();
-            mount
-                .is_ok_and(|output| output.status.success())
-                .then_some(Self(over))
-        }
-    }
-
-    #[cfg(target_os = "linux")]
-    impl Drop for Bind<'_> {
-        fn drop(&mut self) {
-            let umount = std::process::Command::new("umount")
-                .arg("-l")
-                .arg(self.0)
-                .status();
-            assert!(umount.unwrap().success());
-        }
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn what_was_mounted_is_refused_though_it_is_of_the_same_file_system() {
-        for (temp, root) in both_ways() {
-            let (dir, file) = (temp.path().join("a/b"), temp.path().join("a/file"));
-            for name in ["file", "other"] {
-                std::fs::write(temp.path().join("a").join(name), name).unwrap();
-            }
-            let dirs = Bind::new(&temp.path().join("a"), &dir);
-            let files = Bind::new(&temp.path().join("a/other"), &file);
-            let (Some(_dirs), Some(_files)) = (dirs, files) else {
-                eprintln!("SKIPPED disk::root: this process may not mount (root is needed)");
-                return;
-            };
-            for way in ["a/b", "a/b/c", "a/b/b"] {
-                let refused = root.dir(&path(way)).unwrap_err();
-                assert!(refused.is_other_filesystem(), "{way}: {refused}");
-            }
-            for way in ["a/b", "a/file"] {
-                let kind = root.stat(&path(way)).unwrap().unwrap().kind;
-                assert_eq!(kind, crate::disk::FileKind::Mount, "{way}");
-            }
-            let refused = root.open_file(&path("a/file")).unwrap_err();
-            assert!(refused.is_other_filesystem(), "{refused}");
-            assert!(root.open_file(&path("a/other")).is_ok());
-        }
-    }
-
     #[test]
     fn a_cached_handle_is_the_same_directory_until_forgotten() {
         for (temp, root) in both_ways() {

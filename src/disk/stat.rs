@@ -117,6 +117,12 @@ impl Stat {
         }
     }
 
+    /// Whether it is a regular file, be it mounted there or not: what a user configures may be.
+    #[must_use]
+    pub fn is_regular(&self) -> bool {
+        FileKind::of(rustix::fs::FileType::from_raw_mode(to(self.raw_mode))) == FileKind::File
+    }
+
     /// Whether both are the same object, whatever happened to it in between.
     #[must_use]
     pub fn same_object(&self, other: &Self) -> bool {

@@ -3,9 +3,9 @@
 //! A sync pulls before it pushes: what stands in such a directory and was not pushed yet is not pushed then, and a dry run
 //! says so as well.
 
-use crate::disk::is_root;
 use crate::model::{Mode, Node, RelPath, Skip, Tree};
 use crate::plan::{Direction, Plan};
+use crate::transport::is_root;
 
 const READ: u16 = 0o400;
 const SEARCH: u16 = 0o100;

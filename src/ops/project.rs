@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Failure;
 use crate::config::remote::without_passwords;
 use crate::config::{ConfigFile, dotenv, file};
-use crate::disk::{DiskError, FileKind, Root, durable};
+use crate::disk::{DiskError, Root, durable};
 use crate::endpoint::place::EXCLUDE_FILE;
 use crate::filter::{FileStyle, Origin, Rules, Sign};
 use crate::model::RelPath;
@@ -545,7 +545,7 @@ fn parse_config(text: &str, file: &str, travels: bool) -> Result<ConfigFile, Fai
 
 fn is_regular_or_missing(root: &Root, name: &str) -> Result<bool, DiskError> {
     let stat = root.top().stat(name.as_bytes())?;
-    Ok(stat.is_none_or(|stat| stat.kind == FileKind::File))
+    Ok(stat.is_none_or(|stat| stat.is_regular()))
 }
 
 /// What stands where a settings file may be.
@@ -567,7 +567,7 @@ fn read_text(root: &Root, file: &str) -> Result<Found, Failure> {
     };
     if directory
         .stat(name.as_bytes())?
-        .is_some_and(|stat| stat.kind != FileKind::File)
+        .is_some_and(|stat| !stat.is_regular())
     {
         return Ok(Found::NoFile);
     }

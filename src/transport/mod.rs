@@ -222,3 +222,9 @@ pub fn output_of(program: &str, arguments: &[&str]) -> Option<String> {
         .success()
         .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
+
+/// Whether permission bits keep this process from nothing.
+#[must_use]
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

@@ -404,8 +404,8 @@ pub const MUTANTS: &[Mutant] = &[
         "late writes are not told",
         &[(
             COMMIT,
-            "            late.push(change.path.clone());",
-            "            let _: &mut Vec<RelPath> = &mut late;",
+            "filter(|d| d.was_written().unwrap_or(false));",
+            "filter(|d| d.was_written().is_err());",
         )],
     ),
     mutant(
