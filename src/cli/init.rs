@@ -39,6 +39,7 @@ pub(super) fn init(context: &Context, args: &InitArgs) -> Ended {
         remote.parse::<Remote>().map_err(wrong)?;
     }
     let root = Root::open(&path)?;
+    root.check_outside_state()?;
     let is_new = write_new(
         &root,
         CONFIG_FILE,

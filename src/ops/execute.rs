@@ -194,17 +194,20 @@ impl Look<'_> {
         self.hub_id = RootId::parse(&report.root_id).or_else(|| self.hub_id.clone());
         let (remote, agreed) = after.into_inner().unwrap_or_else(|| self.after_push(plan));
         let known_exactly = remote.view_digest() == report.view && report.kept_dirs.is_empty();
-        let before = self
-            .view
-            .seen
-            .map_or_else(|| Digest::of(b""), |s| s.tombstones);
-        let seen = Seen {
-            generation: report.generation,
-            view: report.view,
-            tombstones: before,
+        let before = self.view.seen;
+        // A hub that cannot read its memory after the commit still had the generation of before.
+        let generation = match report.generation {
+            0 => before.map_or(0, |seen| seen.generation),
+            generation => generation,
         };
-        let known = known_exactly.then_some(seen);
-        let update = self.base_update(plan, &agreed, (&self.scan.tree, &remote), known);
+        let nothing = Digest::of(b"");
+        let seen = Seen {
+            generation,
+            // Where the hub holds more than this machine knows, it tells all of it next time.
+            view: if known_exactly { report.view } else { nothing },
+            tombstones: before.map_or(nothing, |seen| seen.tombstones),
+        };
+        let update = self.base_update(plan, &agreed, (&self.scan.tree, &remote), Some(seen));
         let remembered = self.remember(
             update.map_or(Payload::Nothing, Payload::Base),
             &report.transaction,

@@ -58,17 +58,23 @@ pub(super) fn refuse_private_place(world: &World<'_>, hub: &Hub) -> Result<(), F
 /// nobody can be asked.
 ///
 /// # Errors
-/// The user does not want it.
+/// The user does not want it, or nobody can be asked and this machine synced with another one before.
 pub(super) fn ask_at_first_use(
     world: &World<'_>,
     state: Option<&State>,
     hub: &Hub,
 ) -> Result<Option<String>, Failure> {
-    let is_known = match state {
-        Some(state) => Remotes::hub_of(state, &hub.name)?.is_some(),
-        None => false,
+    let Some(proposal) = &hub.proposal else {
+        return Ok(None);
     };
-    if hub.proposal.is_none() || is_known {
+    let (is_known, knows_others) = match state {
+        Some(state) => {
+            let is_known = Remotes::hub_of(state, &hub.name)?.is_some();
+            (is_known, Remotes::knows_any(state)?)
+        }
+        None => (false, false),
+    };
+    if is_known {
         return Ok(None);
     }
     let named = format!(
@@ -84,6 +90,11 @@ pub(super) fn ask_at_first_use(
             FailureKind::Conflict,
             "the hub that the project names is not used",
             "name another one: `rsyn push user@host:path`",
+        )),
+        None if knows_others && proposal.name.is_none() => Err(Failure::new(
+            FailureKind::Guard,
+            format!("{named}, but this machine synced with another one before"),
+            "name the one you mean: `rsyn push user@host:path`, or `remote = …` in .rsyn/config.toml",
         )),
         None => Ok(Some(format!("{named}: this machine uses it from now on"))),
     }

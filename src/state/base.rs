@@ -58,7 +58,7 @@ pub struct BaseUpdate {
     /// The exclude rules of the project, without those of this run alone, as they travel.
     #[serde(with = "serde_bytes")]
     pub rules: Vec<u8>,
-    /// The hub as seen; `None` if it is not known exactly.
+    /// The hub as seen; `None` if it was not.
     pub seen: Option<Seen>,
     /// Paths whose agreement changed.
     pub changes: Vec<BaseChange>,
@@ -246,6 +246,14 @@ impl Remotes {
             .into_iter()
             .find(|(r, _)| r == remote)
             .map(|(_, id)| id))
+    }
+
+    /// Whether any hub is known.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn knows_any(state: &State) -> Result<bool> {
+        Ok(!Self::load(state)?.hubs.is_empty())
     }
 
     /// Remembers where `remote` leads.

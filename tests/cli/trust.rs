@@ -247,6 +247,24 @@ fn the_remote_of_init_and_of_the_first_sync_stays_the_one_of_this_machine() {
 }
 
 #[test]
+fn a_machine_that_only_ever_typed_its_hub_is_led_to_no_other() {
+    let world = Sandbox::new();
+    let (hub, other) = (world.hub(), world.dir("other"));
+    let a = world.machine("a");
+    a.write(".rsync-exclude", "");
+    a.ok(&["push", hub.text_path()]);
+    a.write("rsyn.toml", format!("remote = {:?}\n", other.text_path()));
+    for verb in ["push", "pull", "sync"] {
+        a.rsyn(&[verb])
+            .exits(4)
+            .says("synced with another one before");
+    }
+    assert!(!world.dir("").has("other"));
+    a.ok(&["push", other.text_path()]);
+    a.ok(&["push"]);
+}
+
+#[test]
 fn a_named_remote_stays_what_it_was_at_its_first_use() {
     let world = Sandbox::new();
     let a = world.project("a");

@@ -65,6 +65,28 @@ fn rollback_plan(world: &World, id: &str) -> Message {
 }
 
 #[test]
+fn a_push_whose_outcome_is_not_known_exactly_still_knows_the_generation() {
+    let world = World::new(|a| a.chmod("d/y", 0o600));
+    // Another view than the push leads to, as where a directory had to stay.
+    let answer = committed(&world.hub_id(), ID, ID);
+    let pushed = told(
+        &world,
+        &["push", "-y"],
+        &[view(&world.hub_tree()), vec![answer]].concat(),
+    );
+    assert_eq!(pushed.code, 0, "{}", pushed.stderr);
+
+    let seen = told(&world, &["pull"], &view(&world.hub_tree()));
+
+    assert_eq!(seen.code, 4, "{}", seen.stderr);
+    assert!(
+        seen.stderr.contains("older than at the last sync"),
+        "{}",
+        seen.stderr
+    );
+}
+
+#[test]
 fn an_id_of_a_hub_that_is_none_is_refused_and_never_printed() {
     let world = World::new(|a| a.chmod("d/y", 0o600));
     let root = world.hub_id();
