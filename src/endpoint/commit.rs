@@ -183,7 +183,7 @@ fn change(op: Op, id: u32, scan: &Scan) -> Change {
 
 fn tombstones(ops: &[Op], hello: &ClientHello, machinery: &Machinery) -> Vec<(RelPath, Tombstone)> {
     let when_secs = (machinery.clock)().div_euclid(1000);
-    let machine: String = hello.machine.chars().take(128).collect();
+    let machine: String = hello.machine_id.chars().take(64).collect();
     let gone = ops.iter().filter(|op| op.new.is_none());
     let tombstone = |op: &Op| {
         let old = op.old.as_ref()?;

@@ -16,7 +16,8 @@ pub struct Tombstone {
     pub kind: Kind,
     /// Digest of the content or link target; `None` for a directory.
     pub digest: Option<Digest>,
-    /// Name of the machine that deleted it; `"hub"` if it vanished on the hub itself.
+    /// Id of the root from which it was deleted: a name may be that of several machines. `"hub"` if it vanished on the
+    /// hub itself.
     #[serde(deserialize_with = "machine")]
     pub machine: String,
     /// When, in seconds since 1970.

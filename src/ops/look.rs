@@ -335,9 +335,9 @@ impl Look<'_> {
     /// A tombstone tells of a stale copy only to a machine that did not know of the deletion: a file that was
     /// made again since is no stale copy, whatever its content.
     fn tombstones_that_are_news(&self) -> Tombstones {
-        let machine = self.world.project.machine(self.world.environment);
+        let own = self.local.state.as_ref().map(|state| state.id().as_str());
         let is_known = |path: &RelPath, tombstone: &Tombstone| {
-            tombstone.machine == machine || self.known_tombstones.get(path) == Some(tombstone)
+            own == Some(&*tombstone.machine) || self.known_tombstones.get(path) == Some(tombstone)
         };
         let all = self.view.tombstones.iter();
         all.filter(|(path, t)| !is_known(path, t))

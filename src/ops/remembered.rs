@@ -146,7 +146,8 @@ impl Look<'_> {
 
     /// Settles what a base counts for that was not written here: it was copied, moved, or brought back from a backup.
     /// Unless all that it tells stands here, it tells of another tree. Then what is missing was never here, and what
-    /// is older than the sync that it tells of was not changed since: on both it is as if nothing had been agreed.
+    /// is older than the sync that it tells of was not changed since: on both it is as if nothing had been agreed. The
+    /// root gets an id of its own, and no deletion is known to it.
     fn bring_home(&mut self, base: Base) -> Result<Base, Failure> {
         if self.local.state.as_ref().is_none_or(|s| base.is_at_home(s)) {
             return Ok(base);
@@ -164,6 +165,10 @@ impl Look<'_> {
                 what it knows and this tree does not have counts as never here, not as deleted ({} paths)",
                 forgotten.len()
             ));
+            if let Some(state) = &mut self.local.state {
+                state.renew_id(self.lock.is_some())?;
+            }
+            return Ok(self.forget(base, forgotten)?.without_tombstones());
         }
         self.forget(base, forgotten)
     }

@@ -362,6 +362,16 @@ fn check_hub(checks: &mut Checks, world: &World<'_>, hub: &Hub, rules: &Rules, i
                 &client,
                 expected.as_ref().map(RootId::as_str),
             );
+            if client.hello.root_exists && !client.hello.root_id.is_empty() {
+                let machines = client.machines().unwrap_or_default();
+                if let Some(words) = super::status::one_name_twice(&machines) {
+                    checks.warn(
+                        "machines",
+                        words,
+                        "a name is for people; nothing is decided on it",
+                    );
+                }
+            }
             client.close();
         }
     }
@@ -380,8 +390,8 @@ fn greet(
         expected,
         machine_id: String::new(),
         machine: world.project.machine(world.environment),
-        // Nothing but the Hello is wanted: no scan, no state.
-        purpose: Purpose::Look,
+        // Nothing but the Hello and the machines is wanted: no scan, no state.
+        purpose: Purpose::Manage,
         rules: Some(rules),
         checksum: false,
         seen: None,

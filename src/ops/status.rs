@@ -117,9 +117,20 @@ fn ask_hub(status: &mut Status, mut look: Look<'_>, request: &Request) -> Result
     if look.client.hello.root_exists && !look.client.hello.root_id.is_empty() {
         // A hub without state knows no machines; that is no failure.
         status.machines = look.client.machines().unwrap_or_default();
+        status.warnings.extend(one_name_twice(&status.machines));
     }
     look.client.close();
     Ok(())
+}
+
+/// That several roots that synced with a hub have one name.
+pub(super) fn one_name_twice(machines: &[(String, i64)]) -> Option<String> {
+    let mut seen = std::collections::BTreeSet::new();
+    let (twice, _) = machines.iter().find(|(name, _)| !seen.insert(name))?;
+    Some(format!(
+        "several machines of this hub are called {twice}, or one of them began anew: \
+        give each a name of its own, `machine = …` in .rsyn/config.toml"
+    ))
 }
 
 fn stale(then_secs: i64, now_secs: i64) -> Option<String> {

@@ -169,6 +169,15 @@ impl Base {
         })
     }
 
+    /// This base as that of a root that knows of no deletion.
+    #[must_use]
+    pub fn without_tombstones(self) -> Self {
+        Self {
+            tombstones: Tombstones::new(),
+            ..self
+        }
+    }
+
     /// Writes it, durably, over the older generation.
     ///
     /// # Errors

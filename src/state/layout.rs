@@ -143,6 +143,20 @@ impl State {
         })
     }
 
+    /// Gives the root an id of its own: its state was copied from another one, which keeps the old id. Durably, if it is
+    /// `lasting`.
+    ///
+    /// # Errors
+    /// There are no random bytes, or it cannot be written.
+    pub fn renew_id(&mut self, lasting: bool) -> Result<()> {
+        let id = RootId::random()?;
+        if lasting {
+            durable::replace(&self.dir, b"id", format!("{id}\n").as_bytes())?;
+        }
+        self.id = id;
+        Ok(())
+    }
+
     /// Where it lies.
     pub(super) fn home(&self) -> Home {
         self.home

@@ -40,15 +40,15 @@ impl Past {
     pub(super) fn begin(&mut self, view: Digest) {
         let number = self.newest.to_le_bytes();
         let Digest([a, b, ..]) = Digest::of(&[&number[..], &view.0].concat());
-        self.newest += stride([a, b]);
+        self.newest = self.newest.saturating_add(stride([a, b]));
         self.strides.extend([a, b]);
         let kept = self.strides.len().min(2 * MOST);
         let dropped = self.strides.drain(..self.strides.len() - kept);
-        self.oldest += dropped
+        let steps = dropped
             .as_slice()
             .chunks_exact(2)
-            .map(|s| stride([s[0], s[1]]))
-            .sum::<u64>();
+            .map(|s| stride([s[0], s[1]]));
+        self.oldest = steps.fold(self.oldest, u64::saturating_add);
     }
 
     /// Forgets all generations before the one of now.
@@ -79,7 +79,7 @@ impl Past {
     fn numbers(&self) -> impl Iterator<Item = u64> {
         let steps = self.strides.chunks_exact(2).map(|s| stride([s[0], s[1]]));
         let later = steps.scan(self.oldest, |number, step| {
-            *number += step;
+            *number = number.saturating_add(step);
             Some(*number)
         });
         std::iter::once(self.oldest).chain(later)

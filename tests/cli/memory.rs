@@ -50,6 +50,29 @@ fn an_old_copy_on_a_machine_that_never_synced_is_still_deleted() {
 }
 
 #[test]
+fn a_deletion_holds_on_a_machine_of_the_same_name() {
+    let world = Sandbox::new();
+    let a = world.project("a").with("RSYN_MACHINE", "debian");
+    a.write("f", "hello");
+    a.ok(&["push"]);
+    a.remove("f");
+    a.ok(&["push"]);
+    let b = world.project("b").with("RSYN_MACHINE", "debian");
+    b.write("f", "hello");
+
+    assert_eq!(b.ok(&["sync", "--json"]).actions(), ["delete f"]);
+    a.ok(&["status"])
+        .says("several machines of this hub are called debian");
+    a.ok(&["setup"])
+        .says("several machines of this hub are called debian");
+
+    // Nor does a machine that lost its memory bring it back.
+    std::fs::remove_dir_all(a.at(".rsyn")).unwrap();
+    a.write("f", "hello");
+    assert_eq!(a.ok(&["sync", "--json"]).actions(), ["delete f"]);
+}
+
+#[test]
 fn an_old_copy_that_a_run_left_in_place_does_not_come_back_with_the_next() {
     let leave: [&[&str]; 3] = [
         &["push"],

@@ -79,16 +79,23 @@ impl World {
         }
     }
 
-    /// Puts the roots back to the start.
+    /// Puts the roots back to the start. A root and its state stay the same directories: copies of them would be other
+    /// roots, which know nothing of what is missing there.
     pub fn put_back(&self) {
         for root in ROOTS {
-            if self.top().has(root) {
-                self.top().remove(root);
+            let (at, kept) = (self.top().at(root), self.top().at(format!("start/{root}")));
+            if !kept.is_dir() {
+                if self.top().has(root) {
+                    self.top().remove(root);
+                }
+                continue;
             }
-            let kept = format!("start/{root}");
-            if self.top().has(&kept) {
-                copy(&self.top().at(kept), &self.top().at(root));
+            let state = kept.join(".rsyn");
+            empty(&at, state.is_dir());
+            if state.is_dir() {
+                empty(&at.join(".rsyn"), false);
             }
+            copy(&kept.join("."), &at);
         }
     }
 
@@ -166,6 +173,17 @@ fn is_alive(group: u32) -> bool {
             words.first().is_some_and(|state| *state != "Z")
                 && words.get(2) == Some(&group.to_string().as_str())
         })
+}
+
+/// Removes all that is inside a directory, which is made if it is not there; not the state directory, if that stays.
+fn empty(dir: &Path, state_stays: bool) {
+    std::fs::create_dir_all(dir).unwrap();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let name = entry.unwrap().file_name();
+        if !(state_stays && name == ".rsyn") {
+            Dir(dir.to_owned()).remove(std::os::unix::ffi::OsStrExt::as_bytes(name.as_os_str()));
+        }
+    }
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -516,7 +516,7 @@ fn state_seeds() -> Vec<Vec<u8>> {
         key: [7; 32],
         blocks: vec![1; 20],
     };
-    // A base: sequence, root (inode, birth), its state (inode, no birth), hub, transaction, time, rules, nothing seen, digest of one entry,
+    // A base: sequence, root (inode, birth), its state (inode, no birth), hub, transaction, time, no rules, nothing seen, digest of one entry,
     // its bytes, no changes, no tombstones.
     let id = [&[32][..], &[b'0'; 32]].concat();
     let entry = postcard::to_stdvec(&tree).unwrap();
@@ -526,7 +526,7 @@ fn state_seeds() -> Vec<Vec<u8>> {
         &[9, 1, 10, 0, 8, 0],
         &id,
         &[1, b't', 10],
-        &digest.0,
+        &[2, 0, 0],
         &[0],
         &tree.view_digest().0,
         &packed,
