@@ -183,7 +183,7 @@ fn prune_into(pruned: &mut Pruned, root: &Root, kept: Kept, now: i64) -> Result<
     for head in surplus(heads(&area.snap)?, kept, now) {
         // One that is damaged cannot be judged, nor undone.
         let opened = match Snapshot::open_in(&area.snap, &head.id) {
-            Err(Damage::Disk(e)) if e.is_exhausted() => return Err(e.into()),
+            Err(Damage::Disk(e)) if e.is_exhausted() => return Err(e),
             opened => opened.ok(),
         };
         if opened.is_some_and(|snapshot| !snapshot.rescue(root, &mut pruned.late_writes)) {
