@@ -352,6 +352,12 @@ fn watch_signals() -> Arc<AtomicBool> {
     flag
 }
 
+/// Ends the process of a hub whose client is gone, whatever its session is still at; its next start recovers.
+#[expect(clippy::exit, reason = "nobody waits for the work that goes on")]
+fn leave() {
+    std::process::exit(exit::code(FailureKind::Unreachable).into())
+}
+
 fn serve_stdio(context: &Context, args: &ServeArgs) -> Ended {
     if !args.stdio {
         return Err(Failure::usage(
@@ -366,6 +372,7 @@ fn serve_stdio(context: &Context, args: &ServeArgs) -> Ended {
         machine: context.environment.host.clone(),
         clock: clock_ms,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        leave,
     };
     let policy = Policy {
         restrict: args.restrict.clone(),

@@ -79,14 +79,6 @@ pub enum Activity {
     Unknown(Holder),
 }
 
-impl Activity {
-    /// Whether somebody is at work, or may be.
-    #[must_use]
-    pub fn may_run(&self) -> bool {
-        matches!(self, Self::Running { .. } | Self::Unknown(_))
-    }
-}
-
 /// The lock, until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
@@ -352,7 +344,7 @@ mod tests {
             elsewhere: false,
         };
         assert_eq!(activity(), running);
-        assert!(activity().may_run());
+        assert!(matches!(activity(), Activity::Running { .. }));
         drop(held);
         assert_eq!(activity(), Activity::Idle);
         // A holder of another pid namespace whose process id is none here.

@@ -82,8 +82,12 @@ pub(super) fn prepare(
                     recovered.map_err(refusal)?
                 };
             } else {
-                let interrupted = local.is_interrupted();
-                answer.recovery_pending = interrupted.map_err(|e| refusal(e.into()))?;
+                // A look may come back; what a pull takes from a tree in the middle of a commit it would keep.
+                let pending = match hello.purpose {
+                    Purpose::Look => local.is_interrupted(),
+                    _ => local.pending().map(|pending| pending.is_some()),
+                };
+                answer.recovery_pending = pending.map_err(|e| refusal(e.into()))?;
             }
         }
     }

@@ -336,6 +336,7 @@ mod tests {
             machine: String::new(),
             clock: || 0,
             version: String::new(),
+            leave: || (),
         };
         let mut words = [MAGIC.as_slice(), &[1]].concat();
         words.extend(encode_hello(&server_hello(&machinery, None)).unwrap());

@@ -203,7 +203,8 @@ impl Local {
     /// # Errors
     /// That cannot be found out.
     pub fn is_interrupted(&self) -> Result<bool, LocalError> {
-        Ok(self.pending()?.is_some() && !self.activity()?.may_run() && self.pending()?.is_some())
+        let is_held = || Ok::<_, LocalError>(matches!(self.activity()?, Activity::Running { .. }));
+        Ok(self.pending()?.is_some() && !is_held()? && self.pending()?.is_some())
     }
 
     /// Whether a transaction waits, of a run that was interrupted or goes on.

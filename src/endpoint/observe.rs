@@ -6,7 +6,7 @@ use super::attendance::Attendance;
 use super::local::{Local, LocalError, ScanOptions};
 use super::refusal::ServeError;
 use super::serve::Machinery;
-use crate::disk::{Holder, LockError};
+use crate::disk::{Activity, Holder, LockError};
 use crate::model::{Digest, RelPath, Tombstone};
 use crate::protocol::handshake::ClientHello;
 use crate::scan::Scan;
@@ -89,7 +89,11 @@ pub(super) fn observe(
     };
     let mut hub = remembered.now(local)?;
     let is_at_home = hub.is_at_home(state);
-    hub.settle(state, rules, &scan.tree);
+    if !hub.settle(state, rules, &scan.tree) {
+        let unsaved = hub.observe_unsaved(rules, &scan.tree, now_secs);
+        unsaved.map_err(LocalError::from)?;
+        return Ok(hub);
+    }
     let expired = expire(&mut hub, local, now_secs);
     let observed = hub.observe(rules, &scan.tree, now_secs);
     if observed.map_err(LocalError::from)? || !expired.is_empty() || !is_at_home {
@@ -162,8 +166,14 @@ pub(super) fn scan_at_rest(
         let scan = local.scan(options)?;
         let at_rest = remembered.is_up_to_date(local)? && local.pending()?.is_none();
         let is_wanted = !options.interrupted.load(Ordering::Relaxed);
-        if at_rest || attempts == LOCK_ATTEMPTS || !is_wanted {
+        if at_rest || !is_wanted {
             return Ok((scan, remembered));
+        }
+        if attempts == LOCK_ATTEMPTS {
+            return match local.activity()? {
+                Activity::Running { holder, .. } => Err(LockError::Held(holder).into()),
+                _ => Ok((scan, remembered)),
+            };
         }
         attempts += 1;
         std::thread::sleep(LOCK_PAUSE);
@@ -180,11 +190,12 @@ pub(super) fn recall(
     could_note: bool,
 ) -> Result<Hub, ServeError> {
     let mut hub = remembered.now(local)?;
-    if let Some(state) = &local.state {
-        hub.settle(state, rules, &scan.tree);
-    }
+    let is_settled = match &local.state {
+        Some(state) => hub.settle(state, rules, &scan.tree),
+        None => true,
+    };
     expire(&mut hub, local, now_secs);
-    let observed = match could_note {
+    let observed = match could_note && is_settled {
         true => hub.observe(rules, &scan.tree, now_secs).map(drop),
         false => hub.observe_unsaved(rules, &scan.tree, now_secs),
     };

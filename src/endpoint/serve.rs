@@ -37,8 +37,6 @@ use crate::state::{Hub, signatures};
 
 /// A client that says nothing for this long is gone.
 const SILENCE: Duration = Duration::from_secs(180);
-/// As much as the first thread of a process has.
-const STACK_BYTES: usize = 8 << 20;
 /// Limit for the client's Hello.
 const HELLO_LIMIT: Duration = Duration::from_secs(30);
 
@@ -65,6 +63,8 @@ pub struct Machinery {
     pub clock: Clock,
     /// Version of rsyn.
     pub version: String,
+    /// Ends the process, when a session goes on though nobody waits for it any more.
+    pub leave: fn(),
 }
 
 /// Serves one client.
@@ -104,34 +104,31 @@ pub fn serve(
         bytes_per_second: Some(hello.bytes_per_second).filter(|b| *b > 0),
     };
     let (outbox, thread) = connection::start_writer(writer, send, &terms);
-    let (seen, waiting) = (Arc::clone(&attendance), inbox.waiting());
-    let (policy, machinery) = (policy.clone(), machinery.clone());
     let (ended, end) = crossbeam_channel::bounded(1);
-    let session = move || {
-        let heard = outbox.until(Arc::clone(seen.gone()));
-        let ends = (&outbox, &heard, &inbox);
-        let session = Session::new(place, hello, &policy, &machinery, ends, &seen);
-        let outcome = session.run();
-        drop(heard);
-        if let Err(refusal) = &outcome
-            && let Some(refusal) = refusal.as_refusal()
-        {
-            // The client may be gone; then nobody has to be told.
-            drop(outbox.send(Control::Refused(refusal)));
+    let (watch, waiting, leave) = (Arc::clone(&attendance), inbox.waiting(), machinery.leave);
+    let watching = std::thread::Builder::new().spawn(move || {
+        if watch.wait(&end, || waiting.is_idle()).is_none() {
+            leave();
         }
-        thread.finish(outbox);
-        drop(ended.send(match outcome {
-            Err(ServeError::Peer(e)) => Err(e),
-            _ => Ok(()),
-        }));
-    };
-    let started = std::thread::Builder::new()
-        .stack_size(STACK_BYTES)
-        .spawn(session);
-    started.map_err(|e| PeerError::Io(e.to_string()))?;
-    attendance
-        .wait(&end, || waiting.is_idle())
-        .unwrap_or(Err(PeerError::Closed))
+    });
+    watching.map_err(|e| PeerError::Io(e.to_string()))?;
+    let heard = outbox.until(Arc::clone(attendance.gone()));
+    let ends = (&outbox, &heard, &inbox);
+    let outcome = Session::new(place, hello, policy, machinery, ends, &attendance).run();
+    drop(heard);
+    if let Err(refusal) = &outcome
+        && let Some(refusal) = refusal.as_refusal()
+    {
+        // The client may be gone; then nobody has to be told.
+        drop(outbox.send(Control::Refused(refusal)));
+    }
+    thread.finish(outbox);
+    // Whoever watches need not any more, and may have left.
+    ended.send(()).ok();
+    match outcome {
+        Err(ServeError::Peer(e)) => Err(e),
+        _ => Ok(()),
+    }
 }
 
 /// On whose behalf a hub is changed, and whether that client is still there.
@@ -655,6 +652,10 @@ impl<'a> Session<'a> {
     /// Takes note of who was here. The session is over; what fails now changes nothing.
     fn say_goodbye(&self) {
         let Place::There(local) = &self.place else {
+            return;
+        };
+        // Its client waits for no answer, so it counts as gone; what is noted is written all the same.
+        let Ok(_change) = self.attendance.begin_change() else {
             return;
         };
         // Managing is no sync, and may have been a mere look at the snapshots.

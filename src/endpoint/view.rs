@@ -187,14 +187,19 @@ fn receive_rest(
     let mut budget = Budget::of_memory(TREE, memory_bytes);
     let mut own = Some(&known_tree);
     let (now, new_tombstones) = loop {
-        match inbox.control("entries")? {
+        let message = inbox.control("entries")?;
+        let is_too_small = match &message {
+            Control::Entries(batch) => budget.is_too_small_for(batch),
+            Control::Tombstones(batch) => budget.is_too_small_for(batch),
+            Control::Problems(batch) => budget.is_too_small_for(batch),
+            _ => false,
+        };
+        // Weighed only where it comes to that.
+        if let Some(own) = own.take_if(|_| is_too_small) {
+            budget.grant(2 * memory_of_tree(own));
+        }
+        match message {
             Control::Entries(batch) => {
-                // Weighed only where it comes to that.
-                if budget.is_too_small_for(&batch)
-                    && let Some(own) = own.take()
-                {
-                    budget.grant(2 * memory_of_tree(own));
-                }
                 budget.take(&batch)?;
                 told.extend(batch)?;
             }

@@ -129,12 +129,12 @@ impl Pattern {
             Form::Name(text) => text.is(subject.name, meter),
             Form::Tail(count, text) => {
                 let tail = subject.tail(*count);
-                meter.steps(tail.map_or(subject.path.len(), <[u8]>::len));
+                meter.steps(scanned(tail.map_or(subject.path.len(), <[u8]>::len)));
                 tail.is_some_and(|tail| text.is(tail, meter))
             }
             Form::Whole(text) => text.is(subject.path, meter),
             Form::Below(dir) => {
-                meter.steps(subject.path.len());
+                meter.steps(scanned(subject.path.len()));
                 begins_at_any_component(subject.path, dir)
             }
             Form::Deep(deep) => deep.matches(subject, meter),
@@ -151,6 +151,11 @@ impl Pattern {
     pub(super) fn form(&self) -> &Form {
         &self.form
     }
+}
+
+/// Comparisons that looking through so many bytes for one of them is worth.
+fn scanned(bytes: usize) -> usize {
+    bytes / 16
 }
 
 impl Form {

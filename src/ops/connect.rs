@@ -447,6 +447,12 @@ fn value(setting: Option<&Setting>) -> Option<String> {
     setting.map(|s| s.value.clone())
 }
 
+/// Whether `typed` may be a name for this setting: what comes with the project takes the place of no remote that is
+/// written in full.
+fn is_name_of(setting: &Setting, typed: &str) -> bool {
+    !setting.travels || !typed.contains(['/', ':', '@'])
+}
+
 /// The remote, where it is named, and whether only the project names it.
 fn named(
     settings: &Settings,
@@ -459,13 +465,15 @@ fn named(
         (setting.value.clone(), origin, proposal)
     };
     match (&reach.remote, &settings.remote) {
-        (Some(typed), _) => Ok(match settings.remotes.get(typed) {
-            Some(setting) => {
-                let origin = format!("remotes.{typed} in {}", setting.origin);
-                of(setting, origin, Some(typed))
-            }
-            None => (typed.clone(), "the command line".to_owned(), None),
-        }),
+        (Some(typed), _) => Ok(
+            match settings.remotes.get(typed).filter(|s| is_name_of(s, typed)) {
+                Some(setting) => {
+                    let origin = format!("remotes.{typed} in {}", setting.origin);
+                    of(setting, origin, Some(typed))
+                }
+                None => (typed.clone(), "the command line".to_owned(), None),
+            },
+        ),
         (None, Some(setting)) => Ok(of(setting, setting.origin.clone(), None)),
         (None, None) => Err(Failure::usage(
             "no remote is set",

@@ -26,7 +26,7 @@ pub(super) enum There {
 pub(super) fn there(world: &World<'_>, hub: &Hub) -> Option<There> {
     let shell = hub.shell(world).ok()?;
     let text = format!(
-        "sh -c '{SEARCH_PATH}; p=$(command -v rsyn) || exit 3; echo at $p; v=$($p --version) && echo \"is $v\"'"
+        "sh -c '{SEARCH_PATH}; p=$(command -v rsyn) || {{ echo none; exit 3; }}; echo \"at $p\"; v=$(\"$p\" --version) && echo \"is $v\"'"
     );
     let output = shell.run(&text, b"");
     shell.close();
@@ -34,8 +34,10 @@ pub(super) fn there(world: &World<'_>, hub: &Hub) -> Option<There> {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     // A login shell may print something before.
     let Some(at) = said.lines().find_map(|line| line.strip_prefix("at ")) else {
-        let is_shell = complaint(&output).is_empty();
-        return is_shell.then_some(There::Missing);
+        return said
+            .lines()
+            .any(|line| line == "none")
+            .then_some(There::Missing);
     };
     let runs = output.success && said.lines().any(|line| line.starts_with("is rsyn "));
     (!runs).then(|| There::Broken {
@@ -57,7 +59,7 @@ pub(super) fn is_damaged(world: &World<'_>, hub: &Hub, hello: &ServerHello) -> b
     };
     let program = crate::disk::read_program(&world.environment.program);
     let text = format!(
-        "sh -c '{SEARCH_PATH}; cd && p=$(command -v rsyn) && [ $p -ef {INSTALL_PATH} ] && cksum < $p'"
+        "sh -c '{SEARCH_PATH}; cd && p=$(command -v rsyn) && [ \"$p\" -ef {INSTALL_PATH} ] && cksum < \"$p\"'"
     );
     let output = shell.run(&text, b"");
     shell.close();
@@ -132,6 +134,7 @@ fn upload(sum: &str) -> String {
          t={INSTALL_PATH}.$$.part; rm -f {INSTALL_PATH}.*.part; trap \"rm -f $t\" 0; trap \"exit 1\" 1 2 13 15; \
          fail() {{ echo \"$1\" >&2; exit 1; }}; \
          [ -d {INSTALL_PATH} ] && fail \"{INSTALL_PATH} is a directory\"; \
+         command -v cksum >/dev/null || fail \"the hub has no cksum to prove with that all arrived\"; \
          cat > $t || exit 1; \
          [ \"$(cksum < $t)\" = \"{sum}\" ] || fail \"the program arrived damaged or not as a whole\"; \
          chmod 755 $t || exit 1; \

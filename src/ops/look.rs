@@ -125,9 +125,14 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
     let hub = world.hub(&request.reach)?;
     refuse_same_root(world, &hub)?;
     let mut warnings = world.project.settings.warnings.clone();
-    if !request.dry_run {
-        warnings.extend(trust::ask_at_first_use(world, local.state.as_ref(), &hub)?);
-    }
+    let state = local.state.as_ref();
+    warnings.extend(trust::ask_at_first_use(
+        world,
+        state,
+        &hub,
+        request.dry_run,
+    )?);
+    warnings.extend(trust::passed_over(world, state, &hub)?);
     let dialing = hub.dial(world);
     let lock = if request.dry_run {
         None

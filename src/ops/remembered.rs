@@ -168,7 +168,7 @@ impl Look<'_> {
             if let Some(state) = &mut self.local.state {
                 state.renew_id(self.lock.is_some())?;
             }
-            return Ok(self.forget(base, forgotten)?.without_tombstones());
+            return self.forget(base.without_tombstones(), forgotten);
         }
         self.forget(base, forgotten)
     }

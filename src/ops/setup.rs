@@ -298,12 +298,18 @@ fn check_hub(checks: &mut Checks, world: &World<'_>, hub: &Hub, rules: &Rules, i
         .as_ref()
         .and_then(|l| l.state.as_ref())
         .and_then(|s| Remotes::hub_of(s, &hub.name).ok().flatten());
-    let mut client = greet(
-        world,
-        hub,
-        rules,
-        expected.as_ref().map(ToString::to_string),
-    );
+    let meet = || {
+        let client = greet(
+            world,
+            hub,
+            rules,
+            expected.as_ref().map(ToString::to_string),
+        );
+        // Compared at once: what is asked before it is told takes its time.
+        let skew_ms = (client.as_ref()).map_or(0, |c| c.hello.clock_ms - (world.clock)());
+        (client, skew_ms)
+    };
+    let (mut client, mut skew_ms) = meet();
     let outdated = |hello: &ServerHello| older(&hello.version, env!("CARGO_PKG_VERSION"));
     // Of a hub that answers, that is known already.
     let there = match &client {
@@ -323,12 +329,7 @@ fn check_hub(checks: &mut Checks, world: &World<'_>, hub: &Hub, rules: &Rules, i
         match install::put(world, hub) {
             Ok(words) => {
                 checks.ok("install", words);
-                client = greet(
-                    world,
-                    hub,
-                    rules,
-                    expected.as_ref().map(ToString::to_string),
-                );
+                (client, skew_ms) = meet();
             }
             Err(failure) => checks.fail("install", failure.message, failure.hint),
         }
@@ -357,9 +358,8 @@ fn check_hub(checks: &mut Checks, world: &World<'_>, hub: &Hub, rules: &Rules, i
         Ok(client) => {
             check_hello(
                 checks,
-                world,
                 hub,
-                &client,
+                (&client, skew_ms),
                 expected.as_ref().map(RootId::as_str),
             );
             if client.hello.root_exists && !client.hello.root_id.is_empty() {
@@ -401,9 +401,8 @@ fn greet(
 
 fn check_hello(
     checks: &mut Checks,
-    world: &World<'_>,
     hub: &Hub,
-    client: &Client,
+    (client, skew_ms): (&Client, i64),
     expected: Option<&str>,
 ) {
     let hello = &client.hello;
@@ -492,11 +491,10 @@ fn check_hello(
             );
         }
     }
-    let skew = hello.clock_ms - (world.clock)();
-    if skew.abs() > SKEW_MS {
+    if skew_ms.abs() > SKEW_MS {
         checks.warn(
             "clock",
-            format!("the hub's clock differs by {} s", skew / 1000),
+            format!("the hub's clock differs by {} s", skew_ms / 1000),
             "only the policy `newer` minds; run a time service",
         );
     } else {

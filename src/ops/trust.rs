@@ -8,6 +8,7 @@ use super::connect::Hub;
 use super::look::World;
 use super::{Failure, FailureKind};
 use crate::config::file;
+use crate::config::remote::without_password;
 use crate::disk::{Root, durable};
 use crate::state::State;
 use crate::state::base::Remotes;
@@ -55,7 +56,7 @@ pub(super) fn refuse_private_place(world: &World<'_>, hub: &Hub) -> Result<(), F
 }
 
 /// Asks whether a hub that only a file of the project names shall be used, the first time. Gives what is to be said where
-/// nobody can be asked.
+/// nobody is asked.
 ///
 /// # Errors
 /// The user does not want it, or nobody can be asked and this machine synced with another one before.
@@ -63,10 +64,11 @@ pub(super) fn ask_at_first_use(
     world: &World<'_>,
     state: Option<&State>,
     hub: &Hub,
+    dry_run: bool,
 ) -> Result<Option<String>, Failure> {
-    let Some(proposal) = &hub.proposal else {
+    if hub.proposal.is_none() {
         return Ok(None);
-    };
+    }
     let (is_known, knows_others) = match state {
         Some(state) => {
             let is_known = Remotes::hub_of(state, &hub.name)?.is_some();
@@ -81,23 +83,60 @@ pub(super) fn ask_at_first_use(
         "{} comes with the project and names the hub {}",
         hub.origin, hub.name
     );
-    match world
-        .talk
-        .agree(&format!("{named}: use it on this machine?"))
-    {
+    let question = format!("{named}: use it on this machine?");
+    let can_ask = world.environment.interactive;
+    let answer = match dry_run {
+        true => None,
+        false => world.talk.agree(&question),
+    };
+    match answer {
         Some(true) => Ok(None),
         Some(false) => Err(Failure::new(
             FailureKind::Conflict,
             "the hub that the project names is not used",
             "name another one: `rsyn push user@host:path`",
         )),
-        None if knows_others && proposal.name.is_none() => Err(Failure::new(
+        // A dry run asks nothing, and stops where the run would.
+        None if knows_others && !(dry_run && can_ask) => Err(Failure::new(
             FailureKind::Guard,
             format!("{named}, but this machine synced with another one before"),
             "name the one you mean: `rsyn push user@host:path`, or `remote = …` in .rsyn/config.toml",
         )),
         None => Ok(Some(format!("{named}: this machine uses it from now on"))),
     }
+}
+
+/// That the project names another hub than the one in use; nothing if both names led to one hub.
+///
+/// # Errors
+/// What is remembered of hubs cannot be read.
+pub(super) fn passed_over(
+    world: &World<'_>,
+    state: Option<&State>,
+    hub: &Hub,
+) -> Result<Option<String>, Failure> {
+    let is_main = world
+        .project
+        .settings
+        .remote
+        .as_ref()
+        .is_some_and(|r| r.value == hub.name);
+    let Some(proposed) = world.project.settings.proposed.as_ref().filter(|_| is_main) else {
+        return Ok(None);
+    };
+    if let Some(state) = state
+        && let Some(id) = Remotes::hub_of(state, &proposed.value)?
+        && Remotes::hub_of(state, &hub.name)? == Some(id)
+    {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "{} names the hub {}; this machine goes on with {} (from {})",
+        proposed.origin,
+        without_password(&proposed.value),
+        hub.name,
+        hub.origin
+    )))
 }
 
 /// Writes a hub that a file of the project named, and that was synced with, into this machine's own settings: another
@@ -123,7 +162,7 @@ pub fn write_remote(state: &State, proposal: &Proposal, remote: &str) -> Result<
     };
     let text = String::from_utf8(text).map_err(|e| unreadable(&e))?;
     let config = file::parse(&text, ".rsyn/config.toml", false).map_err(|e| unreadable(&e))?;
-    let text = match &proposal.name {
+    let longer = match &proposal.name {
         None if config.remote.is_none() => {
             // Before all tables, so that it is none of theirs.
             format!(
@@ -137,10 +176,15 @@ pub fn write_remote(state: &State, proposal: &Proposal, remote: &str) -> Result<
         }
         _ => return Ok(()),
     };
+    // Whatever form the user's own text has, the whole must be one that can be read.
+    if let Err(e) = file::parse(&longer, ".rsyn/config.toml", false) {
+        let message = format!("the hub cannot be noted in .rsyn/config.toml: {e}");
+        return Err(Failure::usage(message, "write it there by hand"));
+    }
     Ok(durable::replace(
         state.dir(),
         MACHINE_CONFIG,
-        text.as_bytes(),
+        longer.as_bytes(),
     )?)
 }
 

@@ -145,11 +145,17 @@ impl Hub {
 
     /// Settles whether this memory tells of the tree beside it: `state` is where it lies, `now` the tree under `rules`.
     /// One that was copied, moved or brought back from a backup counts only if that very tree came along. Otherwise
-    /// what the tree lacks was never there, and a machine's memory of this hub cannot be relied on.
-    pub fn settle(&mut self, state: &State, rules: Digest, now: &Tree) {
-        let home = state.home();
-        if self.home.replace(home).is_none_or(|old| old.is(&home)) {
-            return;
+    /// what the tree lacks was never there, and a machine's memory of this hub cannot be relied on. False if there is
+    /// nothing under these rules to compare the tree with: then nothing may be noted.
+    #[must_use]
+    pub fn settle(&mut self, state: &State, rules: Digest, now: &Tree) -> bool {
+        let is_at_home = self.is_at_home(state);
+        let compares = self.views.is_empty() || self.views.iter().any(|v| v.rules == rules);
+        if is_at_home || compares {
+            self.home = Some(state.home());
+        }
+        if is_at_home || !compares {
+            return is_at_home;
         }
         self.views
             .retain(|view| view.rules == rules && view.tree.is(now));
@@ -157,6 +163,7 @@ impl Hub {
             self.past.begin(now.view_digest());
             self.past.forget();
         }
+        true
     }
 
     /// Whether it was written where it lies now.
@@ -561,12 +568,18 @@ mod tests {
         });
         let brought_beside = |names: &[&str]| {
             let mut hub = Hub::default();
-            hub.settle(&from, RULES, &tree(&["a", "b"]));
+            assert!(hub.settle(&from, RULES, &tree(&["a", "b"])));
             hub.observe(RULES, &tree(&["a", "b"]), 1).unwrap();
             let then = seen(&hub, &tree(&["a", "b"]));
-            hub.settle(&from, RULES, &tree(names));
+            assert!(hub.settle(&from, RULES, &tree(names)));
             assert_eq!(hub.generation(), then.generation, "at home");
-            hub.settle(&to, RULES, &tree(names));
+            let other = Digest([9; 32]);
+            assert!(
+                !hub.settle(&to, other, &tree(names)),
+                "nothing to compare with"
+            );
+            assert!(!hub.is_at_home(&to));
+            assert!(hub.settle(&to, RULES, &tree(names)));
             hub.observe(RULES, &tree(names), 2).unwrap();
             (
                 hub.tombstones().len(),

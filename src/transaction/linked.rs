@@ -115,8 +115,13 @@ pub(super) fn take_copies(work: &Work<'_>) -> Result<(), DiskError> {
     } in displaced(work, &[])
     {
         let copy = copy_name(step.change);
-        if shared.contains(&step.change) && work.old.stat(&copy)?.is_some() {
-            work.old.rename_over(&copy, dir, &name)?;
+        if shared.binary_search(&step.change).is_err() || work.old.stat(&copy)?.is_none() {
+            continue;
+        }
+        // Whoever took the other names away meanwhile may still write into it: then it stays.
+        match dir.stat(&name)?.is_some_and(|stat| stat.nlink > 1) {
+            true => work.old.rename_over(&copy, dir, &name)?,
+            false => work.old.remove_file(&copy)?,
         }
     }
     // ORDER: a snapshot that a power cut gives such a file back would change with the tree.

@@ -5,6 +5,8 @@ use std::io::{Read, Write};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, bounded, unbounded};
+
 use super::mux::{Mux, Output};
 use super::ssh::call;
 use super::{SshOptions, Stderr};
@@ -14,6 +16,9 @@ use crate::config::Host;
 pub(super) const OUTPUT_LIMIT: u64 = 64 * 1024;
 /// A command that takes longer is given up; the longest is the upload of this program.
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(300);
+
+/// So long what a command said last may be on its way when it has ended.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A way to run commands on a hub.
 pub enum Shell {
@@ -67,35 +72,45 @@ fn run_once(words: &[String], host: &Host, text: &str, input: &[u8]) -> Result<O
     let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
         return Err("the command has no pipes".to_owned());
     };
-    std::thread::scope(|scope| {
-        let feed = scope.spawn(move || {
-            let mut stdin = stdin;
-            stdin.write_all(input)
-        });
-        let said = scope.spawn(move || bounded(stdout));
-        let complained = scope.spawn(move || bounded(stderr));
-        // A command that is killed closes its pipes, which ends the threads.
-        let success = wait(&mut child)?;
-        let lost = |_| "a thread ended early".to_owned();
-        let words = |e: std::io::Error| e.to_string();
-        let fed = feed.join().map_err(lost)?;
-        let stdout = said.join().map_err(lost)?.map_err(words)?;
-        let stderr = complained.join().map_err(lost)?.map_err(words)?;
-        // One that ended without reading all of it said why.
-        fed.or_else(|e| if success { Err(words(e)) } else { Ok(()) })?;
-        Ok(Output {
+    let input = input.to_vec();
+    let (fed, feeding) = bounded(1);
+    std::thread::spawn(move || {
+        let mut stdin = stdin;
+        drop(fed.send(stdin.write_all(&input)));
+    });
+    let (stdout, stderr) = (pieces(stdout), pieces(stderr));
+    let success = wait(&mut child)?;
+    // One that ended without reading all of it said why.
+    match feeding.recv_timeout(GRACE) {
+        Ok(Err(e)) if success => Err(e.to_string()),
+        _ => Ok(Output {
             success,
-            stdout,
-            stderr,
-        })
-    })
+            stdout: all(&stdout),
+            stderr: all(&stderr),
+        }),
+    }
 }
 
-/// The first [`OUTPUT_LIMIT`] bytes of a stream.
-fn bounded(stream: impl Read) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    stream.take(OUTPUT_LIMIT).read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// The first [`OUTPUT_LIMIT`] bytes of a stream, as they come.
+fn pieces(stream: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (piece, pieces) = unbounded();
+    std::thread::spawn(move || {
+        let mut stream = stream.take(OUTPUT_LIMIT);
+        let mut block = [0; 4096];
+        while let Ok(bytes @ 1..) = stream.read(&mut block) {
+            if piece.send(block[..bytes].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    pieces
+}
+
+/// What a command that has ended said. What it left behind may hold the stream open for as long as it lives.
+fn all(pieces: &Receiver<Vec<u8>>) -> Vec<u8> {
+    std::iter::from_fn(|| pieces.recv_timeout(GRACE).ok())
+        .flatten()
+        .collect()
 }
 
 /// Whether the command succeeded.

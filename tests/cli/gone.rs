@@ -85,6 +85,22 @@ fn a_hub_tells_no_more_than_is_granted_and_than_it_told_before() {
 }
 
 #[test]
+fn long_lists_of_plain_rules_are_no_work() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    let deep = format!(
+        "a long name of a directory/{}",
+        "another long name/".repeat(3)
+    );
+    for number in 0..1500 {
+        a.write(format!("{deep}{number}"), "");
+    }
+    let rules = (0..6000).map(|n| format!("vendor{n}/build\nvendor{n}/**\n/out{n}/*.o\n"));
+    a.write(".rsync-exclude", rules.collect::<String>());
+    a.ok(&["list"]);
+}
+
+#[test]
 fn rules_that_would_take_for_ever_are_refused_by_name_on_either_side() {
     let world = Sandbox::new();
     let a = world.project("a");

@@ -294,6 +294,51 @@ fn the_memory_of_another_clone_neither_deletes_nor_reverts() {
     }
 }
 
+#[test]
+fn a_brought_memory_that_was_refused_once_knows_of_no_deletion_afterwards() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write("f", "1");
+    a.write("g", "1");
+    a.ok(&["push"]);
+    let b = world.machine("b");
+    for name in ["f", "g", "rsyn.toml"] {
+        copy(&a.dir(name), &b.dir(name));
+    }
+    a.remove("f");
+    a.write("h", "2");
+    a.ok(&["sync"]);
+    a.write("i", "3");
+    a.ok(&["sync"]);
+    copy(&a.dir(".rsyn"), &b.dir(".rsyn"));
+
+    b.rsyn(&["pull", "--max-delete", "0"]).exits(4);
+
+    assert_eq!(b.ok(&["push", "--json"]).actions(), [""; 0]);
+    assert!(!world.hub().has("f"));
+}
+
+#[test]
+fn a_moved_hub_whose_first_visitor_has_rules_of_its_own_goes_on() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    for n in 0..12 {
+        a.write(format!("f{n}"), format!("{n}"));
+    }
+    a.ok(&["push"]);
+    let b = world.clone_of_hub("b");
+    a.write("f1", "newer");
+    a.ok(&["push"]);
+    let moved = world.dir("moved");
+    copy(&world.hub(), &moved);
+    std::fs::remove_dir_all(world.hub().0).unwrap();
+    std::fs::rename(&moved.0, world.hub().0).unwrap();
+
+    a.ok(&["pull", "--exclude", "one run"]);
+
+    assert_eq!(b.ok(&["pull", "--json"]).actions(), ["update f1"]);
+}
+
 /// A hub, its backup, and a machine that saw a later state; `reached` is how the machine then names the hub.
 fn brought_back(under_another_name: bool, between: impl Fn(&Machine)) -> (Sandbox, Machine, Dir) {
     let world = Sandbox::new();
@@ -350,7 +395,7 @@ fn rules_of_one_run_do_not_hide_that_a_hub_went_back_in_time() {
     });
     a.rsyn(&["pull", hub.text_path()])
         .exits(4)
-        .says("older than at the last sync");
+        .says("was it restored from a backup");
     assert!(a.has("new"));
 }
 

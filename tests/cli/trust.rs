@@ -219,6 +219,7 @@ fn a_pulled_remote_takes_the_place_of_none_that_this_machine_has() {
         assert!(world.hub().has("work") && !other.has("work"), "{file}");
         a.ok(&["setup"])
             .says("proposes another one, and is not followed");
+        a.ok(&["status"]).says("this machine goes on with");
     }
 }
 
@@ -254,14 +255,52 @@ fn a_machine_that_only_ever_typed_its_hub_is_led_to_no_other() {
     a.write(".rsync-exclude", "");
     a.ok(&["push", hub.text_path()]);
     a.write("rsyn.toml", format!("remote = {:?}\n", other.text_path()));
-    for verb in ["push", "pull", "sync"] {
-        a.rsyn(&[verb])
-            .exits(4)
-            .says("synced with another one before");
+    for run in [
+        &["push"][..],
+        &["pull"],
+        &["sync"],
+        &["push", "-n"],
+        &["sync", "--dry-run"],
+    ] {
+        a.rsyn(run).exits(4).says("synced with another one before");
     }
     assert!(!world.dir("").has("other"));
     a.ok(&["push", other.text_path()]);
     a.ok(&["push"]);
+}
+
+#[test]
+fn no_name_that_comes_with_the_project_stands_for_a_remote_written_in_full() {
+    let world = Sandbox::new();
+    let (hub, other) = (world.hub(), world.dir("other"));
+    let a = world.machine("a");
+    a.write(".rsync-exclude", "");
+    let name = hub.text_path();
+    a.write(
+        "rsyn.toml",
+        format!("[remotes.{name:?}]\nurl = {:?}\n", other.text_path()),
+    );
+    a.ok(&["push", name]);
+    assert!(hub.has("rsyn.toml") && !world.dir("").has("other"));
+}
+
+#[test]
+fn settings_of_this_machine_stay_readable_whatever_their_form() {
+    let world = Sandbox::new();
+    let a = world.machine("a");
+    a.write(".rsync-exclude", "");
+    let (b, c) = (world.dir("b"), world.dir("c"));
+    a.write(
+        ".rsyn/config.toml",
+        format!("remotes = {{ b = {{ url = {:?} }} }}\n", b.text_path()),
+    );
+    a.write(
+        "rsyn.toml",
+        format!("[remotes.c]\nurl = {:?}\n", c.text_path()),
+    );
+    a.ok(&["push", "c"]);
+    a.ok(&["push", "b"]);
+    a.ok(&["push", "c"]);
 }
 
 #[test]

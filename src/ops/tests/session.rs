@@ -77,6 +77,7 @@ pub(super) fn start(_program: &Path) -> Result<Transport, StartError> {
             machine: "hub".to_owned(),
             clock,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            leave: || (),
         };
         let struck = strike(hub, || {
             serve(hub_reads, hub_writes, &Policy::default(), &machinery)

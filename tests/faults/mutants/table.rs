@@ -470,7 +470,7 @@ pub const MUTANTS: &[Mutant] = &[
         "what was staged inside directories is lost to the next attempt",
         &[(
             PARTIAL,
-            "salvage_dir(&dir.open_dir(&entry.name)?, partial, digest_of_content)?;",
+            "salvage_dir(&inside, partial, digest_of_content, depth)?;",
             "false;",
         )],
     ),
