@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::home::Home;
+use super::hub::tombstones_digest;
 use super::layout::{self, Generations};
 use super::packed_tree::PackedTree;
 use super::sealed::Sealed;
@@ -169,11 +170,17 @@ impl Base {
         })
     }
 
-    /// This base as that of a root that knows of no deletion.
+    /// This base as that of a root that knows of no deletion: the hub tells all of them again.
     #[must_use]
     pub fn without_tombstones(self) -> Self {
+        let none = Tombstones::new();
+        let seen = self.seen.map(|seen| Seen {
+            tombstones: tombstones_digest(&none),
+            ..seen
+        });
         Self {
-            tombstones: Tombstones::new(),
+            seen,
+            tombstones: none,
             ..self
         }
     }
