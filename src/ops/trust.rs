@@ -66,9 +66,9 @@ pub(super) fn ask_at_first_use(
     hub: &Hub,
     dry_run: bool,
 ) -> Result<Option<String>, Failure> {
-    if hub.proposal.is_none() {
+    let Some(proposal) = &hub.proposal else {
         return Ok(None);
-    }
+    };
     let (is_known, knows_others) = match state {
         Some(state) => {
             let is_known = Remotes::hub_of(state, &hub.name)?.is_some();
@@ -85,7 +85,9 @@ pub(super) fn ask_at_first_use(
     );
     let question = format!("{named}: use it on this machine?");
     let can_ask = world.environment.interactive;
-    let answer = match dry_run {
+    // The main hub of a machine that has one is not asked away, nor answered away by `-y`.
+    let is_main = proposal.name.is_none() && knows_others;
+    let answer = match dry_run || is_main {
         true => None,
         false => world.talk.agree(&question),
     };
@@ -97,7 +99,7 @@ pub(super) fn ask_at_first_use(
             "name another one: `rsyn push user@host:path`",
         )),
         // A dry run asks nothing, and stops where the run would.
-        None if knows_others && !(dry_run && can_ask) => Err(Failure::new(
+        None if is_main || (knows_others && !(dry_run && can_ask)) => Err(Failure::new(
             FailureKind::Guard,
             format!("{named}, but this machine synced with another one before"),
             "name the one you mean: `rsyn push user@host:path`, or `remote = …` in .rsyn/config.toml",

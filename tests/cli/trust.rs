@@ -261,6 +261,7 @@ fn a_machine_that_only_ever_typed_its_hub_is_led_to_no_other() {
         &["sync"],
         &["push", "-n"],
         &["sync", "--dry-run"],
+        &["push", "-y"],
     ] {
         a.rsyn(run).exits(4).says("synced with another one before");
     }
