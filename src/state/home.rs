@@ -30,9 +30,18 @@ impl Home {
         })
     }
 
-    /// Whether both are the same directories. Of the file system nothing is asked: its number changes with each mount.
+    /// Whether both are the same directories. Of the file system nothing is asked: its number changes with each mount. Some
+    /// file systems give other inode numbers with each mount, too: then both are others, and the births decide.
     pub(super) fn is(&self, other: &Self) -> bool {
-        self.root.is(&other.root) && self.state.is(&other.state)
+        let places = [(&self.root, &other.root), (&self.state, &other.state)];
+        let [root, state] = places.map(|(a, b)| a.ino == b.ino);
+        let is_mounted_again = !root
+            && !state
+            && places
+                .iter()
+                .all(|(a, b)| a.born.is_some() && b.born.is_some());
+        let same_births = places.iter().all(|(a, b)| a.may_be_born_with(b));
+        same_births && ((root && state) || is_mounted_again)
     }
 }
 
@@ -45,13 +54,9 @@ impl Place {
         })
     }
 
-    /// A copy is always born later. Where no birth is told the number decides, which is used again; where one is told
-    /// it does not, for some file systems give another with each mount.
-    fn is(&self, other: &Self) -> bool {
-        match (self.born, other.born) {
-            (Some(born), Some(other)) => born == other,
-            _ => self.ino == other.ino,
-        }
+    /// Whether both were made at one time, as far as the file system tells it. A copy is made later.
+    fn may_be_born_with(&self, other: &Self) -> bool {
+        self.born.is_none() || other.born.is_none() || self.born == other.born
     }
 }
 
@@ -60,15 +65,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_known_by_its_birth_or_by_its_inode_where_none_is_told() {
+    fn a_home_is_known_by_inodes_and_births_and_by_births_alone_where_it_was_mounted_again() {
         let place = |ino, secs: Option<i64>| Place {
             ino,
             born: secs.map(|secs| Mtime { secs, nanos: 0 }),
         };
-        assert!(place(1, Some(5)).is(&place(1, Some(5))));
-        assert!(place(1, Some(5)).is(&place(2, Some(5))), "mounted again");
-        assert!(!place(1, Some(5)).is(&place(1, Some(6))), "used again");
-        assert!(place(1, None).is(&place(1, Some(5))));
-        assert!(!place(1, None).is(&place(2, None)));
+        let home = |root, state| Home { root, state };
+        let own = home(place(1, Some(5)), place(2, Some(6)));
+        assert!(own.is(&own));
+        let again = home(place(7, Some(5)), place(8, Some(6)));
+        assert!(own.is(&again), "mounted again");
+        let moved = home(place(3, Some(5)), place(2, Some(6)));
+        assert!(
+            !own.is(&moved),
+            "beside a root that was made in one tick with its own"
+        );
+        let copied = home(place(1, Some(5)), place(9, Some(7)));
+        assert!(!own.is(&copied));
+        let used_again = home(place(1, Some(5)), place(2, Some(7)));
+        assert!(
+            !own.is(&used_again),
+            "another directory with the inode of the old one"
+        );
+        let untold = home(place(1, None), place(2, None));
+        assert!(own.is(&untold) && untold.is(&untold));
+        assert!(!untold.is(&home(place(3, None), place(4, None))));
     }
 }
