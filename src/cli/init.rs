@@ -57,7 +57,7 @@ pub(super) fn init(context: &Context, args: &InitArgs) -> Ended {
     Ok(exit::DONE)
 }
 
-/// Writes the hub into this machine's own settings as well: `rsyn.toml` travels, and can only propose one.
+/// Writes the hub into the settings of this machine as well: `rsyn.toml` can only propose one.
 fn keep_remote(root: &Root, remote: &str, directory: &Path) -> Result<(), Failure> {
     let state = State::create(root)?;
     let own = match remote.parse() {

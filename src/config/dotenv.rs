@@ -1,5 +1,5 @@
 //! The `.env` of a project: only the few keys that are ours are read, and nothing enters the environment. No variable
-//! is put into a value: the file travels, and what it says must not depend on the secrets of whoever reads it.
+//! is expanded in a value: the file travels, and could send a secret of the environment to the hub.
 
 /// Keys that are read, ours first; the others are those that projects used before rsyn.
 pub const KEYS: [&str; 6] = [

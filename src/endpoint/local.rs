@@ -54,7 +54,7 @@ pub enum LocalError {
 pub struct ScanOptions<'a> {
     /// What is out of scope.
     pub rules: &'a Rules,
-    /// Takes note of what these rules leave out and earlier ones let in.
+    /// Collects the paths that these rules exclude and the rules of the last sync included.
     pub newly_hidden: Option<&'a NewlyHidden>,
     /// Whether every file is read, whatever the index says.
     pub checksum: bool,
