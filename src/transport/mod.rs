@@ -138,7 +138,7 @@ pub struct Process {
 impl Process {
     /// Waits at most `limit` for its end; gives the exit code (none if a signal ended it), or `None` if it runs on.
     pub fn wait(&mut self, limit: Duration) -> Option<Option<i32>> {
-        let step = Duration::from_millis(2);
+        let mut step = Duration::from_micros(50);
         let mut waited = Duration::ZERO;
         let Some(child) = &mut self.child else {
             return Some(None);
@@ -150,6 +150,7 @@ impl Process {
                 _ => return None,
             }
             waited += step;
+            step = (step * 2).min(Duration::from_millis(2));
         }
     }
 }
