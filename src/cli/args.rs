@@ -197,7 +197,7 @@ pub struct SyncArgs {
     /// Show counts of bytes at the end
     #[arg(long, overrides_with = "stats")]
     pub stats: bool,
-    /// Show sizes for people (rsyn always does)
+    /// By itself: print help. Among rsync's letters: show sizes for people (rsyn always does)
     #[arg(short = 'h', long, action = ArgAction::Count)]
     pub human_readable: u8,
     /// Print one JSON object

@@ -6,6 +6,7 @@
 
 pub mod args;
 mod exit;
+mod help;
 mod init;
 mod local;
 mod output;
@@ -66,7 +67,7 @@ fn clock_ms() -> i64 {
 /// Runs the command line and gives the exit code.
 #[must_use]
 pub fn main() -> u8 {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let arguments = help::spelled_out(std::env::args_os().collect());
     let parsed = Cli::command().try_get_matches_from(&arguments);
     let (cli, matches) = match parsed.and_then(|m| Ok((Cli::from_arg_matches(&m)?, m))) {
         Ok(parsed) => parsed,

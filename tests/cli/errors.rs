@@ -226,3 +226,19 @@ fn a_file_in_place_of_the_hub_is_named() {
     }
     assert_eq!(world.dir("").text("hub"), "a file");
 }
+
+#[test]
+fn h_by_itself_is_help_for_every_verb_and_reaches_no_hub() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.write("work", "1");
+    for verb in ["push", "pull", "sync", "status", "rollback", "clone", "why"] {
+        a.rsyn(&[verb, "-h"]).exits(0).says("Usage:");
+    }
+    a.rsyn(&["push", "-y", "-h", world.hub().text_path()])
+        .exits(0)
+        .says("Usage:");
+    assert!(!world.dir("").has("hub"));
+    a.ok(&["push", "-avzh"]);
+    assert!(world.hub().has("work"));
+}
