@@ -12,7 +12,7 @@ use super::error::DiskError;
 use super::file::{NewFile, open_regular, sync_fd, timestamps};
 use super::list::{Listed, list};
 use super::stat::{FileKind, Found, Identity, Stat};
-use super::{Result, fault, state_dir};
+use super::{Result, fault, mounts, state_dir};
 use crate::model::Mtime;
 
 /// Flags to open a directory itself, never what a link points at.
@@ -33,6 +33,8 @@ pub struct Dir {
     ino: u64,
     /// The mount it was opened in; `None` where the kernel does not tell.
     mount: Option<u64>,
+    /// Whether something was mounted below its root when that was opened.
+    may_hold_mounts: bool,
     /// Relative to the root, empty for the root: for messages only, never for a system call.
     path: Box<[u8]>,
     /// Listing moves the position of the handle.
@@ -55,9 +57,19 @@ impl Dir {
             dev: stat.dev,
             ino: stat.ino,
             mount,
+            may_hold_mounts: true,
             path: path.into(),
             listing: Mutex::new(()),
         })
+    }
+
+    /// This directory as the top of a tree whose mounts are looked for once.
+    pub(super) fn as_root(self) -> Self {
+        let may_hold_mounts = mounts::lie_below(&self);
+        Self {
+            may_hold_mounts,
+            ..self
+        }
     }
 
     /// The file system.
@@ -110,7 +122,12 @@ impl Dir {
     /// The failed call, other than for a missing object.
     pub fn stat(&self, name: &[u8]) -> Result<Option<Stat>> {
         self.leaf("look at", name)?;
-        match Found::at(self, name) {
+        let found = match self.may_hold_mounts {
+            true => Found::at(self, name),
+            // What is mounted from now on cannot be moved or replaced: the kernel calls it busy.
+            false => Found::without_mount(self, name),
+        };
+        match found {
             Ok(found) => Ok(Some(self.stat_here(found))),
             Err(Errno::NOENT) => Ok(None),
             Err(e) => Err(self.error("look at", name, e)),
@@ -152,7 +169,10 @@ impl Dir {
             &self.join(name),
         )?;
         match self.is_elsewhere(dir.mount, dir.dev) {
-            false => Ok(dir),
+            false => Ok(Self {
+                may_hold_mounts: self.may_hold_mounts,
+                ..dir
+            }),
             true => Err(self.error("open", name, Errno::XDEV)),
         }
     }

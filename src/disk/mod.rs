@@ -15,6 +15,7 @@ mod file;
 mod list;
 pub mod lock;
 mod mode;
+mod mounts;
 mod nameless;
 pub mod private_dir;
 mod real_path;

@@ -160,17 +160,18 @@ impl Found {
                 mount: (x.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(x.stx_mnt_id),
             }),
             // An old kernel, or a sandbox that does not know the call.
-            Err(Errno::NOSYS | Errno::PERM) => Self::without_mount(&fd, name),
+            Err(Errno::NOSYS | Errno::PERM) => Self::without_mount(fd, name),
             Err(e) => Err(e),
         }
     }
 
     #[cfg(not(target_os = "linux"))]
     pub(super) fn at(fd: impl AsFd, name: &[u8]) -> rustix::io::Result<Self> {
-        Self::without_mount(&fd, name)
+        Self::without_mount(fd, name)
     }
 
-    fn without_mount(fd: &impl AsFd, name: &[u8]) -> rustix::io::Result<Self> {
+    /// As [`Self::at`], but for the mount.
+    pub(super) fn without_mount(fd: impl AsFd, name: &[u8]) -> rustix::io::Result<Self> {
         let stat = match name {
             [] => rustix::fs::fstat(fd)?,
             _ => rustix::fs::statat(fd, name, AtFlags::SYMLINK_NOFOLLOW)?,
