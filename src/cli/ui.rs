@@ -14,7 +14,7 @@ use super::output::{can_draw, say_labelled, say_question};
 pub(super) use super::output::{print, print_bytes, print_json, print_json_list, say};
 use crate::ops::Failure;
 use crate::ops::talk::{Meter, Preview, Step, Talk};
-use crate::plan::{Choice, Direction, Kept, Side, Verb};
+use crate::plan::{Action, Choice, Conflict, Direction, Kept, Plan, Policy, Side, Verb};
 use crate::report::{printable, text};
 
 /// How often a bar is drawn.
@@ -73,10 +73,6 @@ impl Terminal {
             interrupted: Arc::clone(&context.interrupted),
             bar: Mutex::new(None),
         }
-    }
-
-    fn can_ask(&self) -> bool {
-        !self.manner.json && std::io::stdin().is_terminal()
     }
 
     fn bar(&self) -> std::sync::MutexGuard<'_, Option<ProgressBar>> {
@@ -148,14 +144,14 @@ impl Talk for Terminal {
         Some(answer.is_some_and(|a| a == "y" || a == "yes"))
     }
 
+    fn can_ask(&self) -> bool {
+        !self.manner.json && std::io::stdin().is_terminal()
+    }
+
     fn confirm(&self, preview: &Preview<'_>) -> bool {
-        let plan = preview.plan;
-        let overwrites = plan
-            .actions
-            .iter()
-            .any(|a| a.conflict.is_some() && a.old.is_some());
+        let plans = std::iter::once(preview.plan).chain(preview.then);
         let asks =
-            plan.direction == Direction::Push && (overwrites || plan.count(Verb::Delete) > 0);
+            preview.undoes.is_some() || preview.takes_back > 0 || plans.clone().any(is_asked);
         if !asks || self.manner.yes || !self.can_ask() {
             return true;
         }
@@ -163,12 +159,10 @@ impl Talk for Terminal {
             verbose: self.manner.verbose,
             itemize: false,
         };
-        say(text::plan(plan, style).trim_end());
-        let question = format!(
-            "push this to {} ({})? [y/N]",
-            printable::line(preview.remote),
-            text::sum(plan)
-        );
+        for plan in plans {
+            say(text::plan(plan, style).trim_end());
+        }
+        let question = question(preview);
         self.ask(&question).is_some_and(|a| a == "y" || a == "yes")
     }
 
@@ -191,6 +185,44 @@ impl Talk for Terminal {
                 _ => {}
             }
         }
+    }
+}
+
+/// Whether a plan takes something away that only its written side has: what was changed there and nobody was asked about
+/// yet, or, on the hub, anything.
+fn is_asked(plan: &Plan) -> bool {
+    let unasked = |c: &Box<Conflict>| c.policy != Policy::Ask;
+    let overwrites = |a: &Action| a.old.is_some() && a.conflict.as_ref().is_some_and(unasked);
+    let deletes = plan.direction == Direction::Push && plan.count(Verb::Delete) > 0;
+    deletes || plan.actions.iter().any(overwrites)
+}
+
+fn question(preview: &Preview<'_>) -> String {
+    let Preview {
+        plan,
+        then,
+        remote,
+        undoes,
+        takes_back,
+    } = *preview;
+    let (remote, sum) = (printable::line(remote), text::sum(plan));
+    if let Some(sync) = undoes {
+        return format!("undo the {sync} on {remote} ({sum})? [y/N]");
+    }
+    let then = then.filter(|then| !then.actions.is_empty());
+    let what = match (plan.direction, then) {
+        (Direction::Push, _) => format!("push this to {remote} ({sum})"),
+        (Direction::Pull, None) => format!("pull this from {remote} ({sum})"),
+        (Direction::Pull, Some(push)) => format!(
+            "pull this from {remote} ({sum}) and push that to it ({})",
+            text::sum(push)
+        ),
+    };
+    match takes_back {
+        0 => format!("{what}? [y/N]"),
+        _ => format!(
+            "{what}, and take from everybody what was undone here ({takes_back} paths)? [y/N]"
+        ),
     }
 }
 

@@ -26,6 +26,12 @@ pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Ended {
             ..Manner::default()
         },
     );
+    if args.id.is_none() && !args.yes && !args.dry_run && !terminal.can_ask() {
+        return Err(Failure::usage(
+            "which sync is to be undone? there is nobody to ask here",
+            "name it (`rsyn snapshots` lists them), or say `-y` for the last one of this machine; `-n` shows it",
+        ));
+    }
     let world = world(context, &project, &terminal);
     let report = undo::rollback(&world, at, &reach, args.id.as_deref(), args.dry_run)?;
     for line in &report.warnings {
@@ -40,6 +46,9 @@ pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Ended {
         verbose: args.verbose,
         itemize: false,
     };
+    if !report.of.is_empty() {
+        ui::print(&format!("undoes the {}\n", report.of));
+    }
     ui::print(&text::plan(&report.plan, style));
     let sum = text::sum(&report.plan);
     match (args.dry_run, sum.is_empty()) {
@@ -62,6 +71,9 @@ pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Ended {
                     Where::Hub => text::rollback_on_hub(args.remote.as_deref(), id),
                 };
                 ui::print(&format!("this can be undone as well: `{command}`\n"));
+            }
+            if !report.next.is_empty() {
+                ui::print(&format!("{}\n", report.next));
             }
         }
     }

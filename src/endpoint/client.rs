@@ -12,7 +12,7 @@ use super::view::{self, HubView};
 use crate::model::{RelPath, Tombstones, Tree};
 use crate::protocol::bounded::Budget;
 use crate::protocol::handshake::{AHEAD, PARTS, ServerHello};
-use crate::protocol::message::{Control, Op, Refusal, RefusalKind, SnapshotLine};
+use crate::protocol::message::{Control, Op, Origin, Refusal, RefusalKind, SnapshotLine};
 use crate::transport::Process;
 
 /// A session with a hub.
@@ -38,6 +38,8 @@ pub(super) struct Answer {
 pub struct RollbackPlan {
     /// The snapshot.
     pub id: String,
+    /// Whose sync it undoes; `None` if the hub does not tell.
+    pub origin: Option<Origin>,
     /// Directories that stay, because something is inside that is none of the snapshot's.
     pub staying: Vec<RelPath>,
     /// What the hub says for people beside that.
@@ -125,10 +127,11 @@ impl Client {
         take: &mut dyn FnMut(Vec<Op>),
     ) -> Result<RollbackPlan, PeerError> {
         self.outbox.send(Control::PlanRollback { id })?;
-        let (mut staying, mut notes) = (Vec::new(), Vec::new());
+        let (mut staying, mut notes, mut origin) = (Vec::new(), Vec::new(), None);
         let mut budget = Budget::of_tree("a plan of a rollback");
         loop {
             match self.inbox.control("rollback-plan")? {
+                Control::Origin(told) => origin = Some(told),
                 Control::Staying(paths) => {
                     budget.take(&paths)?;
                     staying.extend(paths);
@@ -142,7 +145,12 @@ impl Client {
                     take(ops);
                     if !more {
                         told_ids::check_snapshot(&id)?;
-                        return Ok(RollbackPlan { id, staying, notes });
+                        return Ok(RollbackPlan {
+                            id,
+                            origin,
+                            staying,
+                            notes,
+                        });
                     }
                 }
                 other => return Err(unexpected(&other.into(), "rollback-plan")),

@@ -72,9 +72,10 @@ pub(super) fn commit(
         deleted: tombstones(&ops, hello, machinery),
     };
     let label = Label {
-        verb: "push".to_owned(),
+        verb: if hello.repair { "verify" } else { "push" }.to_owned(),
         peer: order.label.chars().take(256).collect(),
         machine: hello.machine.chars().take(128).collect(),
+        root: hello.asking_root(),
         when: (machinery.clock)().div_euclid(1000),
     };
     let payload = Payload::Hub(update).encode().map_err(LocalError::from)?;
@@ -181,9 +182,13 @@ fn change(op: Op, id: u32, scan: &Scan) -> Change {
     }
 }
 
-fn tombstones(ops: &[Op], hello: &ClientHello, machinery: &Machinery) -> Vec<(RelPath, Tombstone)> {
+pub(super) fn tombstones(
+    ops: &[Op],
+    hello: &ClientHello,
+    machinery: &Machinery,
+) -> Vec<(RelPath, Tombstone)> {
     let when_secs = (machinery.clock)().div_euclid(1000);
-    let machine: String = hello.machine_id.chars().take(64).collect();
+    let machine = hello.asking_root();
     let gone = ops.iter().filter(|op| op.new.is_none());
     let tombstone = |op: &Op| {
         let old = op.old.as_ref()?;

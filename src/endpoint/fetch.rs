@@ -319,6 +319,7 @@ mod tests {
             machine_id: String::new(),
             machine: String::new(),
             purpose: Purpose::Pull,
+            repair: false,
             own_rules: true,
             checksum: false,
             create_root: false,

@@ -187,6 +187,13 @@ impl Local {
         }
     }
 
+    /// The id of this root; empty if it has none yet.
+    #[must_use]
+    pub fn own_id(&self) -> String {
+        let id = self.state.as_ref().map(|state| state.id().to_string());
+        id.unwrap_or_default()
+    }
+
     /// Who is at work in this root.
     ///
     /// # Errors

@@ -2,19 +2,20 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use super::commit::{note_in_log, report};
+use super::commit::{note_in_log, report, tombstones};
 use super::local::{Local, LocalError};
 use super::observe::{holder, lock};
 use super::operations::verb;
 use super::place::Place;
 use super::refusal::ServeError;
 use super::serve::Asker;
-use super::undo::Undo;
+use super::undo::{Asking, Undo};
 use crate::disk::DiskError;
 use crate::model::Tree;
+use crate::protocol::handshake::ClientHello;
 use crate::protocol::message::{Control, RefusalKind, SnapshotLine};
 use crate::report::printable;
-use crate::state::{State, log};
+use crate::state::{Payload, State, log};
 use crate::transaction::{self, Label};
 
 fn there(place: &Place) -> Result<(&Local, &State), ServeError> {
@@ -76,7 +77,11 @@ pub(super) fn machines(place: &Place) -> Result<Vec<(String, i64)>, ServeError> 
 }
 
 /// The plan to undo a snapshot; it is refused if paths changed since.
-pub(super) fn plan_rollback(place: &Place, id: Option<&str>) -> Result<Undo, ServeError> {
+pub(super) fn plan_rollback(
+    place: &Place,
+    id: Option<&str>,
+    hello: &ClientHello,
+) -> Result<Undo, ServeError> {
     let (local, _) = there(place)?;
     if local.pending()?.is_some() {
         return Err(ServeError::refused(
@@ -85,7 +90,11 @@ pub(super) fn plan_rollback(place: &Place, id: Option<&str>) -> Result<Undo, Ser
             "a rollback without `-n` settles that first, and ends there",
         ));
     }
-    let undo = Undo::plan(local, id).map_err(ServeError::Refused)?;
+    let asking = Asking {
+        root: &hello.asking_root(),
+        flag: " --remote",
+    };
+    let undo = Undo::plan(local, id, asking).map_err(ServeError::Refused)?;
     let changed = undo.changed_since(local).map_err(LocalError::from)?;
     if let [first, others @ ..] = changed.as_slice() {
         let first = printable::path(first);
@@ -129,11 +138,12 @@ pub(super) fn rollback(
             "run it again",
         ));
     }
-    let undo = Undo::plan(local, Some(id)).map_err(ServeError::Refused)?;
+    let undo = Undo::of(local, id).map_err(ServeError::Refused)?;
     let label = Label {
         verb: "rollback".to_owned(),
         peer: label.chars().take(256).collect(),
         machine: hello.machine.chars().take(128).collect(),
+        root: hello.asking_root(),
         when: holder.since,
     };
     let record = log::Record {
@@ -141,7 +151,9 @@ pub(super) fn rollback(
         note: Some(format!("of {id}")),
         ..log::Record::of(undo.ops().map(|op| verb(&op)))
     };
-    let committed = undo.commit(local, &lock, label, &|| false);
+    let ops: Vec<_> = undo.ops().collect();
+    let payload = Payload::Deletions(tombstones(&ops, hello, machinery));
+    let committed = undo.commit(local, &lock, (label, payload), &|| false);
     let answer = report(local, committed, &Tree::default())?;
     if let Control::Committed(report) = &answer {
         note_in_log(local, record, (hello, machinery), report);

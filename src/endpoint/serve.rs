@@ -295,9 +295,11 @@ impl<'a> Session<'a> {
                 Control::ListMachines => Ok(self
                     .outbox
                     .send(Control::Machines(manage::machines(&self.place)?))?),
-                Control::PlanRollback { id } => {
-                    self.tell_rollback(&manage::plan_rollback(&self.place, id.as_deref())?)
-                }
+                Control::PlanRollback { id } => self.tell_rollback(&manage::plan_rollback(
+                    &self.place,
+                    id.as_deref(),
+                    &self.hello,
+                )?),
                 Control::Rollback { id, label } => {
                     self.check_may_write()?;
                     let answer = manage::rollback(&self.place, &id, &label, &self.asker())?;
@@ -334,6 +336,9 @@ impl<'a> Session<'a> {
 
     /// Tells what undoing a snapshot would do.
     fn tell_rollback(&self, undo: &Undo) -> Result<(), ServeError> {
+        if self.knows(handshake::ORIGIN) {
+            self.outbox.send(Control::Origin(undo.origin()))?;
+        }
         if self.knows(handshake::STAYING) {
             let staying = undo.staying().iter().cloned();
             view::batches(staying, |paths| self.outbox.send(Control::Staying(paths)))?;
@@ -662,7 +667,7 @@ impl<'a> Session<'a> {
         let synced = self.writes() && self.hello.purpose != Purpose::Manage;
         if let Some(state) = local.state.as_ref().filter(|_| synced) {
             let machine = Machine {
-                id: self.hello.machine_id.chars().take(64).collect(),
+                id: self.hello.asking_root(),
                 name: self.hello.machine.chars().take(128).collect(),
                 last_secs: self.now_secs(),
                 verb: format!("{:?}", self.hello.purpose).to_lowercase(),

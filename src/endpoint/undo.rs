@@ -3,10 +3,12 @@
 use super::local::Local;
 use crate::disk::Lock;
 use crate::model::RelPath;
-use crate::protocol::message::{Op, OpSource, Refusal, RefusalKind};
+use crate::protocol::message::{Op, OpSource, Origin, Refusal, RefusalKind};
+use crate::report::{printable, time};
 use crate::state::Payload;
 use crate::transaction::{
-    self, CommitError, Committed, Damage, Inverse, Label, Left, Request, Staging, TxnId,
+    self, CommitError, Committed, Damage, Inverse, Label, Left, Request, SnapshotInfo, Staging,
+    TxnId,
 };
 
 /// What undoing one snapshot does.
@@ -14,12 +16,32 @@ pub struct Undo {
     inverse: Inverse,
 }
 
+/// Who wants something undone without naming it, and where.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'a> {
+    /// Id of their root.
+    pub root: &'a str,
+    /// What `rsyn rollback` is typed with to undo it there.
+    pub flag: &'static str,
+}
+
 impl Undo {
-    /// Plans to undo the snapshot `id` of a root of this process, or its newest.
+    /// Plans to undo the snapshot `id` of a root of this process, or the last sync of who asks.
+    ///
+    /// # Errors
+    /// As [`Self::of`]. Without an id also [`RefusalKind::Guard`]: the newest sync is of somebody else.
+    pub fn plan(local: &Local, id: Option<&str>, asking: Asking<'_>) -> Result<Self, Refusal> {
+        match id {
+            Some(id) => Self::of(local, id),
+            None => Self::of(local, last_of(local, asking)?.as_str()),
+        }
+    }
+
+    /// Plans to undo the snapshot `id` of a root of this process.
     ///
     /// # Errors
     /// There is no such snapshot, or it is damaged. A damaged one is never passed over for an older one.
-    pub fn plan(local: &Local, id: Option<&str>) -> Result<Self, Refusal> {
+    pub fn of(local: &Local, id: &str) -> Result<Self, Refusal> {
         let unusable = |id: &TxnId, damage: &Damage| {
             let kind = match damage {
                 Damage::Disk(e) if e.is_missing() => RefusalKind::Usage,
@@ -29,13 +51,10 @@ impl Undo {
             let message = format!("cannot use the snapshot {id}: {damage}");
             refusal(kind, message, "see `rsyn snapshots`")
         };
-        let id = match id {
-            Some(text) => TxnId::parse(text).ok_or_else(|| {
-                let message = format!("there is no snapshot `{}`", text.escape_debug());
-                refusal(RefusalKind::Usage, message, "see `rsyn snapshots`")
-            })?,
-            None => newest(local)?,
-        };
+        let id = TxnId::parse(id).ok_or_else(|| {
+            let message = format!("there is no snapshot `{}`", id.escape_debug());
+            refusal(RefusalKind::Usage, message, "see `rsyn snapshots`")
+        })?;
         let inverse = transaction::inverse(&local.root, &id).map_err(|e| unusable(&id, &e))?;
         Ok(Self { inverse })
     }
@@ -44,6 +63,12 @@ impl Undo {
     #[must_use]
     pub fn id(&self) -> &TxnId {
         &self.inverse.consumes
+    }
+
+    /// The sync that it undoes.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        origin(&self.inverse.label)
     }
 
     /// What it does, path by path.
@@ -80,14 +105,14 @@ impl Undo {
         self,
         local: &Local,
         lock: &Lock,
-        label: Label,
+        (label, payload): (Label, Payload),
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Committed, CommitError> {
         let staging = Staging::begin(&local.root)?;
         self.inverse.stage(&local.root, &staging)?;
         let request = Request {
             changes: self.inverse.changes,
-            payload: Payload::Nothing.encode().unwrap_or_default(),
+            payload: payload.encode().unwrap_or_default(),
             label,
             keep_snapshot: true,
             consumes: Some(self.inverse.consumes),
@@ -116,18 +141,78 @@ fn left_words(left: &Left) -> String {
     }
 }
 
-fn newest(local: &Local) -> Result<TxnId, Refusal> {
+/// The newest snapshot that is no restore and no repair, if a sync of who asks left it.
+fn last_of(local: &Local, asking: Asking<'_>) -> Result<TxnId, Refusal> {
     let all = transaction::snapshots(&local.root)
         .map_err(|e| refusal(RefusalKind::Failed, e.to_string(), "look at .rsyn/snap/"))?;
-    let newest = all.into_iter().next().map(|s| s.id);
-    newest.ok_or_else(|| {
-        let message = "there is no snapshot to go back to".to_owned();
-        refusal(
-            RefusalKind::Usage,
-            message,
-            "nothing was changed by rsyn yet",
-        )
-    })
+    let is_sync = |s: &SnapshotInfo| !matches!(s.label.verb.as_str(), "restore" | "verify");
+    let mut syncs = all.into_iter().filter(is_sync);
+    let Some(newest) = syncs.next() else {
+        let message = "there is no snapshot of a sync to go back to".to_owned();
+        let hint = "`rsyn snapshots` lists what there is; nothing else was changed by rsyn yet";
+        return Err(refusal(RefusalKind::Usage, message, hint));
+    };
+    let is_own = |snapshot: &SnapshotInfo| is_of(snapshot, local, asking.root);
+    if is_own(&newest) {
+        return Ok(newest.id);
+    }
+    let (flag, id) = (asking.flag, &newest.id);
+    let own = syncs.find(is_own);
+    let own = own.map(|own| format!("; the last one of this machine is {}", own.id));
+    let hint = format!(
+        "`rsyn rollback{flag} {id}` undoes it all the same{}",
+        own.unwrap_or_default()
+    );
+    let message = format!(
+        "the newest sync there is not one of this machine: {}",
+        origin_words(&origin(&newest.label))
+    );
+    Err(refusal(RefusalKind::Guard, message, &hint))
+}
+
+/// Whether a sync of `root` left it, or it cannot be known whose it is and nobody else writes so.
+fn is_of(snapshot: &SnapshotInfo, local: &Local, root: &str) -> bool {
+    let label = &snapshot.label;
+    let is_here = root == local.own_id();
+    match label.verb.as_str() {
+        // It stands in for whatever it was.
+        "damaged" => true,
+        verb if label.root.is_empty() => is_here && verb != "push",
+        _ => label.root == root,
+    }
+}
+
+fn origin(label: &Label) -> Origin {
+    Origin {
+        verb: label.verb.clone(),
+        peer: label.peer.clone(),
+        machine: label.machine.clone(),
+        root: label.root.clone(),
+        when_secs: label.when,
+    }
+}
+
+/// Which sync it was, by whom and when, as one would say it.
+#[must_use]
+pub fn origin_words(origin: &Origin) -> String {
+    let Origin {
+        verb,
+        peer,
+        machine,
+        when_secs,
+        ..
+    } = origin;
+    let when = time::rfc3339(when_secs.saturating_mul(1000));
+    let with = match verb.as_str() {
+        "push" => String::new(),
+        "pull" => format!(" from {peer}"),
+        _ => format!(" of {peer}"),
+    };
+    let by = match machine.as_str() {
+        "" => String::new(),
+        machine => format!(" by {machine}"),
+    };
+    printable::line(&format!("{verb}{with}{by}, {when}"))
 }
 
 fn refusal(kind: RefusalKind, message: String, hint: &str) -> Refusal {

@@ -45,6 +45,7 @@ impl Look<'_> {
             guard::check_written(plan, ours, theirs, &self.base)
                 .map_err(|e| guard_failure(&e, plan.direction))?;
         }
+        self.refuse_taking_back(plan)?;
         self.refuse_altered(plan)?;
         self.refuse_exposed(plan)?;
         self.check_space(plan)
@@ -62,6 +63,26 @@ impl Look<'_> {
         };
         let hint = "is the path right? is it served read-only? `rsyn setup` looks closer";
         Err(Failure::new(FailureKind::Usage, message, hint))
+    }
+
+    /// What was undone here is not taken from everybody unasked.
+    fn refuse_taking_back(&self, plan: &Plan) -> Result<(), Failure> {
+        let taken = self.taken_back(plan);
+        let [first, others @ ..] = taken.as_slice() else {
+            return Ok(());
+        };
+        if self.world.talk.can_ask() {
+            return Ok(());
+        }
+        let named = format!("{first:?}{}", and_more(others.len()));
+        Err(Failure::new(
+            FailureKind::Guard,
+            format!(
+                "a pull of {named} was undone here, and this push would take it from the hub and from everybody"
+            ),
+            "`rsyn rollback` once more brings it back here (`rsyn snapshots` has the id); on a terminal a push asks; \
+            `--force` takes it from everybody",
+        ))
     }
 
     /// What changed behind the back of its stat is not carried to the other side.

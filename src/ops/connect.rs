@@ -245,6 +245,7 @@ impl Hub {
             machine_id: greeting.machine_id.clone(),
             machine: greeting.machine.clone(),
             purpose: greeting.purpose,
+            repair: greeting.repair,
             own_rules: greeting.rules.is_none(),
             checksum: greeting.checksum,
             create_root: matches!(greeting.purpose, Purpose::Push | Purpose::Sync),
@@ -503,6 +504,8 @@ pub struct Greeting<'a> {
     pub machine: String,
     /// What the session is for.
     pub purpose: Purpose,
+    /// Whether it brings old content back.
+    pub repair: bool,
     /// The rules; `None` leaves them to the hub.
     pub rules: Option<&'a Rules>,
     /// Whether every file is read.

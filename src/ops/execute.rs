@@ -318,6 +318,7 @@ impl Look<'_> {
             peer: self.hub.name.clone(),
             machine: self.world.project.machine(self.world.environment),
             when: self.world.now_secs(),
+            root: self.local.own_id(),
         }
     }
 }

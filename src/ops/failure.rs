@@ -115,6 +115,17 @@ impl Failure {
         }
     }
 
+    /// Of a rollback on the hub that could not be noted here.
+    pub(super) fn after_hub_took_back(error: StateError) -> Self {
+        let hint = "look at the base (`.rsyn/peers`); until it is mended a pull brings the hub's versions here, and its \
+            snapshot keeps yours";
+        Self {
+            state: "the push is undone on the hub; this machine has not noted it".to_owned(),
+            ..Self::from(error)
+        }
+        .hint(hint)
+    }
+
     /// The same failure of a run that had settled an interrupted one before; `words` say how.
     pub(super) fn after_recovery(self, words: Option<&String>) -> Self {
         let Some(words) = words else { return self };

@@ -21,7 +21,7 @@ use crate::plan::{Choice, Direction, Input, Kept, Options, Plan, Policy, moves, 
 use crate::protocol::handshake::{Purpose, Seen};
 use crate::protocol::message::Problem;
 use crate::scan::{Progress, Scan};
-use crate::state::{Base, RootId};
+use crate::state::{Base, RootId, Undone};
 use crate::transport::{StartError, Transport};
 
 /// All that a verb needs.
@@ -110,6 +110,10 @@ pub struct Look<'a> {
     pub(super) hub_id: Option<RootId>,
     /// Deletions that this machine knew of at the last sync: what it has there since then is newer.
     pub(super) known_tombstones: Tombstones,
+    /// What a rollback took back here and the hub still has.
+    pub(super) undone: Undone,
+    /// The plan of the direction that follows, if the user has agreed to it already.
+    pub(super) agreed_next: Option<Plan>,
     /// What the user should know.
     pub warnings: Vec<String>,
     pub(super) meter: Arc<Meter>,
@@ -206,10 +210,13 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
         synced_at: None,
         base_damaged: known.damaged,
         known_tombstones: Tombstones::new(),
+        undone: Undone::default(),
+        agreed_next: None,
         warnings,
         meter,
     };
     look.adopt_base(known.id.as_ref(), known.base, request)?;
+    look.note_undone()?;
     look.note_problems();
     Ok(look)
 }
@@ -247,12 +254,12 @@ fn greeting<'a>(
     rules: &'a Rules,
     request: &Request,
 ) -> Greeting<'a> {
-    let id = local.state.as_ref().map(|s| s.id().to_string());
     Greeting {
         expected: known.id.as_ref().map(ToString::to_string),
-        machine_id: id.unwrap_or_default(),
+        machine_id: local.own_id(),
         machine: world.project.machine(world.environment),
         purpose: purpose(request),
+        repair: request.repair,
         rules: (!request.own_rules).then_some(rules),
         checksum: request.checksum,
         seen: known.base.as_ref().and_then(Base::seen),
@@ -361,6 +368,27 @@ impl Look<'_> {
             }
         }
         followed
+    }
+
+    /// Reads what was undone here, and forgets what is settled by now, unless nothing may be written.
+    pub(super) fn note_undone(&mut self) -> Result<(), Failure> {
+        let Some(state) = &self.local.state else {
+            return Ok(());
+        };
+        let undone = Undone::load(state)?;
+        self.undone = match self.lock {
+            Some(_) => undone.settle(state, &self.scan.tree, &self.base)?,
+            None => undone.still(&self.scan.tree, &self.base),
+        };
+        Ok(())
+    }
+
+    /// The paths of a push that takes from the hub what was undone here.
+    pub(super) fn taken_back<'p>(&self, plan: &'p Plan) -> Vec<&'p RelPath> {
+        match plan.direction {
+            Direction::Pull => vec![],
+            Direction::Push => plan.paths().filter(|path| self.undone.has(path)).collect(),
+        }
     }
 
     fn note_problems(&mut self) {

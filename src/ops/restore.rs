@@ -144,6 +144,7 @@ fn restore_locked(
             peer: from,
             machine: world.project.machine(world.environment),
             when: world.now_secs(),
+            root: local.own_id(),
         },
         keep_snapshot: true,
         consumes: None,

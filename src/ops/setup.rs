@@ -392,6 +392,7 @@ fn greet(
         machine: world.project.machine(world.environment),
         // Nothing but the Hello and the machines is wanted: no scan, no state.
         purpose: Purpose::Manage,
+        repair: false,
         rules: Some(rules),
         checksum: false,
         seen: None,

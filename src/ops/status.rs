@@ -10,7 +10,7 @@ use crate::config::remote::without_password;
 use crate::disk::{Activity, Holder};
 use crate::endpoint::local::Local;
 use crate::endpoint::manage::snapshot_lines;
-use crate::model::{Digest, total_bytes};
+use crate::model::{Digest, RelPath, total_bytes};
 use crate::plan::{Direction, Plan};
 use crate::report::{json as contract, printable, text, time};
 use crate::state::log;
@@ -41,6 +41,8 @@ pub struct Status {
     pub activity: Activity,
     /// Number of snapshots here and their bytes.
     pub snapshots: (usize, u64),
+    /// Paths that a rollback took back here and that the hub still has.
+    pub undone: Vec<RelPath>,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
@@ -88,6 +90,7 @@ pub fn status(world: &World<'_>, reach: &Reach, offline: bool) -> Result<Status,
             snapshots.len(),
             total_bytes(snapshots.iter().map(|s| s.bytes)),
         ),
+        undone: vec![],
         warnings: vec![],
     };
     if !offline {
@@ -109,6 +112,7 @@ fn ask_hub(status: &mut Status, mut look: Look<'_>, request: &Request) -> Result
     status.local_digest = Some(look.scan.tree.digest());
     status.remote_digest = Some(look.view.tree.digest());
     status.synced_at = look.synced_at;
+    status.undone = look.undone.paths().cloned().collect();
     status.warnings = std::mem::take(&mut look.warnings);
     let stale = look
         .synced_at
@@ -217,6 +221,9 @@ pub fn to_text(status: &Status, verbose: bool, now_secs: i64) -> String {
     if status.recovery_pending {
         out.push_str("recovery   an interrupted sync waits; `rsyn recover` settles it\n");
     }
+    if let Some(words) = undone_words(&status.undone) {
+        out.push_str(&format!("undone     {words}\n"));
+    }
     let (count, bytes) = status.snapshots;
     out.push_str(&format!(
         "snapshots  {count}, {}\n",
@@ -226,6 +233,21 @@ pub fn to_text(status: &Status, verbose: bool, now_secs: i64) -> String {
         out.push_str(&format!("note       {}\n", printable::line(warning)));
     }
     out
+}
+
+/// What comes of a pull that was undone here; `None` if none was.
+fn undone_words(undone: &[RelPath]) -> Option<String> {
+    let [first, others @ ..] = undone else {
+        return None;
+    };
+    let more = match others.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "{}{more} of a pull: a pull leaves them as they are, a push asks before it takes them from everybody",
+        printable::path(first)
+    ))
 }
 
 /// Who is at work, in words; `None` if nobody is.
@@ -304,6 +326,7 @@ pub fn to_json(status: &Status) -> Value {
             "recovery_pending": status.recovery_pending,
             "running": running(&status.activity),
             "snapshots": {"count": status.snapshots.0, "bytes": status.snapshots.1},
+            "undone": status.undone.iter().map(|path| contract::path(path).0).collect::<Vec<_>>(),
             "warnings": status.warnings,
         }),
     )

@@ -313,21 +313,27 @@ impl Look<'_> {
     }
 
     /// Refuses `plan` if the direction after it would be refused: a sync begins only where nothing that can be
-    /// foreseen keeps it from its end. What will be asked is not foreseen.
-    fn foresee(&mut self, plan: &Plan, next: Direction, request: &Request) -> Result<(), Failure> {
+    /// foreseen keeps it from its end. What will be asked is not foreseen. Gives the plan of that direction.
+    fn foresee(
+        &mut self,
+        plan: &Plan,
+        next: Direction,
+        request: &Request,
+    ) -> Result<Option<Plan>, Failure> {
         if plan.actions.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let (ours, theirs) = (self.scan.tree.clone(), self.view.tree.clone());
         let base = self.base.clone();
         self.assume(plan);
         let lost = locked_out(&self.scan.tree, plan);
         self.scan.tree = self.scan.tree.with_changes(lost);
-        let verdict = self
-            .plan_unasked(next, request)
-            .and_then(|next| self.check_guards(&next, request));
+        let foreseen = self.plan_unasked(next, request).and_then(|next| {
+            self.check_guards(&next, request)?;
+            Ok(Some(next))
+        });
         (self.scan.tree, self.view.tree, self.base) = (ours, theirs, base);
-        verdict
+        foreseen
     }
 
     fn diff(&self, plan: &Plan, request: &Request) -> Result<Option<String>, Failure> {
@@ -346,26 +352,35 @@ impl Look<'_> {
         request: &Request,
     ) -> Result<Option<Leg>, Failure> {
         let mut attempt = 1;
-        let mut confirmed: Option<Plan> = None;
+        let mut confirmed = self.agreed_next.take();
         loop {
             let plan = self.plan(direction, request)?;
             self.check_guards(&plan, request)?;
-            if let Some(next) = next {
-                self.foresee(&plan, next, request)?;
-            }
+            let then = match next {
+                Some(next) => self.foresee(&plan, next, request)?,
+                None => None,
+            };
             // A plan that is the one confirmed already is not asked about again.
             if !plan.actions.is_empty() && confirmed.as_ref() != Some(&plan) {
                 let preview = Preview {
-                    plan: &plan,
+                    then: then.as_ref(),
                     remote: &self.hub.name,
+                    takes_back: [Some(&plan), then.as_ref()]
+                        .into_iter()
+                        .flatten()
+                        .map(|plan| self.taken_back(plan).len())
+                        .sum(),
+                    ..Preview::of(&plan)
                 };
                 if !self.world.confirm(&preview)? {
                     return Ok(None);
                 }
+                self.agreed_next = then;
             }
             let diff = self.diff(&plan, request)?;
             match self.execute(&plan, request) {
                 Ok(snapshot) => {
+                    self.note_undone()?;
                     if let Some(tree) = next.and_then(|_| self.lock_out(&plan)) {
                         self.scan = std::mem::take(&mut self.scan).followed_by(tree, &[]);
                     }

@@ -43,11 +43,32 @@ pub enum Step {
 }
 
 /// What is about to happen, to be confirmed.
+#[derive(Clone, Copy)]
 pub struct Preview<'a> {
     /// The plan.
     pub plan: &'a Plan,
+    /// The plan of the direction that follows, in a sync.
+    pub then: Option<&'a Plan>,
     /// The remote as the user knows it.
     pub remote: &'a str,
+    /// The sync that a rollback undoes, in words.
+    pub undoes: Option<&'a str>,
+    /// Paths of `plan` whose undone changes it takes from the hub.
+    pub takes_back: usize,
+}
+
+impl<'a> Preview<'a> {
+    /// Of one plan, and nothing else.
+    #[must_use]
+    pub fn of(plan: &'a Plan) -> Self {
+        Self {
+            plan,
+            then: None,
+            remote: "",
+            undoes: None,
+            takes_back: 0,
+        }
+    }
 }
 
 /// Listens to a verb and answers its questions.
@@ -58,7 +79,9 @@ pub trait Talk: Sync {
     fn warn(&self, line: &str);
     /// Answers a question with yes or no; `None` where nobody can be asked.
     fn agree(&self, question: &str) -> Option<bool>;
-    /// Whether the plan shall be carried out.
+    /// Whether there is somebody who can be asked.
+    fn can_ask(&self) -> bool;
+    /// Whether the plan shall be carried out; true where nobody can be asked.
     fn confirm(&self, preview: &Preview<'_>) -> bool;
     /// Decides a conflict that a policy leaves to the user; `None` leaves it undecided.
     fn decide(&self, conflict: &Kept, remote: &str) -> Option<Choice>;

@@ -16,7 +16,7 @@ use crate::endpoint::client::{Client, RollbackPlan};
 use crate::endpoint::local::Local;
 use crate::endpoint::manage::snapshot_lines;
 use crate::endpoint::transfer::Pushed;
-use crate::endpoint::undo::Undo;
+use crate::endpoint::undo::{Asking, Undo, origin_words};
 use crate::filter::Rules;
 use crate::model::RelPath;
 use crate::plan::{Action, Direction, Plan, Reason, Source, Verb};
@@ -24,6 +24,8 @@ use crate::protocol::handshake::Purpose;
 use crate::protocol::message::{Op, SnapshotLine};
 use crate::report::json as contract;
 use crate::state::log::{self, Snapshots};
+use crate::state::undone::Rollback;
+use crate::state::{Base, Payload, RootId, StateError};
 use crate::transaction::{Label, PendingKind};
 
 /// Whose tree is undone.
@@ -56,6 +58,8 @@ impl Where {
 pub struct Report {
     /// The snapshot.
     pub id: String,
+    /// Whose sync of when it undoes, in words; empty if the hub does not tell.
+    pub of: String,
     /// Path by path.
     pub plan: Plan,
     /// Snapshot that undoes the rollback.
@@ -64,6 +68,8 @@ pub struct Report {
     pub dry_run: bool,
     /// Whether the user said no.
     pub declined: bool,
+    /// What the next pull and push make of it, in words.
+    pub next: String,
     /// What the user should know: directories that stay, late writes, that an interrupted sync was settled first.
     pub warnings: Vec<String>,
 }
@@ -177,13 +183,21 @@ fn rollback_locked(
     id: Option<&str>,
     lock: Option<&Lock>,
 ) -> Result<Report, Failure> {
-    let undo = Undo::plan(local, id)?;
+    let own = local.own_id();
+    let asking = Asking {
+        root: &own,
+        flag: "",
+    };
+    let undo = Undo::plan(local, id, asking)?;
     let name = undo.id().to_string();
     let plan = plan(undo.ops(), Direction::Pull);
+    let of_pull = undo.origin().verb == "pull";
     refuse_changed(&undo.changed_since(local)?)?;
     let mut report = Report {
         id: name,
+        of: origin_words(&undo.origin()),
         plan,
+        next: if of_pull { next_here() } else { String::new() },
         snapshot: None,
         dry_run: lock.is_none(),
         declined: false,
@@ -193,8 +207,9 @@ fn rollback_locked(
     };
     let Some(lock) = lock else { return Ok(report) };
     if !world.confirm(&Preview {
-        plan: &report.plan,
         remote: "this machine",
+        undoes: Some(&report.of),
+        ..Preview::of(&report.plan)
     })? {
         report.declined = true;
         return Ok(report);
@@ -204,8 +219,14 @@ fn rollback_locked(
         peer: report.id.clone(),
         machine: world.project.machine(world.environment),
         when: world.now_secs(),
+        root: local.own_id(),
     };
-    let committed = undo.commit(local, lock, label, &|| {
+    let changes = |action: &Action| (action.path.clone(), action.old.clone(), action.new.clone());
+    let payload = Payload::Rollback(Rollback {
+        of_pull,
+        changes: report.plan.actions.iter().map(changes).collect(),
+    });
+    let committed = undo.commit(local, lock, (label, payload), &|| {
         world.interrupted.load(Ordering::Relaxed)
     })?;
     report.snapshot = committed.snapshot.map(|id| id.to_string());
@@ -219,17 +240,24 @@ fn rollback_hub(
     id: Option<&str>,
     dry_run: bool,
 ) -> Result<Report, Failure> {
+    let local = Local::open(&world.project.path)?;
     let (hub, client) = connect(world, reach)?;
     if client.hello.recovery_pending && !dry_run {
         return Err(settle_hub(world, client)?);
     }
     let mut actions = Vec::new();
-    let RollbackPlan { id, staying, notes } =
-        client.plan_rollback(id.map(str::to_owned), &mut |ops: Vec<Op>| {
-            actions.extend(ops.into_iter().map(action));
-        })?;
+    let RollbackPlan {
+        id,
+        origin,
+        staying,
+        notes,
+    } = client.plan_rollback(id.map(str::to_owned), &mut |ops: Vec<Op>| {
+        actions.extend(ops.into_iter().map(action));
+    })?;
     let mut report = Report {
         id: id.clone(),
+        of: origin.as_ref().map(origin_words).unwrap_or_default(),
+        next: String::new(),
         plan: in_order(actions, Direction::Push),
         snapshot: None,
         dry_run,
@@ -240,9 +268,14 @@ fn rollback_hub(
     };
     if !dry_run {
         if world.confirm(&Preview {
-            plan: &report.plan,
             remote: &hub.name,
+            undoes: Some(&report.of),
+            ..Preview::of(&report.plan)
         })? {
+            let is_own = origin.is_some_and(|origin| origin.root == local.own_id());
+            // Before the hub is changed: whoever is at work here goes first.
+            let lock = is_own.then(|| take_over(world, &local, "rollback"));
+            let lock = lock.transpose()?;
             let Pushed {
                 report: done,
                 unnamed,
@@ -252,12 +285,47 @@ fn rollback_hub(
             report.warnings.extend(unnamed_words(unnamed));
             report.warnings.extend(noted_words(notes));
             report.snapshot = done.snapshot;
+            report.next = match lock {
+                Some(_lock) => keep_own_work(&local, &client.hello.root_id, &report.plan)
+                    .map_err(Failure::after_hub_took_back)?,
+                None => next_everywhere(),
+            };
         } else {
             report.declined = true;
         }
     }
     client.close();
     Ok(report)
+}
+
+/// What comes of an undone pull.
+fn next_here() -> String {
+    "the next `rsyn pull` leaves these paths as they are; a `rsyn push` would take what was undone from the hub and \
+    from everybody, and asks first"
+        .to_owned()
+}
+
+/// What comes of an undone push of another machine.
+fn next_everywhere() -> String {
+    "the next `rsyn pull` takes it back on every machine that has it, here as well".to_owned()
+}
+
+/// After a push of this machine was undone on the hub: its files here are ahead of the hub again, so that a pull keeps
+/// them.
+fn keep_own_work(local: &Local, hub: &str, plan: &Plan) -> Result<String, StateError> {
+    let (Some(state), Some(hub)) = (&local.state, RootId::parse(hub)) else {
+        return Ok(next_everywhere());
+    };
+    if let (Some(base), _) = Base::load(state, &hub)? {
+        let changes = plan
+            .actions
+            .iter()
+            .map(|a| (&a.path, a.old.as_ref(), a.new.as_ref()));
+        base.taken_back(changes)?.save(state)?;
+    }
+    Ok("the files here stay: the next `rsyn pull` leaves them, the next `rsyn push` sends them again; \
+        other machines take it back at their next pull"
+        .to_owned())
 }
 
 /// Has the hub settle an interrupted sync; gives the failure that says how.
@@ -276,13 +344,10 @@ fn connect(world: &World<'_>, reach: &Reach) -> Result<(Hub, Client), Failure> {
     let rules = Rules::new();
     let greeting = Greeting {
         expected: None,
-        machine_id: local
-            .state
-            .as_ref()
-            .map(|s| s.id().to_string())
-            .unwrap_or_default(),
+        machine_id: local.own_id(),
         machine: world.project.machine(world.environment),
         purpose: Purpose::Manage,
+        repair: false,
         rules: Some(&rules),
         checksum: false,
         seen: None,
@@ -391,7 +456,10 @@ pub fn to_json(report: &Report) -> Value {
     contract::object(
         "rollback",
         result,
-        json!({"id": report.id, "actions": [], "snapshot": report.snapshot, "warnings": report.warnings}),
+        json!({
+            "id": report.id, "of": report.of, "actions": [], "snapshot": report.snapshot, "next": report.next,
+            "warnings": report.warnings,
+        }),
     )
 }
 

@@ -265,6 +265,7 @@ fn repair_from_snapshots(
             peer: SNAPSHOTS.to_owned(),
             machine: world.project.machine(world.environment),
             when: world.now_secs(),
+            root: local.own_id(),
         },
         keep_snapshot: true,
         consumes: None,

@@ -24,6 +24,7 @@ pub const FEATURES: &[&str] = &[
     STAYING,
     PARTS,
     NOTES,
+    ORIGIN,
 ];
 /// The feature of content that is sent before it is asked for, and from where an earlier attempt stopped.
 pub const AHEAD: &str = "ahead";
@@ -37,6 +38,9 @@ pub const KEPT: &str = "kept";
 pub const STAYING: &str = "staying";
 /// What people should know of what a hub did, or would do, beside what its answer has a place for.
 pub const NOTES: &str = "notes";
+
+/// Whose sync a rollback would undo is told with its plan.
+pub const ORIGIN: &str = "origin";
 
 /// A list of snapshots in as many messages as it needs; an empty one ends it.
 pub const PARTS: &str = "parts";
@@ -117,6 +121,9 @@ pub struct ClientHello {
     pub machine: String,
     /// What the session is for.
     pub purpose: Purpose,
+    /// Whether a push brings old content back (`verify --repair`): a rollback passes it over.
+    #[serde(default)]
+    pub repair: bool,
     /// Whether the hub applies its own exclude file (a clone) instead of the rules that follow.
     #[serde(default)]
     pub own_rules: bool,
@@ -138,6 +145,14 @@ pub struct ClientHello {
     /// Where the client's root is, for a hub on the same machine.
     #[serde(default)]
     pub standing: Option<Standing>,
+}
+
+impl ClientHello {
+    /// The id of the client's root, no longer than an id is.
+    #[must_use]
+    pub fn asking_root(&self) -> String {
+        self.machine_id.chars().take(64).collect()
+    }
 }
 
 /// Where a root is, as far as that can be compared under one kernel.

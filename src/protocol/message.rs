@@ -216,6 +216,21 @@ pub struct SnapshotLine {
     pub bytes: u64,
 }
 
+/// The sync that a snapshot undoes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// `pull`, `push`, `rollback`, `restore`, `verify`.
+    pub verb: String,
+    /// The other side.
+    pub peer: String,
+    /// Name of the machine that asked for it, for people.
+    pub machine: String,
+    /// Id of the root that asked for it; empty if that is not known.
+    pub root: String,
+    /// When, in seconds since 1970.
+    pub when_secs: i64,
+}
+
 /// Everything but data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Control {
@@ -358,6 +373,8 @@ pub enum Control {
     Staying(#[serde(deserialize_with = "bounded::list")] Vec<RelPath>),
     /// Server: what people should know beside the next answer (feature `notes`). `[notes]`
     Notes(#[serde(deserialize_with = "bounded::list")] Vec<String>),
+    /// Server: whose sync a rollback would undo; before its plan (feature `origin`). `[origin]`
+    Origin(Origin),
 }
 
 impl Message {
@@ -415,6 +432,7 @@ impl Control {
             Self::Arrived(_) => "arrived",
             Self::Staying(_) => "staying",
             Self::Notes(_) => "notes",
+            Self::Origin(_) => "origin",
         }
     }
 }

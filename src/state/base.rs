@@ -170,6 +170,30 @@ impl Base {
         })
     }
 
+    /// This base after the hub took back what this root had pushed: each path with the version before and the one the hub
+    /// has now. On that one both sides agree, so that what is here is ahead of it.
+    ///
+    /// # Errors
+    /// As [`Base::agreed`].
+    pub fn taken_back<'a>(
+        self,
+        changes: impl Iterator<Item = (&'a RelPath, Option<&'a Node>, Option<&'a Node>)>,
+    ) -> Result<Self> {
+        let agreed = self.agreed(&Tree::default())?;
+        let seen = agreed.with_changes(self.remote.iter().cloned());
+        let pushed = changes.filter(|(path, before, _)| agreed.get(path) == *before);
+        let changes: Vec<_> = pushed
+            .map(|(path, _, now)| (path.clone(), now.cloned()))
+            .collect();
+        let agreed = agreed.with_changes(changes);
+        Ok(Self {
+            sequence: self.sequence + 1,
+            remote: difference(&agreed, &seen),
+            agreed: PackedTree::of(&agreed),
+            ..self
+        })
+    }
+
     /// This base as that of a root that knows of no deletion: the hub tells all of them again.
     #[must_use]
     pub fn without_tombstones(self) -> Self {

@@ -143,6 +143,25 @@ impl Hub {
         hub.save(state)
     }
 
+    /// Takes note of what a rollback deletes, durably; the next look at the tree finds out the rest. Repeating the step of
+    /// the same transaction changes nothing.
+    ///
+    /// # Errors
+    /// It cannot be read or written.
+    pub fn bury_all(
+        state: &State,
+        transaction: &str,
+        deleted: Vec<(RelPath, Tombstone)>,
+    ) -> Result<()> {
+        let mut hub = Self::load(state)?;
+        if hub.transaction == transaction || deleted.is_empty() {
+            return Ok(());
+        }
+        transaction.clone_into(&mut hub.transaction);
+        hub.tombstones.extend(deleted);
+        hub.save(state)
+    }
+
     /// Settles whether this memory tells of the tree beside it: `state` is where it lies, `now` the tree under `rules`.
     /// One that was copied, moved or brought back from a backup counts only if that very tree came along. Otherwise
     /// what the tree lacks was never there, and a machine's memory of this hub cannot be relied on. False if there is

@@ -16,6 +16,7 @@ mod past;
 pub mod payload;
 pub mod sealed;
 pub mod signatures;
+pub mod undone;
 
 pub use base::{Base, BaseUpdate};
 pub use hub::{Hub, HubUpdate};
@@ -23,6 +24,7 @@ pub use index::{Index, Stamp};
 pub use layout::{RootId, State};
 pub use payload::Payload;
 pub use signatures::KeptSignature;
+pub use undone::Undone;
 
 use crate::disk::DiskError;
 

@@ -3,8 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::undone::{Rollback, Undone};
 use super::{Base, BaseUpdate, Hub, HubUpdate, Result, State, StateError};
 use crate::model::encoding::encode;
+use crate::model::{RelPath, Tombstone};
 
 /// The memory that goes with a transaction.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -15,6 +17,10 @@ pub enum Payload {
     Base(BaseUpdate),
     /// Nothing: the next sync finds out by itself.
     Nothing,
+    /// A root that was rolled back by its own user.
+    Rollback(Rollback),
+    /// A hub that was rolled back on behalf of another root: tombstones of what that deleted.
+    Deletions(Vec<(RelPath, Tombstone)>),
 }
 
 impl Payload {
@@ -35,6 +41,8 @@ impl Payload {
             Self::Hub(update) => Hub::apply(state, transaction, update),
             Self::Base(update) => Base::apply(state, transaction, update),
             Self::Nothing => Ok(()),
+            Self::Rollback(rollback) => Undone::apply(state, rollback),
+            Self::Deletions(deleted) => Hub::bury_all(state, transaction, deleted),
         }
     }
 }

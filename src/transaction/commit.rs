@@ -155,6 +155,7 @@ fn make_plan(root: &Root, inner: &Inner, request: Request<'_>) -> Result<Plan, C
     let head = Head {
         id: inner.id.clone(),
         seq: next_seq(inner)?,
+        root: request.label.root.clone(),
         label: request.label,
         changes: changes.iter().filter(|c| !c.is_mere_opening()).count() as u64,
         displaced_bytes: total_bytes(changes.iter().map(displaced)).saturating_sub(renamed),

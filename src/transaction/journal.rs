@@ -3,7 +3,7 @@
 //! Written and synced before the first move; the only thing that recovery and rollback need to know.
 //! Layout, integers little-endian:
 //! ```text
-//! [plan-magic] "rsynplan"  [plan-version] u32 = 3
+//! [plan-magic] "rsynplan"  [plan-version] u32 = 4
 //! [plan-head-len] u32  head (postcard)  [plan-head-digest] BLAKE3 of all before
 //! [plan-body-len] u64  body (postcard)  [plan-digest]      BLAKE3 of all before
 //! ```
@@ -33,8 +33,8 @@ pub(super) const NEW: &[u8] = b"new";
 pub(super) const OLD: &[u8] = b"old";
 
 const MAGIC: &[u8; 8] = b"rsynplan";
-const VERSION: u32 = 3;
-/// Whose plans lack some of the actions alone.
+const VERSION: u32 = 4;
+/// Whose plans lack some of the actions and the root that asked.
 const OLDEST_VERSION: u32 = 1;
 const MAX_HEAD_BYTES: u64 = 64 * 1024;
 /// 16 million changes of 256 bytes.
@@ -116,7 +116,12 @@ pub(super) struct Head {
     pub(super) keep: bool,
     /// The snapshot whose content this transaction puts back, and which ends with it.
     pub(super) consumes: Option<TxnId>,
+    /// [`Label::root`]. Since version 4.
+    pub(super) root: String,
 }
+
+/// The first version whose heads end with [`Head::root`].
+const WITH_ROOT: u32 = 4;
 
 /// Everything that undoing, finishing and inverting need.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -341,7 +346,18 @@ fn parse_head(bytes: &[u8], path: &[u8]) -> Result<(Head, usize), Damage> {
         .get(FIXED_BYTES..end)
         .ok_or_else(|| damaged("too short"))?;
     let end = check_seal(bytes, end).ok_or_else(|| damaged("wrong digest"))?;
-    Ok((decode(head).ok_or_else(|| damaged("no valid head"))?, end))
+    let head = decode_head(head, version).ok_or_else(|| damaged("no valid head"))?;
+    Ok((head, end))
+}
+
+fn decode_head(bytes: &[u8], version: u32) -> Option<Head> {
+    let mut head: Head = match version < WITH_ROOT {
+        // The length of an empty text.
+        true => decode(&[bytes, &[0]].concat())?,
+        false => decode(bytes)?,
+    };
+    head.label.root.clone_from(&head.root);
+    Some(head)
 }
 
 /// Read: [plan-body-len], [plan-digest].
@@ -420,6 +436,7 @@ mod tests {
             displaced_bytes: 0,
             keep: true,
             consumes: None,
+            root: "a root".to_owned(),
         };
         let body = Body {
             changes: vec![],
@@ -430,6 +447,12 @@ mod tests {
             postcard::to_allocvec(&head).unwrap(),
             postcard::to_allocvec(&body).unwrap(),
         ];
+        let own_bytes = if version < WITH_ROOT {
+            head.len() - 7
+        } else {
+            head.len()
+        };
+        let head = &head[..own_bytes];
         let mut bytes = [&MAGIC[..], &version.to_le_bytes()].concat();
         bytes.extend(u32::try_from(head.len()).unwrap().to_le_bytes());
         bytes.extend(head);
@@ -442,11 +465,13 @@ mod tests {
 
     #[test]
     fn plans_of_older_versions_are_read_and_others_refused() {
-        for version in [1, 2, 3] {
+        for version in [1, 2, 3, 4] {
             let plan = parse_plan(&plan_of_version(version), b"plan").unwrap();
             assert_eq!((plan.head.seq, &plan.body.payload[..]), (7, &b"base"[..]));
+            let root = if version < WITH_ROOT { "" } else { "a root" };
+            assert_eq!(plan.head.label.root, root);
         }
-        for version in [0, 4] {
+        for version in [0, 5] {
             let refused = parse_plan(&plan_of_version(version), b"plan");
             assert!(matches!(refused, Err(Damage::Version { version: v, .. }) if v == version));
         }

@@ -97,15 +97,18 @@ pub struct NewNode {
     pub slot: Option<u32>,
 }
 
-/// Who made a transaction and what for. For people; nothing is decided by it but retention.
+/// Who made a transaction and what for.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Label {
     /// `pull`, `push`, `rollback`.
     pub verb: String,
     /// The other side.
     pub peer: String,
-    /// The machine that asked for it.
+    /// Name of the machine that asked for it, for people.
     pub machine: String,
     /// When, seconds since 1970.
     pub when: i64,
+    /// Id of the root that asked for it; empty in plans of before version 4. It lies at the end of the head.
+    #[serde(skip)]
+    pub root: String,
 }

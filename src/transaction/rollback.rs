@@ -11,7 +11,7 @@ use super::error::StageError;
 use super::journal::{Before, Damage, Planned, TxnId};
 use super::snapshot::{Snapshot, Source};
 use super::stage::Staging;
-use super::{Change, Expected, NewNode, check, content, order};
+use super::{Change, Expected, Label, NewNode, check, content, order};
 
 /// Changes that take a transaction back, and the content for them.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Inverse {
     pub changes: Vec<Change>,
     /// Give it to `commit`, too.
     pub consumes: TxnId,
+    /// Who made the transaction, and what for.
+    pub label: Label,
     /// Directories that the transaction made and that stay, because something else is inside by now; in order.
     pub staying: Vec<RelPath>,
     /// Paths that stay as they are, because a content was altered behind its stat; in order.
@@ -62,6 +64,7 @@ pub fn inverse(root: &Root, id: &TxnId) -> Result<Inverse, Damage> {
     Ok(Inverse {
         changes,
         consumes: id.clone(),
+        label: snapshot.plan.head.label.clone(),
         staying,
         left,
         in_the_way,

@@ -96,7 +96,8 @@ fn while_another_process_holds_the_lock_a_sync_is_busy() {
     let held = lock(&a);
 
     for verb in ["pull", "push", "sync", "recover", "rollback"] {
-        let json = a.rsyn(&[verb, "--json"]).exits(7).json();
+        let yes = if verb == "rollback" { &["-y"][..] } else { &[] };
+        let json = a.rsyn(&[&[verb, "--json"], yes].concat()).exits(7).json();
         assert_eq!(json["result"], "failed", "{verb}");
         assert_eq!(json["command"], verb);
         assert_eq!(json["error"]["kind"], "busy", "{verb}");

@@ -159,7 +159,7 @@ fn a_rollback_of_the_hub_is_in_both_logs() {
     a.write("f", "2");
     let pushed = a.ok(&["push", "--json"]).json()["snapshot"].clone();
 
-    let json = a.ok(&["rollback", "--remote", "--json"]).json();
+    let json = a.ok(&["rollback", "--remote", "-y", "--json"]).json();
 
     let (here, hub) = (last(&a), last_on_hub(&world, &a));
     for record in [&here, &hub] {
@@ -183,7 +183,7 @@ fn what_was_refused_is_in_the_log_and_a_dry_run_is_not() {
     assert_eq!(last(&a), before);
     a.write("f", "work since");
     for (args, verb, code) in [
-        (&["rollback"][..], "rollback", 7),
+        (&["rollback", "-y"][..], "rollback", 7),
         (&["rollback", "0123456789abcdef"], "rollback", 2),
         (&["rollback", "--remote", "0123456789abcdef"], "rollback", 2),
         (&["restore", "no/such"], "restore", 1),

@@ -69,7 +69,7 @@ fn an_edit_of_a_hard_link_does_not_reach_into_a_snapshot() {
     hub.write("f", "of the hub\n");
     a.ok(&["pull"]);
     append_to(&a, "g").write_all(b"edited in place\n").unwrap();
-    a.ok(&["rollback"]);
+    a.ok(&["rollback", "-y"]);
     assert_eq!(a.text("f"), "f\n");
     assert_eq!(a.text("g"), "f\nedited in place\n");
 
@@ -77,11 +77,11 @@ fn an_edit_of_a_hard_link_does_not_reach_into_a_snapshot() {
     std::fs::hard_link(hub.at("other"), hub.at("linked")).unwrap();
     a.ok(&["pull"]);
     a.write("other", "of this machine\n");
-    a.ok(&["push"]);
+    a.ok(&["push", "--force"]);
     append_to(&hub, "linked")
         .write_all(b"edited in place\n")
         .unwrap();
-    a.ok(&["rollback", "--remote"]);
+    a.ok(&["rollback", "--remote", "-y"]);
     assert_eq!(hub.text("other"), "other\n");
 }
 
@@ -107,7 +107,7 @@ fn a_rollback_leaves_an_altered_path_and_undoes_the_rest_here_and_on_the_hub() {
         }
         let args = |more: &[&'static str]| {
             let remote: &[&str] = if is_hub { &["--remote"] } else { &[] };
-            [&["rollback", "--json"][..], remote, more].concat()
+            [&["rollback", "-y", "--json"][..], remote, more].concat()
         };
         let dry = a.ok(&args(&["-n"]));
         let run = a.ok(&args(&[]));
@@ -165,7 +165,7 @@ fn a_change_inside_a_directory_without_write_permission_is_synced() {
         std::fs::metadata(hub.at("ro")).unwrap().mode() & 0o777,
         0o555
     );
-    a.ok(&["rollback", "--remote"]);
+    a.ok(&["rollback", "--remote", "-y"]);
     assert!(hub.has("ro/f") && !hub.has("ro/new"));
     assert_eq!(
         std::fs::metadata(hub.at("ro")).unwrap().mode() & 0o777,

@@ -85,7 +85,7 @@ fn the_log_tells_every_sync_newest_first() {
     a.ok(&["push"]);
     world.hub().write("f", "2");
     a.ok(&["pull"]);
-    a.ok(&["rollback"]);
+    a.ok(&["rollback", "-y"]);
     a.ok(&["pull"]);
     a.write("f", "3");
     world.hub().write("f", "4");

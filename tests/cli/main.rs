@@ -38,5 +38,6 @@ mod sides;
 mod streams;
 mod trust;
 mod undo;
+mod undone;
 mod unnamed;
 mod verify;

@@ -29,10 +29,11 @@ fn a_rollback_of_a_pulled_deletion_lasts() {
     a.ok(&["pull"]);
     assert!(!a.has("f"));
 
-    a.ok(&["rollback"]);
+    a.ok(&["rollback", "-y"]);
 
     assert_eq!(a.ok(&["pull", "--json"]).actions(), [""; 0]);
-    assert_eq!(a.ok(&["push", "--json"]).actions(), ["create f"]);
+    let run = a.ok(&["push", "--force", "--json"]);
+    assert_eq!(run.actions(), ["create f"]);
 }
 
 #[test]
@@ -171,7 +172,7 @@ fn a_forced_pull_takes_a_hub_that_went_back_in_time_as_it_is() {
     a.ok(&["pull", "--force"]);
     assert!(!a.has("new") && a.has("gone"));
     assert_eq!(a.read("edited"), b"1");
-    a.ok(&["rollback"]);
+    a.ok(&["rollback", "-y"]);
     assert_eq!([a.read("new"), a.read("edited")], [b"2", b"2"]);
 }
 

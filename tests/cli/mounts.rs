@@ -186,7 +186,7 @@ fn a_root_that_is_a_mount_itself_syncs_and_rolls_back() {
     world.hub().write("data/1", "changed there");
     let run = run_with(&a, &mounts, &["pull", "--json"]).exits(0);
     assert_eq!(run.actions(), ["update data/1"]);
-    run_with(&a, &mounts, &["rollback"]).exits(0);
+    run_with(&a, &mounts, &["rollback", "-y"]).exits(0);
     assert_eq!(a.read("data/1"), b"1");
 }
 
@@ -204,7 +204,7 @@ fn a_directory_that_was_mounted_since_a_sync_is_not_rolled_back_into() {
     let data = a.at("data");
     let mounts = [(&*other.0, &*data)];
     let codes =
-        [&["rollback", "-n"][..], &["rollback"]].map(|args| run_with(&a, &mounts, args).code);
+        [&["rollback", "-n"][..], &["rollback", "-y"]].map(|args| run_with(&a, &mounts, args).code);
     assert!(codes[0] != 0 && codes[0] == codes[1], "{codes:?}");
     assert_eq!(other.read("1"), b"changed there");
 }

@@ -36,7 +36,7 @@ fn every_command_prints_one_object_with_the_fixed_keys() {
         &["log"],
         &["snapshots"],
         &["recover"],
-        &["rollback"],
+        &["rollback", "-y"],
     ];
     for command in commands {
         let run = a.ok(&[command, &["--json"]].concat());
@@ -181,7 +181,7 @@ fn no_byte_that_a_terminal_obeys_reaches_it() {
         &["pull", "-v", "--progress"],
         &["log"],
         &["snapshots"],
-        &["rollback"],
+        &["rollback", "-y"],
         &["setup", "no\x1b[31msuch:/p"],
     ];
     for command in commands {

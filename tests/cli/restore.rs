@@ -33,7 +33,7 @@ fn a_file_comes_back_and_the_version_it_replaced_can_come_back_too() {
     assert_eq!(a.text("beside"), "second beside");
     assert_eq!(run["actions"][0]["path"], "dir/one");
     a.ok(&["log", "-n", "1"]).says("restore");
-    a.ok(&["rollback"]);
+    a.ok(&["rollback", run["snapshot"].as_str().unwrap()]);
     assert_eq!(a.text("dir/one"), "second, longer");
 }
 
@@ -154,7 +154,7 @@ fn a_damaged_snapshot_is_listed_and_never_passed_over_for_an_older_one() {
     a.write(&plan, &bytes);
 
     a.ok(&["snapshots"]).says("damaged").says(newest);
-    a.rsyn(&["rollback"]).exits(6).says(newest);
+    a.rsyn(&["rollback", "-y"]).exits(6).says(newest);
     a.rsyn(&["restore", "dir/one"]).exits(6);
     assert_eq!(a.text("dir/one"), "the third version");
 }

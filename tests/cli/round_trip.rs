@@ -393,7 +393,7 @@ fn permission_bits_of_one_name_leave_the_other_names_of_a_file_alone() {
     );
     assert_eq!(b.ok(&["push", "--json"]).result(), "nothing_to_do");
 
-    b.ok(&["rollback"]);
+    b.ok(&["rollback", "-y"]);
     let bits = ["f", "g", "h"].map(|name| mode(&b.at(name)));
     assert_eq!(bits, [0o644; 3]);
 }

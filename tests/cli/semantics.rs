@@ -84,8 +84,8 @@ fn where_both_changed_theirs_wins_and_a_rollback_brings_ours_back() {
         assert_eq!(s.ours.text("f"), "theirs");
 
         let rollback = match s.verb {
-            "pull" => &["rollback"][..],
-            _ => &["rollback", "--remote"],
+            "pull" => &["rollback", "-y"][..],
+            _ => &["rollback", "--remote", "-y"],
         };
         s.machine.ok(rollback);
         assert_eq!(s.ours.text("f"), "ours");
@@ -349,8 +349,8 @@ fn a_moved_directory_keeps_its_files_and_so_does_its_rollback() {
         s.are_in_step();
         assert_eq!(objects("new"), before);
         let rollback = match s.verb {
-            "pull" => &["rollback"][..],
-            _ => &["rollback", "--remote"],
+            "pull" => &["rollback", "-y"][..],
+            _ => &["rollback", "--remote", "-y"],
         };
         s.machine.ok(rollback);
         assert_eq!(objects("old"), before);
@@ -399,8 +399,8 @@ fn mirror_makes_ours_exactly_theirs_and_the_snapshot_keeps_the_rest() {
         );
         assert_same(&s.ours.tree(), &s.theirs.tree());
         let rollback = match s.verb {
-            "pull" => &["rollback"][..],
-            _ => &["rollback", "--remote"],
+            "pull" => &["rollback", "-y"][..],
+            _ => &["rollback", "--remote", "-y"],
         };
         s.machine.ok(rollback);
         assert_same(&before, &s.ours.tree());

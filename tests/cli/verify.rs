@@ -97,7 +97,7 @@ fn a_repair_takes_a_snapshot_where_the_hub_is_away() {
     let (world, a, _b) = in_step();
     world.hub().write("dir/file", "a newer version");
     a.ok(&["pull"]);
-    a.ok(&["rollback"]);
+    a.ok(&["rollback", "-y"]);
     a.ok(&["restore", "dir/file"]);
     a.ok(&["push", "--on-conflict", "local"]);
     let mtime = std::fs::metadata(a.at("dir/file"))

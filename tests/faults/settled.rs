@@ -100,11 +100,11 @@ fn a_rollback_after_an_interrupted_pull_undoes_that_alone() {
         .says("`rsyn recover` undoes it");
     assert_untouched(&touch, &b.touch());
 
-    says_that_nothing_was_rolled_back(b.rsyn(&["rollback"]), "interrupted sync was undone");
+    says_that_nothing_was_rolled_back(b.rsyn(&["rollback", "-y"]), "interrupted sync was undone");
 
     assert_eq!(versions(&b), ["v2", "v1", "v1"]);
     assert!(notes(&b).contains("an interrupted sync was undone"));
-    b.ok(&["rollback"]);
+    b.ok(&["rollback", "-y"]);
     assert_eq!(versions(&b), ["v1", "v1", "v1"]);
 }
 
@@ -116,10 +116,10 @@ fn a_rollback_after_a_pull_that_was_decided_finishes_it_and_undoes_it_when_it_is
     assert_eq!(dry.json()["error"]["kind"], "busy");
     dry.says("finishes it");
 
-    says_that_nothing_was_rolled_back(b.rsyn(&["rollback"]), "interrupted sync was finished");
+    says_that_nothing_was_rolled_back(b.rsyn(&["rollback", "-y"]), "interrupted sync was finished");
 
     assert_eq!(versions(&b), ["v2", "v2", "v2"]);
-    b.ok(&["rollback"]);
+    b.ok(&["rollback", "-y"]);
     assert_eq!(versions(&b), ["v2", "v1", "v1"]);
 }
 
@@ -158,7 +158,7 @@ fn a_rollback_of_the_hub_after_an_interrupted_push_leaves_what_others_pushed() {
             .says("a sync was interrupted on the hub");
         assert_untouched(&touch, &hub.touch());
 
-        b.rsyn(&["rollback", "--remote"])
+        b.rsyn(&["rollback", "--remote", "-y"])
             .exits(7)
             .says("the hub had to settle an interrupted sync first")
             .says("nothing was rolled back");
@@ -166,7 +166,7 @@ fn a_rollback_of_the_hub_after_an_interrupted_push_leaves_what_others_pushed() {
         assert_eq!(versions(&hub), ["v2", "v2", "v2"]);
         let is_new = wanted == Mark::Committed;
         assert_eq!(hub.has("new"), is_new);
-        b.ok(&["rollback", "--remote"]);
+        b.ok(&["rollback", "--remote", "-y"]);
         assert_eq!(versions(&hub)[1], f2_then);
         assert!(!hub.has("new"));
     }

@@ -243,9 +243,14 @@ impl History {
         // The first push brings the project's own settings, which all need from then on.
         if self.step > 1 && self.random.one_in(4) && !real["snapshot"].is_null() {
             match verb {
-                "pull" => self.roll_back(&machine, &["rollback", "--json"], &machine, &here),
+                "pull" => self.roll_back(&machine, &["rollback", "-y", "--json"], &machine, &here),
                 "push" => {
-                    self.roll_back(&machine, &["rollback", "--remote", "--json"], &hub, &there);
+                    self.roll_back(
+                        &machine,
+                        &["rollback", "--remote", "-y", "--json"],
+                        &hub,
+                        &there,
+                    );
                 }
                 _ => {}
             }

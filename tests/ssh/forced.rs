@@ -75,7 +75,7 @@ fn read_only_lets_a_key_pull_and_nothing_else() {
         &["push"][..],
         &["push", "--force"],
         &["push", "--mirror"],
-        &["rollback", "--remote", "-F", &config],
+        &["rollback", "--remote", "-y", "-F", &config],
     ] {
         let run = a.rsyn(command);
         assert!(

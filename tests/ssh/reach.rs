@@ -70,7 +70,7 @@ fn a_rollback_on_the_hub_works_over_ssh() {
     a.ok(&["push"]);
     a.write("f", "2");
     a.ok(&["push"]);
-    a.ok(&["rollback", "--remote", "-F", &hub.config()]);
+    a.ok(&["rollback", "--remote", "-y", "-F", &hub.config()]);
     assert_eq!(hub.root().text("f"), "1");
 }
 

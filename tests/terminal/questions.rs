@@ -120,27 +120,61 @@ fn a_push_that_overwrites_a_version_of_the_hub_asks() {
 }
 
 #[test]
-fn a_sync_asks_before_its_push_and_keeps_what_it_pulled() {
-    let (_world, a, hub) = deleted();
-    hub.write("new", "from the hub");
-    let mut screen = Screen::start(&a, &["sync"]);
-    screen.says(PUSH).types("n\r");
-    let said = screen.ends(0);
-    assert!(
-        said.contains("pull done: 1 created")
-            && said.contains("push declined")
-            && said.contains("undo the pull with `rsyn rollback "),
-        "{said}"
-    );
-    assert!(!said.contains("nothing was changed"), "{said}");
-    assert!(hub.has("gone"));
-    assert_eq!(a.text("new"), "from the hub");
+fn a_sync_shows_and_asks_about_both_directions_before_it_does_anything() {
+    for (no, code) in [("n\r", 0), ("\x03", 130)] {
+        let (_world, a, hub) = deleted();
+        hub.write("new", "from the hub");
+        let (here, there) = (a.tree(), hub.tree());
+        let mut screen = Screen::start(&a, &["sync"]);
+        screen.says("new").says("gone").says(PUSH).types(no);
+        assert!(screen.ends(code).contains("nothing was changed"));
+        assert_same(&here, &a.tree());
+        assert_same(&there, &hub.tree());
 
-    hub.write("newer", "from the hub");
-    let mut screen = Screen::start(&a, &["sync"]);
-    screen.says(PUSH).types("\x03");
-    assert!(screen.ends(130).contains("the pull is done"));
-    assert_eq!(a.text("newer"), "from the hub");
+        let mut screen = Screen::start(&a, &["sync"]);
+        screen.says("push that to it").says(PUSH).types("y\r");
+        let said = screen.ends(0);
+        assert_eq!(said.matches("[y/N]").count(), 1, "asked once: {said}");
+        assert!(!hub.has("gone") && a.has("new"));
+    }
+}
+
+#[test]
+fn a_pull_and_a_sync_that_overwrite_local_edits_ask() {
+    for verb in ["pull", "sync"] {
+        let (_world, a, hub) = in_conflict();
+        let mut screen = Screen::start(&a, &[verb]);
+        screen.says("f").says(PUSH).types("n\r");
+        screen.ends(0);
+        assert_eq!(a.text("f"), "local", "{verb}");
+        let mut screen = Screen::start(&a, &[verb]);
+        screen.says(PUSH).types("y\r");
+        screen.ends(0);
+        assert_eq!(
+            (a.text("f"), hub.text("f")),
+            ("remote".into(), "remote".into())
+        );
+    }
+}
+
+#[test]
+fn a_push_of_what_was_undone_asks() {
+    let world = Sandbox::new();
+    let (a, hub) = (world.project("a"), world.hub());
+    a.write("f", "1");
+    a.ok(&["push"]);
+    hub.write("f", "2");
+    a.ok(&["pull"]);
+    let mut screen = Screen::start(&a, &["rollback"]);
+    screen.says("undo the pull from").says(PUSH).types("y\r");
+    screen.ends(0);
+    assert_eq!(a.text("f"), "1");
+    for (answer, there) in [("n\r", "2"), ("y\r", "1")] {
+        let mut screen = Screen::start(&a, &["push"]);
+        screen.says("take from everybody").says(PUSH).types(answer);
+        screen.ends(0);
+        assert_eq!(hub.text("f"), there);
+    }
 }
 
 #[test]

@@ -42,6 +42,9 @@ impl Talk for Listener {
     fn agree(&self, _: &str) -> Option<bool> {
         None
     }
+    fn can_ask(&self) -> bool {
+        false
+    }
     fn confirm(&self, _: &Preview<'_>) -> bool {
         if let Some(meddler) = &mut *self.0.lock().unwrap() {
             meddler.act();
