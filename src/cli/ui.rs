@@ -191,8 +191,8 @@ impl Talk for Terminal {
 /// Whether a plan takes something away that only its written side has: what was changed there and nobody was asked about
 /// yet, or, on the hub, anything.
 fn is_asked(plan: &Plan) -> bool {
-    let unasked = |c: &Box<Conflict>| c.policy != Policy::Ask;
-    let overwrites = |a: &Action| a.old.is_some() && a.conflict.as_ref().is_some_and(unasked);
+    let unasked = |c: &Conflict| c.policy != Policy::Ask;
+    let overwrites = |a: &Action| a.old.is_some() && a.conflict.as_deref().is_some_and(unasked);
     let deletes = plan.direction == Direction::Push && plan.count(Verb::Delete) > 0;
     deletes || plan.actions.iter().any(overwrites)
 }

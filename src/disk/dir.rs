@@ -64,7 +64,7 @@ impl Dir {
     }
 
     /// This directory as the top of a tree whose mounts are looked for once.
-    pub(super) fn as_root(self) -> Self {
+    pub(super) fn into_root(self) -> Self {
         let may_hold_mounts = mounts::lie_below(&self);
         Self {
             may_hold_mounts,

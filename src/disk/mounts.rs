@@ -50,7 +50,7 @@ fn escaped(path: &[u8]) -> Vec<u8> {
     for byte in path {
         match byte {
             b' ' | b'\t' | b'\n' | b'\\' => {
-                out.extend_from_slice(format!("\\{byte:03o}").as_bytes())
+                out.extend_from_slice(format!("\\{byte:03o}").as_bytes());
             }
             _ => out.push(*byte),
         }

@@ -48,7 +48,7 @@ impl Root {
     /// The tree below an opened directory.
     pub(super) fn from_dir(top: Dir) -> Self {
         Self {
-            top: Arc::new(top.as_root()),
+            top: Arc::new(top.into_root()),
             one_call: AtomicBool::new(true),
             cache: Mutex::default(),
         }

@@ -29,6 +29,7 @@ impl Look<'_> {
         if request.force {
             return Ok(());
         }
+        self.refuse_strangers(plan, request)?;
         let (ours, theirs) = match plan.direction {
             Direction::Pull => (&self.scan.tree, &self.view.tree),
             Direction::Push => (&self.view.tree, &self.scan.tree),

@@ -17,6 +17,7 @@ mod remembered;
 pub mod restore;
 pub mod setup;
 pub mod status;
+mod strangers;
 pub mod sync;
 pub mod talk;
 pub mod trust;

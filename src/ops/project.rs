@@ -111,6 +111,8 @@ pub struct Settings {
     pub max_delete_too: Option<Setting>,
     /// The hub that the project brings, where this machine has another one.
     pub proposed: Option<Setting>,
+    /// The hub that a file names, of this machine or of the project, whatever the environment says.
+    pub written: Option<Setting>,
     /// Exclude patterns of the configuration, with their files.
     pub exclude: Vec<Setting>,
     /// Who wins conflicts, first match first: pattern, policy, file.
@@ -389,6 +391,7 @@ impl Settings {
         settings.read_file(&root, (MACHINE_CONFIG, false), faulty)?;
         let own = settings.remote.as_ref().map(|remote| &remote.value);
         settings.proposed = brought.filter(|brought| Some(&brought.value) != own);
+        settings.written.clone_from(&settings.remote);
         // The names of before rsyn first, so that ours win over them.
         for old in ["AMPLIFIER_SYNC_", "RSYN_"] {
             for (key, value) in environment
@@ -541,6 +544,14 @@ fn parse_config(text: &str, file: &str, travels: bool) -> Result<ConfigFile, Fai
         let hint = "commands belong into .rsyn/config.toml, the environment or flags";
         Failure::usage(e.to_string(), if travels { hint } else { "" })
     })
+}
+
+/// The hub that the project's own file names, in a root as it is now; `None` if it names none or cannot be read.
+pub(super) fn brought_remote(root: &Root) -> Option<String> {
+    match read_text(root, CONFIG_FILE) {
+        Ok(Found::Text(text)) => parse_config(&text, CONFIG_FILE, true).ok()?.remote,
+        _ => None,
+    }
 }
 
 fn is_regular_or_missing(root: &Root, name: &str) -> Result<bool, DiskError> {

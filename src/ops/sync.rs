@@ -10,8 +10,9 @@ use super::failure::after_pull;
 use super::history::{note_in_log, of_sync};
 use super::locked_out::{self, locked_out};
 use super::look::{Look, World, look};
-use super::project::ExtraRule;
+use super::project::{CONFIG_FILE, ExtraRule, brought_remote};
 use super::talk::{Preview, Step};
+use crate::config::remote::without_password;
 use crate::endpoint::transfer::Counters;
 use crate::model::{Digest, Node, RelPath, Tree};
 use crate::plan::guard::MaxDelete;
@@ -336,6 +337,21 @@ impl Look<'_> {
         foreseen
     }
 
+    /// That the project names another hub since a pull.
+    fn note_brought_remote(&mut self, before: Option<String>) {
+        let now = brought_remote(&self.local.root);
+        if let (Some(before), Some(now)) = (before, now)
+            && before != now
+        {
+            self.warnings.push(format!(
+                "{CONFIG_FILE} came with another hub: {} instead of {}; this machine goes on with {}",
+                without_password(&now),
+                without_password(&before),
+                without_password(&self.hub.name),
+            ));
+        }
+    }
+
     fn diff(&self, plan: &Plan, request: &Request) -> Result<Option<String>, Failure> {
         let diff = request
             .diff
@@ -378,8 +394,10 @@ impl Look<'_> {
                 self.agreed_next = then;
             }
             let diff = self.diff(&plan, request)?;
+            let brought = brought_remote(&self.local.root);
             match self.execute(&plan, request) {
                 Ok(snapshot) => {
+                    self.note_brought_remote(brought);
                     self.note_undone()?;
                     if let Some(tree) = next.and_then(|_| self.lock_out(&plan)) {
                         self.scan = std::mem::take(&mut self.scan).followed_by(tree, &[]);

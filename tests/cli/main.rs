@@ -35,6 +35,7 @@ mod round_trip;
 mod scope;
 mod semantics;
 mod sides;
+mod strangers;
 mod streams;
 mod trust;
 mod undo;
