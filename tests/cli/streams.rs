@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::process::Stdio;
 
-use crate::support::{Machine, Sandbox};
+use crate::support::{Dir, Machine, Sandbox};
 
 /// Verbs that print something, in a project that synced twice.
 const PRINTING: &[&[&str]] = &[
@@ -190,6 +190,57 @@ fn the_holder_of_a_lock_and_the_words_of_a_hub_are_printed_harmless() {
     }
 }
 
+/// Runs rsyn with so many descriptors; the exit code and what it said.
+fn limited(machine: &Machine, handles: u32, args: &[&str]) -> (i32, String) {
+    let script = format!("ulimit -n {handles}; exec \"$0\" \"$@\"");
+    let whole = machine.command(args);
+    let mut command = std::process::Command::new("sh");
+    let command = command.arg("-c").arg(script).arg(whole.get_program());
+    command.args(whole.get_args());
+    command.current_dir(&machine.0).env_clear();
+    for (key, value) in whole.get_envs() {
+        command.env(key, value.unwrap_or_default());
+    }
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code().unwrap_or(-1), said)
+}
+
+#[test]
+fn a_transfer_of_many_files_is_taken_up_again_with_few_descriptors() {
+    let world = Sandbox::new();
+    let (a, hub) = (world.project("a"), world.hub());
+    a.ok(&["push"]);
+    let b = world.clone_of_hub("b");
+    let content = |n: usize| crate::support::noise(2_000, n as u64 + 1);
+    // What two interrupted transfers left: of half of the files all but the end, of the others everything.
+    let leave = |root: &Dir| {
+        for n in 0..400 {
+            let name = blake3::hash(&content(n)).to_hex();
+            let end = if n % 2 == 0 { 2_000 } else { 1_500 };
+            root.write(format!(".rsyn/partial/{name}"), &content(n)[..end]);
+        }
+    };
+    for n in 0..400 {
+        a.write(format!("d{}/{n}", n % 7), content(n));
+    }
+    leave(&hub);
+    let (code, said) = limited(&a, 100, &["push", "-q", "-y"]);
+    assert_eq!(code, 0, "{said}");
+    leave(&b);
+    let (code, said) = limited(&b, 100, &["pull", "-q", "-y"]);
+    assert_eq!(code, 0, "{said}");
+    for n in 0..400 {
+        assert_eq!(b.read(format!("d{}/{n}", n % 7)), content(n));
+    }
+    for root in [&hub, &*b] {
+        assert!(
+            root.names(".rsyn/partial").is_empty(),
+            "the remains are used"
+        );
+    }
+}
+
 #[test]
 fn a_deep_tree_needs_few_descriptors_and_too_few_end_the_run() {
     let world = Sandbox::new();
@@ -202,23 +253,6 @@ fn a_deep_tree_needs_few_descriptors_and_too_few_end_the_run() {
     for file in 0..200 {
         a.write(format!("many/{file}"), file.to_string());
     }
-    let limited = |machine: &Machine, handles: u32, args: &[&str]| {
-        let script = format!("ulimit -n {handles}; exec \"$0\" \"$@\"");
-        let whole = machine.command(args);
-        let mut command = std::process::Command::new("sh");
-        command
-            .arg("-c")
-            .arg(script)
-            .arg(whole.get_program())
-            .args(whole.get_args());
-        command.current_dir(&machine.0).env_clear();
-        for (key, value) in whole.get_envs() {
-            command.env(key, value.unwrap_or_default());
-        }
-        let output = command.stdin(Stdio::null()).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status.code().unwrap_or(-1), said)
-    };
     let hub = world.hub();
     for handles in [18, 24, 30] {
         let (code, said) = limited(&a, handles, &["push", "-q", "-y"]);
