@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::nearest::nearest;
 use super::size::{SizeError, parse_size};
 use crate::plan::Policy;
 
@@ -163,7 +164,7 @@ pub enum ConfigError {
 pub fn parse(text: &str, file: &str, travels: bool) -> Result<ConfigFile, ConfigError> {
     let parsed: ConfigFile = toml::from_str(text).map_err(|e| ConfigError::Syntax {
         file: place(file, text, e.span().map(|s| s.start)),
-        message: e.message().lines().collect::<Vec<_>>().join(" "),
+        message: with_nearest_key(&e.message().lines().collect::<Vec<_>>().join(" ")),
     })?;
     if let Some(snapshots) = &parsed.snapshots {
         let file = file.to_owned();
@@ -185,6 +186,18 @@ pub fn parse(text: &str, file: &str, travels: bool) -> Result<ConfigFile, Config
             key,
         }),
         None => Ok(parsed),
+    }
+}
+
+/// A message about an unknown key, with the known one that was probably meant. The known ones stand in it, in backticks.
+fn with_nearest_key(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let typed = quoted
+        .next()
+        .filter(|_| message.starts_with("unknown field"));
+    match typed.and_then(|typed| nearest(typed, quoted)) {
+        Some(meant) => format!("{message}; did you mean `{meant}`?"),
+        None => message.to_owned(),
     }
 }
 
@@ -227,6 +240,9 @@ policy = "both"
             error.starts_with("rsyn.toml line 2: unknown field `remot`"),
             "{error}"
         );
+        assert!(error.ends_with("did you mean `remote`?"), "{error}");
+        let error = parse("[safety]\nmax_deletes = 3\n", "rsyn.toml", true).unwrap_err();
+        assert!(error.to_string().contains("`max_delete`"), "{error}");
         let error = parse(
             "[[conflict]]\npaths='*'\npolicy='json'\n",
             "rsyn.toml",

@@ -2,6 +2,7 @@
 
 pub mod dotenv;
 pub mod file;
+pub mod nearest;
 pub mod remote;
 pub mod size;
 pub mod words;

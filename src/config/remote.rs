@@ -19,7 +19,20 @@ pub struct Host {
 }
 
 impl Host {
-    /// `user@name` or `name`.
+    /// `user@name` or `name`, an IPv6 address in brackets: as it stands in a remote.
+    #[must_use]
+    pub fn written(&self) -> String {
+        let name = match self.name.contains(':') {
+            true => format!("[{}]", self.name),
+            false => self.name.clone(),
+        };
+        match &self.user {
+            Some(user) => format!("{user}@{name}"),
+            None => name,
+        }
+    }
+
+    /// `user@name` or `name`, as ssh takes it.
     #[must_use]
     pub fn destination(&self) -> String {
         match &self.user {
@@ -56,6 +69,22 @@ pub enum RemoteError {
         "`{0}` is no host name: letters, digits and . _ - : % + [ ] are allowed, and no leading -"
     )]
     Host(String),
+    /// An IPv6 address without brackets: its colons would end the host.
+    #[error("`{address}` is an IPv6 address: write it in brackets, {meant}")]
+    Brackets {
+        /// The address, with its user.
+        address: String,
+        /// What was probably meant.
+        meant: String,
+    },
+    /// A user and host without a path.
+    #[error("`{0}` names no directory of the hub: write {0}:path")]
+    NoPath(String),
+    /// A word that is neither a path nor a host with a path.
+    #[error(
+        "`{0}` is no name of [remotes]; write [user@]host:path for a hub, or ./{0} for a directory of this machine"
+    )]
+    Word(String),
     /// A password, which ssh would take no notice of and everybody could read.
     #[error(
         "the remote `{0}` holds a password; ssh takes none from there: use a key or an agent, and change that password"
@@ -91,8 +120,9 @@ impl FromStr for Remote {
         if let Some(rest) = text.strip_prefix("ssh://") {
             return parse_url(rest, text);
         }
-        // As rsync and scp read it: a colon before the first slash ends a host.
-        match text.find(':').filter(|colon| !text[..*colon].contains('/')) {
+        refuse_bare_address(text)?;
+        match end_of_host(text) {
+            None if !text.contains('/') && !text.starts_with(['.', '~']) => Err(no_path(text)),
             Some(colon) => {
                 let host = parse_host(&text[..colon], None)?;
                 let path = checked_path(&text[colon + 1..], text)?;
@@ -100,6 +130,55 @@ impl FromStr for Remote {
             }
             None => Ok(Self::Path(checked_path(text, text)?)),
         }
+    }
+}
+
+/// The colon that ends a host: as rsync and scp read it, the first one before any slash, unless it is in brackets.
+fn end_of_host(text: &str) -> Option<usize> {
+    let begin = &text[..text.find('/').unwrap_or(text.len())];
+    let address = begin.rfind("@[").map_or(0, |at| at + 1);
+    let from = match begin[address..]
+        .strip_prefix('[')
+        .and_then(|rest| rest.find(']'))
+    {
+        Some(length) => address + 1 + length,
+        None => 0,
+    };
+    begin[from..].find(':').map(|colon| from + colon)
+}
+
+/// Refuses `2001:db8::1:path`, of which a colon of the address would end the host.
+fn refuse_bare_address(text: &str) -> Result<(), RemoteError> {
+    let begin = &text[..text.find('/').unwrap_or(text.len())];
+    let (user, rest) = begin.split_at(begin.rfind('@').map_or(0, |at| at + 1));
+    let is_address = |text: &str| {
+        let (address, zone) = text.split_once('%').unwrap_or((text, ""));
+        !zone.contains(':') && address.parse::<std::net::Ipv6Addr>().is_ok()
+    };
+    // The longest first: what follows the last colon may be a group of the address, too.
+    let cut = rest.rfind(':').map(|colon| &rest[..colon]);
+    let Some(address) = [Some(rest), cut]
+        .into_iter()
+        .flatten()
+        .find(|t| is_address(t))
+    else {
+        return Ok(());
+    };
+    let path = text[user.len() + address.len()..].trim_start_matches(':');
+    let path = if path.is_empty() { "path" } else { path };
+    Err(RemoteError::Brackets {
+        address: format!("{user}{address}").escape_debug().to_string(),
+        meant: format!("{user}[{address}]:{path}")
+            .escape_debug()
+            .to_string(),
+    })
+}
+
+fn no_path(text: &str) -> RemoteError {
+    let shown = text.escape_debug().to_string();
+    match text.contains('@') {
+        true => RemoteError::NoPath(shown),
+        false => RemoteError::Word(shown),
     }
 }
 
@@ -249,17 +328,12 @@ impl fmt::Display for Remote {
                 write!(
                     f,
                     "ssh://{}:{port}{}",
-                    host.destination(),
+                    host.written(),
                     String::from_utf8_lossy(path)
                 )
             }
             Self::Ssh { host, path } => {
-                write!(
-                    f,
-                    "{}:{}",
-                    host.destination(),
-                    String::from_utf8_lossy(path)
-                )
+                write!(f, "{}:{}", host.written(), String::from_utf8_lossy(path))
             }
             Self::Path(path) => write!(f, "{}", String::from_utf8_lossy(path)),
         }
@@ -349,12 +423,48 @@ mod tests {
             ),
             ("ssh://hub/~/p", ssh(None, "hub", None, "~/p")),
             ("ssh://[::1]:2222/p", ssh(None, "::1", Some(2222), "/p")),
+            ("root@[::1]:/p", ssh(Some("root"), "::1", None, "/p")),
+            ("[fe80::1%eth0]:p", ssh(None, "fe80::1%eth0", None, "p")),
+            ("a:b/[::1]:c", ssh(None, "a", None, "b/[::1]:c")),
             ("/mnt/disk/p", Remote::Path(b"/mnt/disk/p".to_vec())),
             ("../other", Remote::Path(b"../other".to_vec())),
             ("./with:colon", Remote::Path(b"./with:colon".to_vec())),
         ];
         for (text, expected) in cases {
             assert_eq!(text.parse(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_remote_is_written_as_it_is_read() {
+        for text in ["root@[::1]:/p", "ssh://root@[::1]:2222/p", "dev@hub:p"] {
+            assert_eq!(text.parse::<Remote>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_address_without_brackets_is_told_how_it_is_written() {
+        for (text, meant) in [
+            ("root@2001:db8::1:/srv/p", "root@[2001:db8::1]:/srv/p"),
+            ("::1:p", "[::1]:p"),
+            ("fe80::1%eth0:/p", "[fe80::1%eth0]:/p"),
+            ("2001:db8::1", "[2001:db8::1]:path"),
+        ] {
+            let error = text.parse::<Remote>().unwrap_err().to_string();
+            assert!(error.contains(meant), "{text}: {error}");
+        }
+        assert!("hub:a:b:c".parse::<Remote>().is_ok());
+        assert!("cafe:beef".parse::<Remote>().is_ok());
+    }
+
+    #[test]
+    fn a_word_that_names_no_directory_is_refused_with_what_may_be_meant() {
+        for (text, meant) in [("dev@hub", "dev@hub:path"), ("hub", "./hub")] {
+            let error = text.parse::<Remote>().unwrap_err().to_string();
+            assert!(error.contains(meant), "{error}");
+        }
+        for text in ["./hub", "hub/", "/hub", "~/hub"] {
+            assert!(text.parse::<Remote>().is_ok(), "{text}");
         }
     }
 

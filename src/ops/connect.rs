@@ -8,6 +8,8 @@ use super::look::{HubHere, World};
 use super::project::{Environment, Setting, Settings};
 use super::trust::Proposal;
 use super::{Failure, FailureKind};
+use crate::config::nearest::nearest;
+use crate::config::remote::RemoteError;
 use crate::config::{Host, Remote, words};
 use crate::endpoint::PeerError;
 use crate::endpoint::client::Client;
@@ -78,6 +80,8 @@ pub struct Hub {
     max_tree_bytes: Option<u64>,
 }
 
+/// The exit code of a hub that lost its client.
+const CLIENT_LOST: i32 = 5;
 /// A peer that says nothing for this long is gone.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -88,11 +92,13 @@ impl Hub {
     /// There is none, or it is malformed.
     pub fn find(settings: &Settings, reach: &Reach) -> Result<Self, Failure> {
         let (name, origin, proposal) = named(settings, reach)?;
-        let mut remote: Remote =
-            name.parse()
-                .map_err(|e: crate::config::remote::RemoteError| {
-                    Failure::usage(format!("{origin}: {e}"), "")
-                })?;
+        let parsed: Result<Remote, RemoteError> = name.parse();
+        let mut remote = parsed.map_err(|e| {
+            let known = settings.remotes.keys().map(String::as_str);
+            let meant = nearest(&name, known).filter(|_| matches!(e, RemoteError::Word(_)));
+            let hint = meant.map(|meant| format!("did you mean `{meant}`?"));
+            Failure::usage(format!("{origin}: {e}"), hint.unwrap_or_default())
+        })?;
         if let (Remote::Ssh { host, .. }, Some(port)) = (&mut remote, reach.port) {
             host.port = Some(port);
         }
@@ -298,6 +304,26 @@ impl Hub {
                 "`rsyn setup --install` puts this very program there".to_owned(),
             );
         }
+        let noise = match &failed.error {
+            PeerError::Noise(noise) => Some(noise.as_str()),
+            PeerError::Closed => last_words(&failed.stderr),
+            _ => None,
+        };
+        // A hub of ours that is not heard for noise ends with the code of a lost client; ssh fails with 255.
+        if let (Some(noise), Some(code @ 1..=254)) = (noise, failed.exit_code)
+            && code != CLIENT_LOST
+            && SshTrouble::of(&said).is_none()
+        {
+            return unreachable(
+                format!(
+                    "what runs as rsyn on {host} does not answer as rsyn does: it ended with {code} and said: {noise}"
+                ),
+                format!(
+                    "is it another program of that name? `ssh {host} rsyn --version` tells; `remote_command` in \
+                    .rsyn/config.toml can name the right one"
+                ),
+            );
+        }
         if let PeerError::Noise(noise) = &failed.error {
             return unreachable(
                 format!("is the remote shell of {host} clean? it printed: {noise}"),
@@ -307,7 +333,7 @@ impl Hub {
             );
         }
         let (what, hint) = match SshTrouble::of(&said) {
-            Some(trouble) => trouble.words(host),
+            Some(trouble) => trouble.words(host, &said),
             None => (
                 "cannot reach the hub",
                 format!("try `ssh {host} true`; `rsyn setup` looks closer"),
@@ -406,16 +432,18 @@ impl SshTrouble {
             .map(|(_, trouble)| trouble)
     }
 
-    /// What to say and what to do about `host`.
+    /// What to say and what to do about `host`, of which ssh `said` this.
     #[must_use]
-    pub fn words(self, host: &str) -> (&'static str, String) {
+    pub fn words(self, host: &str, said: &str) -> (&'static str, String) {
         match self {
-            Self::HostKeyChanged => (
-                "the host key of the hub changed",
-                format!(
-                    "if that is right, `ssh-keygen -R {host}` and connect once with `ssh {host}`"
-                ),
-            ),
+            Self::HostKeyChanged => {
+                let remove =
+                    removal_of_key(said).unwrap_or_else(|| format!("ssh-keygen -R {host}"));
+                (
+                    "the host key of the hub changed",
+                    format!("if that is right, `{remove}` and connect once with `ssh {host}`"),
+                )
+            }
             Self::HostKey => (
                 "the host key of the hub is not known here",
                 format!("connect once with `ssh {host}` and compare its fingerprint"),
@@ -438,6 +466,20 @@ impl SshTrouble {
             ),
         }
     }
+}
+
+/// The command that removes a host key that changed, as ssh itself gives it, or for the name under which ssh knows the
+/// host: an alias or a port makes that another one than was typed.
+fn removal_of_key(said: &str) -> Option<String> {
+    let mut lines = said.lines().map(str::trim);
+    let given = lines
+        .clone()
+        .find(|line| line.starts_with("ssh-keygen") && line.contains("-R"));
+    let named = || {
+        let rest = lines.find_map(|line| line.strip_prefix("Host key for "))?;
+        Some(format!("ssh-keygen -R '{}'", rest.split(' ').next()?))
+    };
+    given.map(str::to_owned).or_else(named)
 }
 
 fn last_words(lines: &[String]) -> Option<&str> {

@@ -152,6 +152,23 @@ fn rollback_here(world: &World<'_>, id: Option<&str>, dry_run: bool) -> Result<R
     Ok(report)
 }
 
+/// The same failure, with the command for a snapshot that a push of this machine left on the hub.
+fn or_on_the_hub(local: &Local, id: Option<&str>, failure: Failure) -> Failure {
+    let (Some(id), Some(state)) = (id, &local.state) else {
+        return failure;
+    };
+    let syncs = log::last(state, usize::MAX).unwrap_or_default();
+    let mut snapshots = syncs
+        .iter()
+        .filter_map(|sync| sync.snapshots.remote.as_deref());
+    match failure.kind == FailureKind::Usage && snapshots.any(|there| there == id) {
+        true => failure.hint(format!(
+            "it is one of the hub: `rsyn rollback --remote {id}`"
+        )),
+        false => failure,
+    }
+}
+
 /// What the newest sync is has changed by the recovery: which one is meant is left to the user.
 fn settled_first(words: &str) -> Failure {
     let message = format!("an interrupted sync had to be settled first: {words}");
@@ -188,7 +205,7 @@ fn rollback_locked(
         root: &own,
         flag: "",
     };
-    let undo = Undo::plan(local, id, asking)?;
+    let undo = Undo::plan(local, id, asking).map_err(|e| or_on_the_hub(local, id, e.into()))?;
     let name = undo.id().to_string();
     let plan = plan(undo.ops(), Direction::Pull);
     let of_pull = undo.origin().verb == "pull";

@@ -179,6 +179,20 @@ fn a_machine_of_the_same_name_is_another_machine() {
 }
 
 #[test]
+fn an_id_of_the_hub_is_told_from_one_of_this_machine() {
+    let (_world, a, ..) = two();
+    a.write("f", "2");
+    let id = a.ok(&["push", "--json"]).json()["snapshots"]["remote"].clone();
+    let command = format!("rsyn rollback --remote {}", id.as_str().unwrap());
+    a.rsyn(&["rollback", id.as_str().unwrap()])
+        .exits(2)
+        .says(&command);
+    a.rsyn(&["rollback", "0123456789abcdef"])
+        .exits(2)
+        .says("rsyn snapshots");
+}
+
+#[test]
 fn restores_and_repairs_are_passed_over() {
     let (_world, a, _b, hub) = two();
     hub.write("f", "2");

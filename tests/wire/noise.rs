@@ -98,6 +98,18 @@ fn more_noise_than_that_and_no_hub_at_all_ask_for_a_clean_shell() {
 }
 
 #[test]
+fn another_program_that_is_called_rsyn_is_told_from_a_noisy_shell() {
+    let world = World::new();
+    for script in [
+        "echo 'rsyn 3.1: unknown command serve'; exit 2",
+        "echo 'usage: rsyn FILE' >&2; exit 1",
+    ] {
+        world.says(script, "does not answer as rsyn does");
+        world.says(script, "rsyn --version");
+    }
+}
+
+#[test]
 fn a_hub_without_rsyn_and_an_ssh_that_fails_are_told_apart() {
     let world = World::new();
     world.says(
