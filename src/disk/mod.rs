@@ -26,6 +26,7 @@ mod stat;
 mod state_dir;
 pub mod threads;
 pub mod umask;
+mod users;
 
 pub use dir::Dir;
 pub use error::DiskError;
@@ -37,6 +38,7 @@ pub use root::Root;
 pub use site::{Site, Vacancy};
 pub use space::Space;
 pub use stat::{FileKind, Identity, Stat};
+pub use users::{Use, User, lasting_users, users};
 
 /// What every call of this room returns.
 pub type Result<T, E = DiskError> = std::result::Result<T, E>;

@@ -2,6 +2,7 @@
 //!
 //! Not here: the disk, the separator of an operating system, how a tree was scanned.
 
+pub mod database;
 pub mod encoding;
 pub mod entry;
 pub mod hash;
