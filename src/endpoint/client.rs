@@ -1,7 +1,7 @@
 //! The client's end of a session: what the hub holds, its snapshots, its machines, goodbye. Opening one,
 //! fetching and pushing have pages of their own.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::PeerError;
@@ -11,8 +11,8 @@ use super::transfer::{Pushed, TransferError};
 use super::view::{self, HubView};
 use crate::model::{RelPath, Tombstones, Tree};
 use crate::protocol::bounded::Budget;
-use crate::protocol::handshake::{AHEAD, PARTS, ServerHello};
-use crate::protocol::message::{Control, Op, Origin, Refusal, RefusalKind, SnapshotLine};
+use crate::protocol::handshake::{AHEAD, PARTS, ServerHello, USERS};
+use crate::protocol::message::{Control, Op, Origin, Refusal, RefusalKind, SnapshotLine, Usage};
 use crate::transport::Process;
 
 /// A session with a hub.
@@ -21,6 +21,8 @@ pub struct Client {
     pub(super) inbox: Inbox,
     pub(super) writer: Writer,
     pub(super) process: Process,
+    /// What the hub told of files in use.
+    pub(super) usages: Mutex<Option<Vec<Usage>>>,
     /// The hub's Hello.
     pub hello: ServerHello,
     /// Bytes so far.
@@ -103,6 +105,54 @@ impl Client {
                 return Ok(all);
             }
         }
+    }
+
+    /// Which files of the hub's tree programs use; nothing if the hub cannot tell.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub fn usages(&self) -> Result<Vec<Usage>, PeerError> {
+        if self.knows_users() {
+            self.outbox.send(Control::AskUsers)?;
+            self.receive_users()?;
+        }
+        Ok(self.take_usages().unwrap_or_default())
+    }
+
+    /// What the hub told when it was asked last, if that was not taken yet.
+    pub fn take_usages(&self) -> Option<Vec<Usage>> {
+        let mut told = self.usages.lock().unwrap_or_else(PoisonError::into_inner);
+        told.take()
+    }
+
+    /// Whether the hub can tell which files programs use.
+    pub(super) fn knows_users(&self) -> bool {
+        self.hub_knows(USERS)
+    }
+
+    /// Receives which files they use.
+    pub(super) fn receive_users(&self) -> Result<(), PeerError> {
+        match self.inbox.control("users")? {
+            Control::Users(first) => self.receive_users_after(first),
+            other => Err(unexpected(&other.into(), "users")),
+        }
+    }
+
+    /// The same behind the first message of it.
+    pub(super) fn receive_users_after(&self, first: Vec<Usage>) -> Result<(), PeerError> {
+        let (mut all, mut next) = (Vec::new(), first);
+        let mut budget = Budget::of_tree("a list of files in use");
+        while !next.is_empty() {
+            budget.take(&next)?;
+            all.append(&mut next);
+            next = match self.inbox.control("users")? {
+                Control::Users(usages) => usages,
+                other => return Err(unexpected(&other.into(), "users")),
+            };
+        }
+        let mut told = self.usages.lock().unwrap_or_else(PoisonError::into_inner);
+        *told = Some(all);
+        Ok(())
     }
 
     /// The machines that synced with the hub and when.

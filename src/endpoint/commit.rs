@@ -127,6 +127,9 @@ pub(super) fn report(
     let committed = match committed {
         Ok(committed) => committed,
         Err(CommitError::Stale { paths }) => return Ok(Control::Stale(paths)),
+        Err(CommitError::InUse { held }) => {
+            return Ok(Control::Stale(held.into_iter().map(|h| h.path).collect()));
+        }
         Err(e) => return Err(commit_error(&e)),
     };
     let hub = local.state.as_ref().map(Hub::load).transpose();

@@ -75,12 +75,24 @@ impl Client {
                 bases.remove(&want.id);
             }
         }
+        let asks_users = options.asks_users && self.knows_users();
         let stop = Interrupted::default();
         let outbox = self.outbox.until(Arc::clone(&stop));
         std::thread::scope(|scope| {
             // Asking and signing on one thread, receiving on another: neither direction waits for the other.
-            let asking = scope.spawn(|| ask(&outbox, &wants, &bases, local));
+            let asking = scope.spawn(|| {
+                ask(&outbox, &wants, &bases, local)?;
+                // ORDER: the answer comes behind the content, on its way with that.
+                match asks_users {
+                    true => outbox.send(Control::AskUsers),
+                    false => Ok(()),
+                }
+            });
             let received = self.receive_all(&mut receiver, &to, &wants);
+            let received = received.and_then(|told| match asks_users && !told {
+                true => Ok(self.receive_users()?),
+                false => Ok(()),
+            });
             // What is not received any more is not asked for: a hub that waits to send takes nothing.
             stop.store(received.is_err(), Ordering::Relaxed);
             match asking.join() {
@@ -103,12 +115,14 @@ impl Client {
         Ok(())
     }
 
+    /// Receives what is wanted; says whether an answer to the question for users came in between.
     fn receive_all(
         &self,
         receiver: &mut Receiver,
         to: &Destination<'_>,
         wants: &[Want],
-    ) -> Result<(), TransferError> {
+    ) -> Result<bool, TransferError> {
+        let mut told = false;
         loop {
             if self.inbox.is_idle() {
                 receiver.catch_up(to.staging)?;
@@ -125,9 +139,15 @@ impl Client {
                     .send(Control::Want(whole.into_iter().collect()))?;
             }
             if is_done {
-                return Ok(());
+                return Ok(told);
             }
-            receiver.take(to, self.inbox.receive()?)?;
+            match self.inbox.receive()? {
+                Message::Control(Control::Users(first)) if !told => {
+                    self.receive_users_after(first)?;
+                    told = true;
+                }
+                message => receiver.take(to, message)?,
+            }
         }
     }
 
@@ -390,7 +410,10 @@ mod tests {
         let client = opening.wait().unwrap();
         let staging = Staging::begin(&root).unwrap();
         let local = Local { root, state: None };
-        let options = TransferOptions { whole_file: false };
+        let options = TransferOptions {
+            whole_file: false,
+            asks_users: false,
+        };
         let start = Instant::now();
 
         let fetched = client.fetch(

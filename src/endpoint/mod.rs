@@ -35,6 +35,7 @@ pub mod supply;
 mod told_ids;
 pub mod transfer;
 pub mod undo;
+pub mod users;
 pub mod view;
 mod worth;
 

@@ -1,6 +1,7 @@
 //! Opens a session: starts both directions, says hello without waiting for the hub, and tells why it did not
 //! answer.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::PeerError;
@@ -149,6 +150,7 @@ impl Opening {
                     inbox,
                     writer,
                     process,
+                    usages: Mutex::default(),
                     hello,
                     traffic: terms.traffic,
                 })

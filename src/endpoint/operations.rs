@@ -226,7 +226,10 @@ mod tests {
 
     /// From which length on files go as deltas beside so many of `size` bytes.
     fn from_bytes(direction: Direction, many: usize, size: u64) -> Option<u64> {
-        let options = TransferOptions { whole_file: false };
+        let options = TransferOptions {
+            whole_file: false,
+            asks_users: false,
+        };
         let deltas = Deltas::of(&plan(direction, many, size), options);
         let lengths = [1, 4 * KIB - 1, 4 * KIB, 64 * KIB - 1, 64 * KIB];
         let want = |len: &u64| deltas.want(Some(&file(*len)), &file(*len));
@@ -257,12 +260,24 @@ mod tests {
     #[test]
     fn lengths_that_differ_much_and_whole_files_are_no_deltas() {
         let plan = plan(Direction::Pull, 1, 10 * KIB);
-        let deltas = Deltas::of(&plan, TransferOptions { whole_file: false });
+        let deltas = Deltas::of(
+            &plan,
+            TransferOptions {
+                whole_file: false,
+                asks_users: false,
+            },
+        );
         let want = |old, new| deltas.want(Some(&file(old)), &file(new));
         assert!(want(10 * KIB, 80 * KIB) && want(80 * KIB, 10 * KIB));
         assert!(!want(10 * KIB, 90 * KIB) && !want(90 * KIB, 10 * KIB));
         assert!(!deltas.want(None, &file(10 * KIB)));
-        let whole = Deltas::of(&plan, TransferOptions { whole_file: true });
+        let whole = Deltas::of(
+            &plan,
+            TransferOptions {
+                whole_file: true,
+                asks_users: false,
+            },
+        );
         assert!(!whole.want(Some(&file(KIB * KIB)), &file(KIB * KIB)));
     }
 }

@@ -25,7 +25,7 @@ use super::signatures::{Head, Partial};
 use super::supply::{Item, Supplied, Supplier};
 use super::undo::Undo;
 use super::view::{self, Telling};
-use super::{commit, manage, naming, observe, stream};
+use super::{commit, manage, naming, observe, stream, users};
 use crate::filter::{FileStyle, Rules};
 use crate::model::{Digest, Node};
 use crate::protocol::handshake::{self, ClientHello, Purpose, Seen};
@@ -295,6 +295,7 @@ impl<'a> Session<'a> {
                 Control::ListMachines => Ok(self
                     .outbox
                     .send(Control::Machines(manage::machines(&self.place)?))?),
+                Control::AskUsers => self.tell_users(),
                 Control::PlanRollback { id } => self.tell_rollback(&manage::plan_rollback(
                     &self.place,
                     id.as_deref(),
@@ -332,6 +333,16 @@ impl<'a> Session<'a> {
             self.outbox.send(Control::Snapshots(part))?;
         }
         Ok(())
+    }
+
+    /// Tells which files of the tree programs use.
+    fn tell_users(&self) -> Result<(), ServeError> {
+        let usages = match &self.place {
+            Place::There(local) => users::usages(local, &self.scan),
+            _ => Vec::new(),
+        };
+        view::batches(usages, |usages| self.outbox.send(Control::Users(usages)))?;
+        Ok(self.outbox.send(Control::Users(Vec::new()))?)
     }
 
     /// Tells what undoing a snapshot would do.

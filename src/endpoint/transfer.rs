@@ -20,6 +20,8 @@ pub struct Counters {
 pub struct TransferOptions {
     /// Never a delta.
     pub whole_file: bool,
+    /// A fetch asks which files programs use as well: with what it wants, so that this costs no round trip.
+    pub asks_users: bool,
 }
 
 /// What the hub did, and how many directories and files its report does not name for want of room.

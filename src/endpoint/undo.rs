@@ -7,8 +7,8 @@ use crate::protocol::message::{Op, OpSource, Origin, Refusal, RefusalKind};
 use crate::report::{printable, time};
 use crate::state::Payload;
 use crate::transaction::{
-    self, CommitError, Committed, Damage, Inverse, Label, Left, Request, SnapshotInfo, Staging,
-    TxnId,
+    self, CommitError, Committed, Damage, Inverse, Label, Left, Reason, Request, SnapshotInfo,
+    Staging, TxnId,
 };
 
 /// What undoing one snapshot does.
@@ -126,14 +126,16 @@ impl Undo {
 
 /// That a path stays as it is, why, and where its old version comes.
 fn left_words(left: &Left) -> String {
-    let Left {
-        path,
-        in_tree,
-        copy,
-    } = left;
-    let what = match in_tree {
-        true => "its content was changed since, though its size and times are the same",
-        false => "its old version was changed since, though its size and times are the same",
+    let Left { path, reason, copy } = left;
+    let what = match reason {
+        Reason::InUse(used) if used.path == *path => format!("it is open in {}", used.user()),
+        Reason::InUse(used) => format!("{:?} is open in {}", used.path, used.user()),
+        Reason::InTree => {
+            "its content was changed since, though its size and times are the same".to_owned()
+        }
+        Reason::InSnapshot => {
+            "its old version was changed since, though its size and times are the same".to_owned()
+        }
     };
     match copy {
         Some(copy) => format!("{path:?} stays as it is: {what}; the old version comes as {copy:?}"),

@@ -167,7 +167,10 @@ pub fn receive_again(
             }
             Message::SignatureData(_)
             | Message::Control(
-                Control::Signature { .. } | Control::SignatureEnd | Control::Resend(_),
+                Control::Signature { .. }
+                | Control::SignatureEnd
+                | Control::Resend(_)
+                | Control::Users(_),
             ) => {}
             other => return Err(unexpected(&other, "view")),
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::in_use::speaks_for;
 use super::look::Look;
 use super::sync::Request;
 use super::{Failure, FailureKind};
@@ -104,21 +105,43 @@ impl Look<'_> {
         );
         let carried =
             |a: &&Action| matches!(&a.source, Source::Theirs(from) if altered.contains(from));
-        let carried: Vec<_> = plan.actions.iter().filter(carried).collect();
+        let mut carried: Vec<_> = plan.actions.iter().filter(carried).collect();
+        if !carried.is_empty() {
+            let usages = self.usages(plan.direction.read())?;
+            carried.retain(|action| !speaks_for(usages, &action.path));
+        }
         let [first, ..] = carried.as_slice() else {
             return Ok(());
         };
         let (path, more) = (printable::path(&first.path), and_more(carried.len() - 1));
         let flag = if side == "here" { "" } else { " --remote" };
+        let touched = carried
+            .iter()
+            .any(|action| self.was_touched(plan.direction, &action.path));
+        let but = match touched {
+            true => "; something was done to it since",
+            false => "",
+        };
         Err(Failure::new(
             FailureKind::Integrity,
             format!(
-                "{path}{more} {side} has another content than at the last sync, though its size and time are the same"
+                "{path}{more} {side} has another content than at the last sync, though its size and time are the same{but}"
             ),
             format!(
-                "`rsyn verify{flag}` names all, `--repair` brings the old content back; if the change is yours, `touch` it"
+                "if a program changed it, `touch` it; `rsyn verify{flag}` names all; if it is damage, `rsyn verify{flag} --repair` \
+                brings the old content back, and names the command that undoes it"
             ),
         ))
+    }
+
+    /// Whether the system says that a file here was changed, or only its attributes, after the last sync.
+    fn was_touched(&self, direction: Direction, path: &RelPath) -> bool {
+        let stat = match direction {
+            Direction::Push => self.scan.stat(path),
+            Direction::Pull => None,
+        };
+        let synced_at = self.synced_at.unwrap_or(i64::MAX);
+        stat.is_some_and(|stat| stat.ctime.secs > synced_at)
     }
 
     /// A key must not lie where other users of the hub can read it.

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::sync::atomic::Ordering;
 
 use super::Failure;
+use super::in_use::carries_database;
 use super::look::Look;
 use super::sync::Request;
 use super::talk::Step;
@@ -19,12 +20,12 @@ use crate::scan::Scan;
 use crate::state::base::{Remotes, difference};
 use crate::state::hub::tombstones_digest;
 use crate::state::{Base, BaseUpdate, Payload, RootId, signatures};
-use crate::transaction::{self, Change, Expected, Label, NewNode, Staging};
+use crate::transaction::{self, Change, CommitError, Expected, Label, NewNode, Staging};
 
 /// Why one attempt ended.
 pub(super) enum Attempt {
-    /// Files changed meanwhile.
-    Changed(Failure),
+    /// Files changed meanwhile; some of them.
+    Changed(Failure, Vec<RelPath>),
     /// For good.
     Failed(Failure),
 }
@@ -37,7 +38,7 @@ impl From<Failure> for Attempt {
 
 impl From<Attempt> for Failure {
     fn from(attempt: Attempt) -> Self {
-        let (Attempt::Changed(failure) | Attempt::Failed(failure)) = attempt;
+        let (Attempt::Changed(failure, _) | Attempt::Failed(failure)) = attempt;
         failure
     }
 }
@@ -45,16 +46,26 @@ impl From<Attempt> for Failure {
 impl From<TransferError> for Attempt {
     fn from(error: TransferError) -> Self {
         match error {
-            TransferError::Changed { .. } => Self::Changed(error.into()),
+            TransferError::Changed { ref paths, .. } => {
+                let paths = paths.clone();
+                Self::Changed(error.into(), paths)
+            }
             other => Self::Failed(other.into()),
         }
     }
 }
 
-impl From<transaction::CommitError> for Attempt {
-    fn from(error: transaction::CommitError) -> Self {
+impl From<CommitError> for Attempt {
+    fn from(error: CommitError) -> Self {
         match error {
-            transaction::CommitError::Stale { .. } => Self::Changed(error.into()),
+            CommitError::Stale { ref paths } => {
+                let paths = paths.clone();
+                Self::Changed(error.into(), paths)
+            }
+            CommitError::InUse { ref held } => {
+                let paths = held.iter().map(|held| held.path.clone()).collect();
+                Self::Changed(error.into(), paths)
+            }
             other => Self::Failed(other.into()),
         }
     }
@@ -102,6 +113,7 @@ impl Look<'_> {
         }));
         let options = TransferOptions {
             whole_file: request.whole_file,
+            asks_users: carries_database(plan),
         };
         let (kept, counters) = (&self.view.kept, &self.meter.counters);
         self.client
@@ -157,6 +169,7 @@ impl Look<'_> {
         }
         let options = TransferOptions {
             whole_file: request.whole_file,
+            asks_users: false,
         };
         let machine = self.world.project.machine(self.world.environment);
         // The hub puts the verb before it, and knows pushes alone.

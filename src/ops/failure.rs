@@ -87,6 +87,9 @@ const SIMPLER_RULES: &str =
 const EXHAUSTED: &str =
     "let the process have more open files (`ulimit -n`) or memory, then run it again";
 
+/// What to do about a file that a program uses.
+pub(super) const CLOSE_IT: &str = "close it there, then run it again";
+
 impl Failure {
     /// A failure that left everything as it was.
     pub fn new(kind: FailureKind, message: impl Into<String>, hint: impl Into<String>) -> Self {
@@ -264,6 +267,7 @@ impl From<CommitError> for Failure {
         match error {
             CommitError::Interrupted => Self::interrupted(),
             CommitError::Stale { .. } => Self::new(FailureKind::Busy, message, "run it again"),
+            CommitError::InUse { .. } => Self::new(FailureKind::Busy, message, CLOSE_IT),
             CommitError::Stage(e) => e.into(),
             CommitError::Disk(e) => e.into(),
             CommitError::RecoveryPending => {

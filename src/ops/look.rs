@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::connect::{Greeting, Hub, Reach};
+use super::in_use::Usages;
 use super::project::{Environment, PathPolicies, Project};
 use super::remembered::{Known, known_hub};
 use super::sync::Request;
@@ -17,7 +18,7 @@ use crate::endpoint::local::{Local, NewlyHidden, ScanOptions};
 use crate::endpoint::view::HubView;
 use crate::filter::Rules;
 use crate::model::{RelPath, Skip, Tombstone, Tombstones, Tree};
-use crate::plan::{Choice, Direction, Input, Kept, Options, Plan, Policy, moves, reconcile};
+use crate::plan::{Choice, Direction, Holds, Input, Kept, Options, Plan, Policy, moves, reconcile};
 use crate::protocol::handshake::{Purpose, Seen};
 use crate::protocol::message::Problem;
 use crate::scan::{Progress, Scan};
@@ -116,6 +117,13 @@ pub struct Look<'a> {
     pub(super) agreed_next: Option<Plan>,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// Which files programs use.
+    pub(super) usages: Usages,
+    /// Whether the hub is asked for that before a plan is made: in a dry run, and after a commit was refused. A real run finds
+    /// out by that.
+    pub(super) asks_hub: bool,
+    /// Paths that kept changing and that this direction leaves as they are.
+    pub(super) changing: Holds,
     pub(super) meter: Arc<Meter>,
 }
 
@@ -213,11 +221,13 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
         undone: Undone::default(),
         agreed_next: None,
         warnings,
+        usages: Usages::default(),
+        asks_hub: request.dry_run,
+        changing: Holds::new(),
         meter,
     };
     look.adopt_base(known.id.as_ref(), known.base, request)?;
     look.note_undone()?;
-    look.note_problems();
     Ok(look)
 }
 
@@ -391,7 +401,8 @@ impl Look<'_> {
         }
     }
 
-    fn note_problems(&mut self) {
+    /// Says what was skipped, each time that something is done with a look.
+    pub(super) fn note_problems(&mut self) {
         let worth_a_word = |p: &&Problem| !p.is_nested_state();
         let here = self.scan.problems.iter().filter(worth_a_word);
         let here = here.map(|p| problem_words(p, "here"));
@@ -401,7 +412,8 @@ impl Look<'_> {
             .iter()
             .filter(worth_a_word)
             .map(|p| problem_words(p, "on the hub"));
-        let lines: Vec<_> = here.chain(there).collect();
+        let mut lines: Vec<_> = here.chain(there).collect();
+        lines.retain(|line| !self.warnings.contains(line));
         self.warnings.extend(lines);
     }
 
@@ -412,7 +424,7 @@ impl Look<'_> {
     pub fn plan(&self, direction: Direction, request: &Request) -> Result<Plan, Failure> {
         let policies = self.world.project.policies(request.on_conflict)?;
         let mut choices = BTreeMap::new();
-        let mut plan = self.reconcile(direction, request, &policies, &choices);
+        let mut plan = self.reconcile(direction, request, &policies, &choices)?;
         if !plan.undecided.is_empty() && !request.dry_run {
             for conflict in plan.undecided.iter().filter(|c| is_asked(c)) {
                 if let Some(choice) = self.world.talk.decide(conflict, &self.hub.name) {
@@ -421,7 +433,7 @@ impl Look<'_> {
                 self.world.heed_interruption()?;
             }
             if !choices.is_empty() {
-                plan = self.reconcile(direction, request, &policies, &choices);
+                plan = self.reconcile(direction, request, &policies, &choices)?;
             }
         }
         let ours = match direction {
@@ -442,7 +454,7 @@ impl Look<'_> {
         request: &Request,
     ) -> Result<Plan, Failure> {
         let policies = self.world.project.policies(request.on_conflict)?;
-        let mut plan = self.reconcile(direction, request, &policies, &BTreeMap::new());
+        let mut plan = self.reconcile(direction, request, &policies, &BTreeMap::new())?;
         plan.undecided.retain(|conflict| !is_asked(conflict));
         Ok(plan)
     }
@@ -453,7 +465,7 @@ impl Look<'_> {
         request: &Request,
         policies: &PathPolicies,
         choices: &BTreeMap<RelPath, Choice>,
-    ) -> Plan {
+    ) -> Result<Plan, Failure> {
         let none = Tombstones::new();
         let news = self.tombstones_that_are_news();
         let unnamed = match direction {
@@ -467,6 +479,7 @@ impl Look<'_> {
             unnamed: &unnamed,
             local_tombstones: &none,
             remote_tombstones: &news,
+            holds: &self.changing,
         };
         let options = Options {
             direction,
@@ -480,11 +493,22 @@ impl Look<'_> {
                 lasting.is_none_or(|rules| !rules.verdict(path.as_bytes(), is_dir).included)
             },
         };
-        reconcile(&input, &options)
+        let plan = reconcile(&input, &options);
+        let holds = self.holds(&plan)?;
+        if !plan.actions.iter().any(|a| holds.contains_key(&a.path)) {
+            return Ok(plan);
+        }
+        let input = Input {
+            holds: &holds,
+            ..input
+        };
+        Ok(reconcile(&input, &options))
     }
 
     /// Looks at both sides again, after something changed under a run.
     pub(super) fn look_again(&mut self, request: &Request) -> Result<(), Failure> {
+        self.usages = Usages::default();
+        self.asks_hub = true;
         self.scan = scan(
             self.world,
             &self.local,

@@ -7,6 +7,7 @@ pub mod diff;
 mod execute;
 pub mod failure;
 mod history;
+mod in_use;
 mod install;
 pub mod local;
 mod locked_out;

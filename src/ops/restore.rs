@@ -18,7 +18,9 @@ use crate::model::RelPath;
 use crate::plan::{Direction, Plan};
 use crate::report::{json as contract, printable};
 use crate::state::{Payload, log};
-use crate::transaction::{self, Damage, Label, OldVersions, RestoreError, Staging, TxnId};
+use crate::transaction::{
+    self, CommitError, Damage, Label, OldVersions, RestoreError, Staging, TxnId,
+};
 
 /// Where the old version goes.
 pub enum Target<'a> {
@@ -127,6 +129,17 @@ fn restore_locked(
     if changes.is_empty() {
         return Ok(report);
     }
+    let used = transaction::leave_used(&local.root, &mut changes);
+    if changes.is_empty() {
+        return Err(CommitError::InUse { held: used }.into());
+    }
+    report.warnings.extend(used.iter().map(|used| {
+        format!(
+            "{:?} stays as it is: it is open in {}",
+            used.path,
+            used.user()
+        )
+    }));
     let staging = Staging::begin(&local.root)?;
     let altered = versions.stage(&local.root, &staging, &mut changes)?;
     report.warnings.extend(altered.iter().map(|path| {

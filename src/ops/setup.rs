@@ -13,11 +13,15 @@ use crate::disk::{Root, space};
 use crate::endpoint::client::Client;
 use crate::endpoint::local::Local;
 use crate::endpoint::place::EXCLUDE_FILE;
+use crate::endpoint::users;
 use crate::filter::Rules;
+use crate::model::RelPath;
 use crate::protocol::handshake::{ProtocolRange, Purpose, ServerHello};
 use crate::report::json as contract;
+use crate::scan;
 use crate::state::RootId;
 use crate::state::base::Remotes;
+use crate::transaction::user_words;
 use crate::transport::remote_command;
 
 /// Clocks that differ by less are fine: nothing is decided by a clock but `newer`.
@@ -139,6 +143,7 @@ pub fn setup(world: &World<'_>, reach: &Reach, install: bool) -> Checks {
     let mut checks = Checks::default();
     check_settings(&mut checks, world);
     let rules = check_rules(&mut checks, world);
+    check_databases(&mut checks, world, &rules);
     check_room(&mut checks, "room here", &world.project.path);
     check_rsync_here(&mut checks);
     match world.hub(reach) {
@@ -236,6 +241,31 @@ fn check_rules(checks: &mut Checks, world: &World<'_>) -> Rules {
             checks.fail("exclude file", failure.message, failure.hint);
             Rules::new()
         }
+    }
+}
+
+/// Names the databases: their programs have to rest while they are synced.
+fn check_databases(checks: &mut Checks, world: &World<'_>, rules: &Rules) {
+    let Ok(local) = Local::open(&world.project.path) else {
+        return;
+    };
+    let excludes = |path: &RelPath, is_dir: bool| !rules.verdict(path.as_bytes(), is_dir).included;
+    // What keeps the tree from being read is told by the first sync.
+    let Ok(scan) = scan::names(&local.root, &excludes, world.interrupted) else {
+        return;
+    };
+    let usages = users::usages(&local, &scan);
+    for path in users::databases(&local, &scan) {
+        let user = usages
+            .iter()
+            .find(|usage| usage.path == path && usage.is_in_use());
+        let state =
+            user.map(|usage| format!(", open in {}", user_words(&usage.program, usage.pid)));
+        checks.warn(
+            "database",
+            format!("{path:?}{}", state.unwrap_or_default()),
+            "close it while you sync: a copy of an open database may be torn, and one in use is not replaced",
+        );
     }
 }
 

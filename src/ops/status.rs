@@ -105,10 +105,13 @@ pub fn status(world: &World<'_>, reach: &Reach, offline: bool) -> Result<Status,
 }
 
 fn ask_hub(status: &mut Status, mut look: Look<'_>, request: &Request) -> Result<(), Failure> {
-    status.plans = Some((
-        look.plan(Direction::Pull, request)?,
-        look.plan(Direction::Push, request)?,
-    ));
+    let pull = look.plan(Direction::Pull, request)?;
+    let push = look.plan(Direction::Push, request)?;
+    for plan in [&pull, &push] {
+        let words = look.words_of(plan)?;
+        look.tell(words);
+    }
+    status.plans = Some((pull, push));
     status.local_digest = Some(look.scan.tree.digest());
     status.remote_digest = Some(look.view.tree.digest());
     status.synced_at = look.synced_at;

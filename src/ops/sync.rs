@@ -8,6 +8,7 @@ use super::connect::Reach;
 use super::execute::Attempt;
 use super::failure::after_pull;
 use super::history::{note_in_log, of_sync};
+use super::in_use::Usages;
 use super::locked_out::{self, locked_out};
 use super::look::{Look, World, look};
 use super::project::{CONFIG_FILE, ExtraRule, brought_remote};
@@ -16,11 +17,13 @@ use crate::config::remote::without_password;
 use crate::endpoint::transfer::Counters;
 use crate::model::{Digest, Node, RelPath, Tree};
 use crate::plan::guard::MaxDelete;
-use crate::plan::{Direction, Kept, Plan, Policy};
+use crate::plan::{Direction, Kept, Plan, Policy, Side};
 use crate::state::log::Snapshots;
 
-/// Files that change under a sync are looked at again this often before it gives up.
+/// Where files change under a sync, it looks this often before it leaves out what changed from look to look.
 const ATTEMPTS: usize = 3;
+/// As many looks are the most; then it gives up.
+const MOST_ATTEMPTS: usize = 10;
 
 /// What the user asked for.
 #[derive(Debug, Clone)]
@@ -273,6 +276,8 @@ impl Look<'_> {
             refusal.get_or_insert(failure);
         }
         let diff = self.diff(&plan, request)?;
+        let words = self.words_of(&plan)?;
+        self.tell(words);
         if request.directions.len() > 1 {
             self.assume(&plan);
             if let Some(tree) = self.lock_out(&plan) {
@@ -288,6 +293,8 @@ impl Look<'_> {
 
     /// Plans go on as if `plan` had been carried out: only trees are changed, not what the scan knows of files.
     fn assume(&mut self, plan: &Plan) {
+        // What is known of files is known by the place of their entries in the tree.
+        drop(self.usages(Side::Local));
         let written = match plan.direction {
             Direction::Pull => &mut self.scan.tree,
             Direction::Push => &mut self.view.tree,
@@ -369,6 +376,7 @@ impl Look<'_> {
     ) -> Result<Option<Leg>, Failure> {
         let mut attempt = 1;
         let mut confirmed = self.agreed_next.take();
+        self.changing.clear();
         loop {
             let plan = self.plan(direction, request)?;
             self.check_guards(&plan, request)?;
@@ -389,16 +397,23 @@ impl Look<'_> {
                     ..Preview::of(&plan)
                 };
                 if !self.world.confirm(&preview)? {
+                    self.note_problems();
                     return Ok(None);
                 }
                 self.agreed_next = then;
             }
             let diff = self.diff(&plan, request)?;
             let brought = brought_remote(&self.local.root);
+            let words = self.words_of(&plan)?;
             match self.execute(&plan, request) {
                 Ok(snapshot) => {
                     self.note_brought_remote(brought);
                     self.note_undone()?;
+                    self.tell(words);
+                    // A fetch has brought more.
+                    let words = self.words_of(&plan)?;
+                    self.tell(words);
+                    self.usages = Usages::default();
                     if let Some(tree) = next.and_then(|_| self.lock_out(&plan)) {
                         self.scan = std::mem::take(&mut self.scan).followed_by(tree, &[]);
                     }
@@ -409,11 +424,17 @@ impl Look<'_> {
                     }));
                 }
                 Err(Attempt::Failed(failure)) => return Err(failure),
-                Err(Attempt::Changed(failure)) if attempt == ATTEMPTS => return Err(failure),
-                Err(Attempt::Changed(_)) => {
+                Err(Attempt::Changed(failure, _)) if attempt == MOST_ATTEMPTS => {
+                    return Err(failure);
+                }
+                Err(Attempt::Changed(_, paths)) => {
                     confirmed = Some(plan);
-                    attempt += 1;
+                    let (here, there) = (self.scan.tree.clone(), self.view.tree.clone());
                     self.look_again(request)?;
+                    if attempt >= ATTEMPTS {
+                        self.hold_changing(paths, [&here, &there]);
+                    }
+                    attempt += 1;
                 }
             }
         }

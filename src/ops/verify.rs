@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::connect::{Hub, Reach};
 use super::history::{Ending, note_in_log, record, remote_asked};
+use super::in_use::speaks_for;
 use super::local::take_over;
 use super::look::{Look, World, look, no_such_hub};
 use super::remembered::known_hub;
@@ -14,13 +15,14 @@ use super::undo::Where;
 use super::{Failure, FailureKind};
 use crate::disk::Lock;
 use crate::endpoint::local::{Local, ScanOptions};
+use crate::endpoint::users::usages;
 use crate::model::{Node, RelPath, Skip, Tree, total_bytes};
-use crate::plan::{Action, Altered, Direction, Plan, Reason, Source, Verb, altered};
-use crate::protocol::message::Problem;
-use crate::report::{json as contract, printable};
+use crate::plan::{Action, Altered, Direction, Plan, Reason, Side, Source, Verb, altered};
+use crate::protocol::message::{Problem, Usage};
+use crate::report::{json as contract, printable, text};
 use crate::scan::{Progress, Scan};
 use crate::state::{Index, Payload};
-use crate::transaction::{self, Change, Expected, Label, NewNode, Staging};
+use crate::transaction::{self, Change, Expected, Label, NewNode, Staging, user_words};
 
 /// How a repair is labelled.
 const VERB: &str = "verify";
@@ -47,6 +49,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// What could not be read, and other trouble, in words.
     pub warnings: Vec<String>,
+    /// The commands that undo the repairs.
+    pub undo: Vec<String>,
 }
 
 impl Report {
@@ -63,7 +67,19 @@ impl Report {
             bytes: total_bytes(sizes.map(|e| e.node.size())),
             findings: found.into_iter().map(finding).collect(),
             warnings: vec![],
+            undo: vec![],
         }
+    }
+
+    /// Takes the files out that programs changed: such a change is no damage. They are named all the same.
+    fn believe(&mut self, usages: &[Usage]) {
+        let is_damage = |finding: &Finding| !speaks_for(usages, &finding.altered.path);
+        let (damaged, changed): (Vec<_>, Vec<_>) = std::mem::take(&mut self.findings)
+            .into_iter()
+            .partition(is_damage);
+        self.findings = damaged;
+        self.warnings
+            .extend(changed.iter().map(|finding| changed_words(finding, usages)));
     }
 
     /// Files that are still not what they were.
@@ -153,6 +169,9 @@ fn verify_recovered(
     found.extend(against_index(local, &scan)?);
     let mut report = Report::of(&scan.tree, found);
     report.warnings = unread(&scan.problems);
+    if !report.findings.is_empty() {
+        report.believe(&usages(local, &scan));
+    }
     if let Some(lock) = lock {
         repair_from_snapshots(world, local, &lock, &scan, &mut report)?;
         drop(lock);
@@ -216,6 +235,17 @@ fn brought_back(altered: &Altered) -> Option<Node> {
     }
 }
 
+/// That a program changed a file, and not the disk.
+fn changed_words(finding: &Finding, usages: &[Usage]) -> String {
+    let path = &finding.altered.path;
+    let user = usages.iter().find(|u| u.path == *path && u.is_in_use());
+    let why = match user {
+        Some(usage) => format!("it is open in {}", user_words(&usage.program, usage.pid)),
+        None => "it belongs to a database".to_owned(),
+    };
+    format!("{path:?} changed though its size and time did not; {why}, so this is no damage")
+}
+
 fn unread(problems: &[Problem]) -> Vec<String> {
     let unread = problems.iter().filter(|p| p.skip == Skip::Unreadable);
     unread
@@ -276,6 +306,8 @@ fn repair_from_snapshots(
             local.remember(id.as_str(), payload)
         })?;
     let plan = repairs(report, Direction::Pull, |a| paths.contains(&a.path));
+    let undo = committed.snapshot.as_ref().map(ToString::to_string);
+    report.undo.extend(undo.map(|id| text::rollback_here(&id)));
     let snapshots = Where::Here.snapshots(committed.snapshot.map(|id| id.to_string()));
     note_in_log(
         world,
@@ -324,7 +356,11 @@ fn verify_hub(world: &World<'_>, reach: &Reach, repair: bool) -> Result<Report, 
         Some(Altered { path, was, now })
     }));
     let mut report = Report::of(&look.view.tree, found);
+    look.note_problems();
     report.warnings = std::mem::take(&mut look.warnings);
+    if !report.findings.is_empty() {
+        report.believe(look.usages(Side::Remote)?);
+    }
     if repair {
         let plan = plan(&report, Direction::Push, &look.scan.tree);
         let from = (Where::Hub, "this machine");
@@ -372,6 +408,11 @@ fn carry_out(
     }
     let paths: Vec<_> = plan.actions.iter().map(|a| a.path.clone()).collect();
     let snapshot = look.execute(plan, request).map_err(Failure::from)?;
+    let named = request.reach.remote.as_deref();
+    report.undo.extend(snapshot.as_deref().map(|id| match at {
+        Where::Here => text::rollback_here(id),
+        Where::Hub => text::rollback_on_hub(named, id),
+    }));
     let ending = Ending::Done(plan, at.snapshots(snapshot));
     note_in_log(look.world, record(VERB, &look.hub.name, &ending));
     report.mark(&paths, from);
@@ -391,9 +432,13 @@ pub fn refusal(report: &Report, at: Where) -> Option<Failure> {
     );
     let hint = match at {
         Where::Here => {
-            "`rsyn verify --repair` brings the old content back from a snapshot or the hub; `touch` a file whose change is yours"
+            "`touch` a file that a program changed; if it is damage, `rsyn verify --repair` brings the old content back from a \
+            snapshot or the hub, and names the command that undoes it"
         }
-        Where::Hub => "`rsyn verify --remote --repair` sends this machine's copy",
+        Where::Hub => {
+            "`touch` a file there that a program changed; if it is damage, `rsyn verify --remote --repair` sends this machine's \
+            copy, and names the command that undoes it"
+        }
     };
     Some(Failure {
         state: String::new(),
@@ -412,8 +457,12 @@ pub fn to_text(report: &Report) -> String {
         }
     };
     let lines: String = report.findings.iter().map(line).collect();
+    let undo = report.undo.iter();
+    let undo: String = undo
+        .map(|command| format!("undo the repair with `{command}`\n"))
+        .collect();
     format!(
-        "{lines}read {} files, {}\n",
+        "{lines}read {} files, {}\n{undo}",
         report.files,
         indicatif::HumanBytes(report.bytes)
     )
@@ -434,6 +483,7 @@ pub fn to_json(report: &Report, refusal: Option<&Failure>) -> Value {
         "files": report.files,
         "bytes": report.bytes,
         "altered": report.findings.iter().map(finding).collect::<Vec<_>>(),
+        "undo": report.undo,
         "warnings": report.warnings,
     });
     if let (Some(refusal), Some(more)) = (refusal, more.as_object_mut()) {

@@ -180,6 +180,7 @@ mod tests {
             unnamed: &BTreeSet::new(),
             local_tombstones: &none,
             remote_tombstones: &none,
+            holds: &crate::plan::Holds::new(),
         };
         let options = Options {
             direction: Direction::Pull,

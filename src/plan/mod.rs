@@ -12,6 +12,8 @@ pub mod policy;
 pub mod reconcile;
 mod threeway;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Digest, Kind, Node, RelPath};
@@ -241,6 +243,10 @@ pub enum KeptReason {
     EditKept,
     /// A directory that should go, but holds entries that are out of scope or cannot be named.
     ExcludedInside,
+    /// A program uses it on the written side, or a database that it belongs to.
+    InUse,
+    /// It changed each time it was looked at.
+    Changing,
 }
 
 impl KeptReason {
@@ -252,6 +258,8 @@ impl KeptReason {
             Self::Behind => "behind",
             Self::EditKept => "edit_kept",
             Self::ExcludedInside => "excluded_inside",
+            Self::InUse => "in_use",
+            Self::Changing => "changing",
         }
     }
 }
@@ -265,7 +273,30 @@ pub struct Kept {
     pub reason: KeptReason,
     /// Set where both sides had changed.
     pub conflict: Option<Box<Conflict>>,
+    /// The program that uses it, where that is why.
+    pub program: Option<Box<Program>>,
 }
+
+/// A program at work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// Its name.
+    pub name: String,
+    /// Its process id; 0 if it is not known.
+    pub pid: u32,
+}
+
+/// Why a path must stay as it is, whatever the trees say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// Why.
+    pub reason: KeptReason,
+    /// The program that uses it, where that is why.
+    pub program: Option<Box<Program>>,
+}
+
+/// Paths that must stay as they are.
+pub type Holds = BTreeMap<RelPath, Hold>;
 
 /// A path whose base changes once the plan is durable; `None` forgets it.
 pub type BaseChange = (RelPath, Option<Node>);

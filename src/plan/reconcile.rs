@@ -3,7 +3,7 @@
 //!
 //! The rules speak of *ours* (the side that is written) and *theirs* (the side that is read), so a push is a
 //! pull seen from the other side. The table is `docs/semantics.md`. Three passes over the paths:
-//! 1. `fate_of` decides each path by itself;
+//! 1. `fate_of` decides each path by itself, and `hold` has those stay that must;
 //! 2. bottom up, a directory that something inside still needs is kept or created;
 //! 3. top down, nothing is put below something that is no directory.
 
@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::policy::{self, Choice, Policies, Policy};
 use super::threeway::{Versions, threeway};
 use super::{
-    Action, BaseChange, Conflict, Direction, Kept, KeptReason, Plan, Reason, Side, Source, Verb,
-    Winner,
+    Action, BaseChange, Conflict, Direction, Hold, Holds, Kept, KeptReason, Plan, Program, Reason,
+    Side, Source, Verb, Winner,
 };
 use crate::model::{Node, RelPath, Skip, Tombstones, Tree};
 
@@ -32,6 +32,8 @@ pub struct Input<'a> {
     pub local_tombstones: &'a Tombstones,
     /// Deletions that the hub remembers.
     pub remote_tombstones: &'a Tombstones,
+    /// Paths of the written side that must stay as they are, with all below them.
+    pub holds: &'a Holds,
 }
 
 /// What the user asked for.
@@ -103,6 +105,7 @@ impl Decision<'_> {
 pub fn reconcile(input: &Input<'_>, options: &Options<'_>) -> Plan {
     let mut base = Vec::new();
     let mut decisions = decide(input, options, &mut base);
+    hold(&mut decisions, input.holds);
     keep_needed_directories(&mut decisions, input, options);
     respect_what_is_no_directory(&mut decisions, options);
     emit(decisions, base, input, options)
@@ -312,6 +315,25 @@ fn conflict(
     })
 }
 
+/// What must stay stays, whatever was decided; permission bits may change.
+fn hold(decisions: &mut [Decision<'_>], holds: &Holds) {
+    if holds.is_empty() {
+        return;
+    }
+    for decision in decisions {
+        let at = decision.at;
+        let is_meta = matches!((at.ours, at.theirs), (Some(a), Some(b)) if a.same_content(b));
+        if let Some(hold) = holds.get(at.path).filter(|_| decision.writes() && !is_meta) {
+            let conflict = match &mut decision.fate {
+                Fate::Take(_, conflict) => conflict.take(),
+                Fate::Both(conflict) => Some(conflict.clone()),
+                _ => None,
+            };
+            decision.fate = Fate::Keep(hold.reason, conflict);
+        }
+    }
+}
+
 /// Pass 2, bottom up: a directory does not go while something inside stays, and it is there when something
 /// inside is put there.
 ///
@@ -398,6 +420,7 @@ fn emit(
         match fate {
             Fate::Untouched => {}
             Fate::Keep(reason, conflict) => plan.kept.push(Kept {
+                program: program(input.holds.get(&path), reason),
                 path,
                 reason,
                 conflict,
@@ -408,6 +431,7 @@ fn emit(
                     path,
                     reason,
                     conflict: Some(conflict),
+                    program: None,
                 });
             }
             Fate::Delete(reason) => {
@@ -430,6 +454,12 @@ fn emit(
     plan.actions.sort_by(|a, b| a.path.cmp(&b.path));
     plan.base.sort_by(|a, b| a.0.cmp(&b.0));
     plan
+}
+
+/// The program that has a path kept, if that is why.
+fn program(hold: Option<&Hold>, reason: KeptReason) -> Option<Box<Program>> {
+    let hold = hold.filter(|hold| hold.reason == reason)?;
+    hold.program.clone()
 }
 
 fn deletion(at: &Versions<'_>, reason: Reason) -> Action {

@@ -25,6 +25,7 @@ pub const FEATURES: &[&str] = &[
     PARTS,
     NOTES,
     ORIGIN,
+    USERS,
 ];
 /// The feature of content that is sent before it is asked for, and from where an earlier attempt stopped.
 pub const AHEAD: &str = "ahead";
@@ -38,6 +39,8 @@ pub const KEPT: &str = "kept";
 pub const STAYING: &str = "staying";
 /// What people should know of what a hub did, or would do, beside what its answer has a place for.
 pub const NOTES: &str = "notes";
+/// Files that programs use are told when they are asked for.
+pub const USERS: &str = "users";
 
 /// Whose sync a rollback would undo is told with its plan.
 pub const ORIGIN: &str = "origin";

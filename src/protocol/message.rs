@@ -84,6 +84,36 @@ impl Weight for Want {
     }
 }
 
+/// A file that a program uses, or a database with others of its files beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Which; of a database in use also each name beside it, whether anything stands there or not.
+    pub path: RelPath,
+    /// The program that uses it; empty if none does.
+    #[serde(deserialize_with = "bounded::text")]
+    pub program: String,
+    /// Its process id; 0 if it is not known.
+    pub pid: u32,
+    /// Whether it is a database or belongs to one.
+    pub is_database: bool,
+    /// Whether a log or journal beside the database holds what is not in it.
+    pub is_unfinished: bool,
+}
+
+impl Usage {
+    /// Whether a program uses it.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        !self.program.is_empty()
+    }
+}
+
+impl Weight for Usage {
+    fn text_bytes(&self) -> usize {
+        self.path.text_bytes() + self.program.len()
+    }
+}
+
 /// Where the new content of an operation comes from, seen from the hub.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OpSource {
@@ -375,6 +405,11 @@ pub enum Control {
     Notes(#[serde(deserialize_with = "bounded::list")] Vec<String>),
     /// Server: whose sync a rollback would undo; before its plan (feature `origin`). `[origin]`
     Origin(Origin),
+    /// Client: which files of the tree do programs use, and which databases are there with others beside them (feature
+    /// `users`)? `[ask-users]`
+    AskUsers,
+    /// Server: these; an empty list ends them (feature `users`). `[users]`
+    Users(#[serde(deserialize_with = "bounded::list")] Vec<Usage>),
 }
 
 impl Message {
@@ -433,6 +468,8 @@ impl Control {
             Self::Staying(_) => "staying",
             Self::Notes(_) => "notes",
             Self::Origin(_) => "origin",
+            Self::AskUsers => "ask-users",
+            Self::Users(_) => "users",
         }
     }
 }

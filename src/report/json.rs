@@ -140,6 +140,7 @@ pub(crate) fn kept_path(kept: &Kept) -> Value {
         "path_bytes": path_bytes,
         "reason": kept.reason.name(),
         "conflict": kept.conflict.as_deref().map(conflict),
+        "program": kept.program.as_deref().map(|p| json!({"name": p.name, "pid": p.pid})),
     })
 }
 

@@ -6,7 +6,8 @@ use super::printable;
 use crate::model::{Kind, Node, total_bytes};
 use crate::ops::sync::{Outcome, Report};
 use crate::plan::{
-    Action, Conflict, Direction, Kept, KeptReason, Plan, Reason, Side, Source, Verb, Winner,
+    Action, Conflict, Direction, Kept, KeptReason, Plan, Program, Reason, Side, Source, Verb,
+    Winner,
 };
 
 /// How much is said.
@@ -65,6 +66,14 @@ pub fn kept_words(kept: &Kept, direction: Direction) -> String {
         KeptReason::ExcludedInside => {
             "should go, but holds entries that are out of scope or cannot be named".to_owned()
         }
+        KeptReason::InUse => match &kept.program {
+            Some(program) => format!(
+                "open in {}; close it there, and the next run goes on",
+                user(program)
+            ),
+            None => "in use by a program; the next run goes on".to_owned(),
+        },
+        KeptReason::Changing => "kept changing; the next run goes on".to_owned(),
         KeptReason::EditKept => match kept.conflict.as_ref().and_then(|c| c.winner) {
             Some(_) => format!(
                 "changed on both sides, {} stays",
@@ -72,6 +81,16 @@ pub fn kept_words(kept: &Kept, direction: Direction) -> String {
             ),
             None => "changed on both sides; you decide".to_owned(),
         },
+    }
+}
+
+/// `python3 (pid 4242)`.
+#[must_use]
+pub fn user(program: &Program) -> String {
+    let name = printable::line(&program.name);
+    match program.pid {
+        0 => name,
+        pid => format!("{name} (pid {pid})"),
     }
 }
 
@@ -113,8 +132,7 @@ fn kept<'a>(
     direction: Direction,
     style: Style,
 ) -> String {
-    let is_shown =
-        |k: &&Kept| style.verbose || k.conflict.is_some() || k.reason == KeptReason::ExcludedInside;
+    let is_shown = |k: &&Kept| style.verbose || k.conflict.is_some() || is_unusual(k.reason);
     let line = |kept: &Kept| {
         format!(
             "  keep    {}  ({})\n",
@@ -123,6 +141,14 @@ fn kept<'a>(
         )
     };
     kept.into_iter().filter(is_shown).map(line).collect()
+}
+
+/// Whether a path stays for another reason than that one side alone changed it.
+fn is_unusual(reason: KeptReason) -> bool {
+    !matches!(
+        reason,
+        KeptReason::Ahead | KeptReason::Behind | KeptReason::EditKept
+    )
 }
 
 fn line(action: &Action, direction: Direction) -> String {

@@ -219,6 +219,12 @@ impl Scan {
         self.problems.iter().filter(|p| p.skip == Skip::Altered)
     }
 
+    /// The files of which a stat is known, in path order, and their inodes.
+    pub fn files(&self) -> impl Iterator<Item = (&RelPath, u64)> {
+        let entries = self.tree.entries().zip(&self.witnesses);
+        entries.filter_map(|(entry, witness)| Some((&entry.path, witness.as_ref()?.ino)))
+    }
+
     /// The stat that the file at `path` had when its content was hashed.
     #[must_use]
     pub fn stat(&self, path: &RelPath) -> Option<Stat> {

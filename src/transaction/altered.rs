@@ -1,5 +1,6 @@
 //! Files whose content changed though size, mtime and permission bits did not: a program wrote into them through a mapping,
-//! or put their times back. A rollback leaves such a path alone, and puts the old version that it cannot put there beside it.
+//! or put their times back; and files that a program uses. A rollback leaves such a path alone, and puts the old version that it
+//! cannot put there beside it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -8,6 +9,7 @@ use crate::disk::{DiskError, FileKind, Root, Stat, threads};
 use crate::model::{Mode, Node, RelPath, total_bytes};
 
 use super::content;
+use super::in_use::{InUse, held_among};
 use super::settle::beside;
 use super::snapshot::{Snapshot, Source};
 use super::{Change, Expected, NewNode};
@@ -20,10 +22,21 @@ pub(super) type Inverted = (usize, Change);
 pub struct Left {
     /// Which.
     pub path: RelPath,
-    /// Whether its file in the tree was altered; else its old version in the snapshot.
-    pub in_tree: bool,
+    /// Why.
+    pub reason: Reason,
     /// Where what the snapshot keeps of it comes to, if that keeps anything.
     pub copy: Option<RelPath>,
+}
+
+/// Why a rollback leaves a path as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// A program uses it, or what it was moved to.
+    InUse(InUse),
+    /// Its file in the tree was altered.
+    InTree,
+    /// Its old version in the snapshot was altered.
+    InSnapshot,
 }
 
 /// What reading the contents of both sides of a change has shown.
@@ -48,16 +61,22 @@ pub(super) fn leave_altered(
     inverted: &mut Vec<Inverted>,
 ) -> Result<Vec<Left>, DiskError> {
     let verdicts = read_all(root, snapshot, inverted)?;
+    let used = held_among(root, inverted.iter().map(|(_, change)| change));
     let mut left = Vec::new();
     let mut copies = Vec::new();
     let mut stays = HashSet::new();
     for (index, change) in inverted.iter_mut() {
         let verdict = verdicts.get(index).copied().unwrap_or_default();
-        if verdict.in_tree || verdict.in_snapshot {
+        let reason = match user(&used, &change.path, snapshot.source(*index).as_ref()) {
+            Some(user) => Some(Reason::InUse(user.clone())),
+            None if verdict.in_tree => Some(Reason::InTree),
+            None => verdict.in_snapshot.then_some(Reason::InSnapshot),
+        };
+        if let Some(reason) = reason {
             let copy = copy_beside(root, snapshot, *index, change)?;
             left.push(Left {
                 path: change.path.clone(),
-                in_tree: verdict.in_tree,
+                reason,
                 copy: copy.as_ref().map(|(_, copy)| copy.path.clone()),
             });
             copies.extend(copy);
@@ -69,6 +88,16 @@ pub(super) fn leave_altered(
     inverted.retain(|(index, _)| !stays.contains(index));
     inverted.extend(copies);
     Ok(left)
+}
+
+/// Who keeps a path from its old version: whoever uses what is there or above it, or what the old version was moved to.
+fn user<'a>(used: &'a [InUse], path: &RelPath, source: Option<&Source<'_>>) -> Option<&'a InUse> {
+    let moved_to = match source {
+        Some(Source::Renamed(from)) => Some(*from),
+        _ => None,
+    };
+    let is_of = |used: &&InUse| path.is_at_or_below(&used.path) || moved_to == Some(&used.path);
+    used.iter().find(is_of)
 }
 
 fn read_all(

@@ -15,7 +15,7 @@ use super::snapshot::heads;
 use super::stage::{Inner, Staging};
 use super::undo::undo;
 use super::work::Work;
-use super::{Change, Label, check, linked, order, recover, renamed};
+use super::{Change, Label, check, in_use, linked, order, recover, renamed};
 
 /// What shall be done, and how.
 pub struct Request<'a> {
@@ -85,6 +85,7 @@ pub fn commit(
     let interrupted = request.interrupted;
     let plan = make_plan(root, inner, request)?;
     linked::keep_apart(root, &staged, &plan)?;
+    in_use::check(root, &plan)?;
     // From here on the plan knows them.
     drop(std::mem::take(&mut *inner.objects()));
     let now = prepare(inner, &plan)?;
@@ -204,6 +205,9 @@ fn carry_out(
     let all = work.plan.body.steps.len();
     let applied = apply(work, now, interrupted)
         .map_err(|stopped| take_back(work, inner, stopped.tried, stopped.cause))?;
+    // RACE: a program may have opened a file between the check and its move. It has the old object, which goes back.
+    in_use::check_displaced(work, &applied.kept)
+        .map_err(|cause| take_back(work, inner, all, cause))?;
     applied
         .touched
         .sync(work)

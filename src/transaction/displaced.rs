@@ -41,6 +41,14 @@ pub(super) fn displaced<'a>(work: &Work<'a>, kept: &[u32]) -> impl Iterator<Item
 }
 
 impl Displaced<'_> {
+    /// Its stat where it lies; `None` if it is gone.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub(super) fn stat(&self) -> Result<Option<Stat>> {
+        self.dir.stat(&self.name)
+    }
+
     /// Whether a file has another content than the plan saw. Its content is read where its stat is another one, unless it is
     /// so large that this takes long: then it counts as written. One that is gone was not written.
     ///

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::disk::DiskError;
 use crate::model::{Digest, RelPath};
 
+use super::in_use::InUse;
 use super::journal::{Damage, TxnId};
 
 /// Writes what both sides agreed on after a transaction was decided. Called with the id and the payload
@@ -51,6 +52,12 @@ pub enum CommitError {
     Stale {
         /// At least one.
         paths: Vec<RelPath>,
+    },
+    /// Programs use these files. The tree is as it was before.
+    #[error("{}", in_use(.held))]
+    InUse {
+        /// At least one.
+        held: Vec<InUse>,
     },
     /// The changes make no tree. Nothing was touched.
     #[error("cannot plan a change of {path:?}: {why}")]
@@ -170,5 +177,20 @@ fn stale(paths: &[RelPath]) -> String {
             )
         }
         [] => "the tree changed since the plan was made".to_owned(),
+    }
+}
+
+fn in_use(held: &[InUse]) -> String {
+    match held {
+        [one] => format!("{:?} is open in {}", one.path, one.user()),
+        [first, rest @ ..] => {
+            let more = rest.len();
+            format!(
+                "{:?} and {more} more are open in {}",
+                first.path,
+                first.user()
+            )
+        }
+        [] => "a file is open in a program".to_owned(),
     }
 }

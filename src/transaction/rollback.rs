@@ -24,7 +24,7 @@ pub struct Inverse {
     pub label: Label,
     /// Directories that the transaction made and that stay, because something else is inside by now; in order.
     pub staying: Vec<RelPath>,
-    /// Paths that stay as they are, because a content was altered behind its stat; in order.
+    /// Paths that stay as they are, because a content was altered behind its stat or a program uses it; in order.
     pub left: Vec<Left>,
     /// What is inside directories that have to make room for something else.
     in_the_way: Vec<RelPath>,

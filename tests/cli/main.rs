@@ -12,12 +12,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod changing;
 mod conflicts;
 mod dry_run;
 mod errors;
 mod gone;
 mod guards;
 mod history;
+mod in_use;
 mod index;
 mod init;
 mod install;

@@ -81,7 +81,7 @@ fn a_sync_tells_every_key_of_the_contract() {
     );
     assert_eq!(
         keys(&json["kept"][0]),
-        sorted("path path_bytes reason conflict")
+        sorted("path path_bytes reason conflict program")
     );
     assert_eq!(
         keys(&json["summary"]),

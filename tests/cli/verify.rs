@@ -110,6 +110,7 @@ fn a_repair_takes_a_snapshot_where_the_hub_is_away() {
         .open(a.at("dir/file"))
         .unwrap();
     file.set_modified(mtime).unwrap();
+    drop(file);
     std::fs::rename(world.hub().at(""), world.dir("away").at("")).unwrap();
 
     let run = a.rsyn(&["verify", "--repair"]);

@@ -117,6 +117,7 @@ impl Sides {
             unnamed: &std::collections::BTreeSet::new(),
             local_tombstones: &self.local_tombstones,
             remote_tombstones: &self.remote_tombstones,
+            holds: &rsyn::plan::Holds::new(),
         };
         let choices = BTreeMap::new();
         let options = Options {

@@ -8,6 +8,7 @@ mod carried;
 mod crash;
 mod editor;
 mod editors;
+mod in_use;
 mod late;
 mod linked;
 mod ops;

@@ -206,7 +206,7 @@ fn an_old_version_that_was_altered_comes_beside_its_path_and_the_rest_comes_back
         let copy = format!("{altered}.rsyn-old-{}", &id.as_str()[..8]);
         let left = Left {
             path: RelPath::new(altered.as_bytes()).unwrap(),
-            in_tree: false,
+            reason: crate::transaction::Reason::InSnapshot,
             copy: Some(RelPath::new(copy.as_bytes()).unwrap()),
         };
         assert_eq!(inverse.left, [left]);
