@@ -58,7 +58,7 @@ impl Look<'_> {
             return Ok(Some(format!("{} names another hub, {url}", other.origin)));
         }
         if let Some(state) = &self.local.state
-            && Remotes::knows_any(state)?
+            && Remotes::knows_another(state, self.hub_id.as_ref())?
         {
             return Ok(Some(
                 "this machine synced with another hub before".to_owned(),

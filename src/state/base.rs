@@ -296,6 +296,15 @@ impl Remotes {
         Ok(!Self::load(state)?.hubs.is_empty())
     }
 
+    /// Whether another hub than `hub` is known.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn knows_another(state: &State, hub: Option<&RootId>) -> Result<bool> {
+        let hubs = Self::load(state)?.hubs;
+        Ok(hubs.iter().any(|(_, id)| Some(id) != hub))
+    }
+
     /// Remembers where `remote` leads.
     ///
     /// # Errors
