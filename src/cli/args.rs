@@ -188,6 +188,9 @@ pub struct SyncArgs {
     /// Lift the guards of this run
     #[arg(long, overrides_with = "force")]
     pub force: bool,
+    /// Let files that match PATTERN lie open on the hub, though they are named like keys
+    #[arg(long, value_name = "PATTERN", action = ArgAction::Append)]
+    pub public: Vec<String>,
     /// Keep no snapshot of what is replaced
     #[arg(long, overrides_with = "no_snapshot")]
     pub no_snapshot: bool,

@@ -2,14 +2,16 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args::{ListArgs, LogArgs, PlainArgs, WhyArgs};
 use super::sync::inside;
 use super::ui::{self, Manner, Terminal};
 use super::{Context, Ended, clock_ms, exit};
 use crate::endpoint::local::Local;
+use crate::filter::Decision;
 use crate::filter::Rules;
+use crate::model::RelPath;
 use crate::ops::local as ops;
 use crate::ops::look::World;
 use crate::ops::project::{ExtraRule, add_extra};
@@ -87,50 +89,66 @@ pub(super) fn why(context: &Context, args: &WhyArgs, extra: &[ExtraRule]) -> End
     for typed in &args.paths {
         let path = inside(context, &project, typed)?;
         let ends_in_slash = typed.as_os_str().as_bytes().ends_with(b"/");
-        let is_dir = ends_in_slash
-            || local
-                .root
-                .stat(&path)?
-                .is_some_and(|s| s.kind == crate::disk::FileKind::Dir);
-        let decision = rules.decide(&path, is_dir);
-        all_in &= decision.included;
-        let shown = printable::path(&path);
-        let verdict = if decision.included {
-            "in scope"
-        } else {
-            "excluded"
+        let found = local.root.stat(&path)?;
+        let is_there_dir = found.is_some_and(|s| s.kind == crate::disk::FileKind::Dir);
+        let as_dir = rules.decide(&path, true);
+        let as_file = rules.decide(&path, false);
+        let same = |a: &Decision<'_>, b: &Decision<'_>| {
+            let origin = |d: &Decision<'_>| d.rule.map(|r| r.origin.clone());
+            (a.included, &a.path, origin(a)) == (b.included, &b.path, origin(b))
         };
-        let by = match decision.rule {
-            None => "no rule matches".to_owned(),
-            Some(rule) => {
-                let through = if decision.path == path {
-                    String::new()
-                } else {
-                    format!(" (it excludes {}/)", printable::path(&decision.path))
-                };
-                format!(
-                    "{}: {}{through}",
-                    rule.origin,
-                    printable::bytes(rule.pattern())
-                )
+        let readings = match (ends_in_slash || is_there_dir, found.is_some()) {
+            (true, _) => vec![(as_dir, "")],
+            (false, true) => vec![(as_file, "")],
+            (false, false) if same(&as_dir, &as_file) => vec![(as_file, "")],
+            // What is not there may become either.
+            (false, false) => vec![(as_file, " as a file"), (as_dir, " as a directory")],
+        };
+        all_in &= readings.iter().any(|(decision, _)| decision.included);
+        for (decision, reading) in readings {
+            if !args.json {
+                ui::print(&format!(
+                    "{}{reading}: {}\n",
+                    printable::path(&path),
+                    decided(&decision, &path)
+                ));
             }
-        };
-        let (raw, raw_bytes) = contract::path(&path);
-        answers.push(json!({
-            "path": raw, "path_bytes": raw_bytes, "included": decision.included,
-            "rule": decision.rule.map(|r| String::from_utf8_lossy(r.pattern()).into_owned()),
-            "file": decision.rule.map(|r| r.origin.source.to_string()),
-            "line": decision.rule.map(|r| r.origin.line),
-            "decided_at": printable::path(&decision.path),
-        }));
-        if !args.json {
-            ui::print(&format!("{shown}: {verdict}, {by}\n"));
+            answers.push(answer(&decision, &path));
         }
     }
     if args.json {
         ui::print_json(&contract::object("why", "ok", json!({ "paths": answers })));
     }
     Ok(if all_in { exit::DONE } else { exit::NO })
+}
+
+/// Whether a path is in scope, and by which rule, for people.
+fn decided(decision: &Decision<'_>, path: &RelPath) -> String {
+    let verdict = match decision.included {
+        true => "in scope",
+        false => "excluded",
+    };
+    let Some(rule) = decision.rule else {
+        return format!("{verdict}, no rule matches");
+    };
+    let through = match decision.path == *path {
+        true => String::new(),
+        false => format!(" (it excludes {}/)", printable::path(&decision.path)),
+    };
+    let pattern = printable::bytes(rule.pattern());
+    format!("{verdict}, {}: {pattern}{through}", rule.origin)
+}
+
+/// The same for scripts.
+fn answer(decision: &Decision<'_>, path: &RelPath) -> Value {
+    let (raw, raw_bytes) = contract::path(path);
+    json!({
+        "path": raw, "path_bytes": raw_bytes, "included": decision.included,
+        "rule": decision.rule.map(|r| String::from_utf8_lossy(r.pattern()).into_owned()),
+        "file": decision.rule.map(|r| r.origin.source.to_string()),
+        "line": decision.rule.map(|r| r.origin.line),
+        "decided_at": printable::path(&decision.path),
+    })
 }
 
 /// Shows the syncs of this root.
@@ -157,6 +175,10 @@ pub(super) fn log(context: &Context, args: &LogArgs) -> Ended {
             .filter(|c| c.0 > 0)
             .map(|(n, sign)| format!("{sign}{n}"))
             .collect();
+        let skipped = match record.skipped {
+            0 => String::new(),
+            skipped => format!("  {skipped} skipped"),
+        };
         let snapshot = snapshots(record);
         let note = record
             .note
@@ -164,7 +186,7 @@ pub(super) fn log(context: &Context, args: &LogArgs) -> Ended {
             .map(|n| format!("  {n}"))
             .unwrap_or_default();
         let line = format!(
-            "{}  {:<8} {:<13} {}  {}{snapshot}{note}",
+            "{}  {:<8} {:<13} {}  {}{skipped}{snapshot}{note}",
             record.when,
             record.verb,
             record.result,

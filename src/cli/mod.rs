@@ -234,7 +234,7 @@ fn refuse_commands(verb: &str, words: &[String]) -> Result<(), String> {
     };
     let reach = &args.reach;
     let rules = [&args.exclude, &args.include].into_iter().flatten();
-    let forbidden: [(&str, bool); 19] = [
+    let forbidden: [(&str, bool); 20] = [
         ("-e", reach.ssh_command.is_some()),
         ("-F", reach.ssh_config.is_some()),
         ("--port", reach.port.is_some()),
@@ -246,6 +246,7 @@ fn refuse_commands(verb: &str, words: &[String]) -> Result<(), String> {
         ("--mirror", args.mirror),
         ("--no-snapshot", args.no_snapshot),
         ("--max-delete", args.max_delete.is_some()),
+        ("--public", !args.public.is_empty()),
         ("--on-conflict", args.on_conflict.is_some()),
         ("--only", !args.only.is_empty()),
         ("--no-delete", args.no_delete),

@@ -57,9 +57,7 @@ pub(super) fn sync(
 }
 
 fn finish(verb: &str, terminal: &Terminal, args: &SyncArgs, report: &Report, style: text::Style) {
-    for line in &report.warnings {
-        terminal.warn(line);
-    }
+    terminal.warn_of(report);
     if args.json {
         ui::print_json(&json::sync(verb, report));
         return;
@@ -163,6 +161,7 @@ fn request(
         max_delete: args.max_delete,
         on_conflict: args.on_conflict,
         force: args.force,
+        public: args.public.clone(),
         no_snapshot: args.no_snapshot,
         whole_file: args.whole_file,
         checksum: args.checksum,
@@ -220,9 +219,7 @@ pub(super) fn clone(context: &Context, args: &CloneArgs) -> Ended {
         &reach,
         args.dir.as_deref(),
     )?;
-    for line in &report.warnings {
-        terminal.warn(line);
-    }
+    terminal.warn_of(&report);
     if args.json {
         ui::print_json(&json::sync("clone", &report));
     } else if !args.quiet {
@@ -242,6 +239,7 @@ pub(super) fn status(context: &Context, args: &StatusArgs) -> Ended {
         context,
         Manner {
             json: args.json,
+            verbose: args.verbose,
             ..Manner::default()
         },
     );
@@ -259,7 +257,7 @@ pub(super) fn status(context: &Context, args: &StatusArgs) -> Ended {
         ));
     }
     let differs = status.differs();
-    Ok(if args.check && differs {
+    Ok(if args.check && (differs || status.skipped > 0) {
         exit::NO
     } else {
         exit::DONE

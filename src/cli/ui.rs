@@ -13,6 +13,7 @@ use super::Context;
 use super::output::{can_draw, say_labelled, say_question};
 pub(super) use super::output::{print, print_bytes, print_json, print_json_list, say};
 use crate::ops::Failure;
+use crate::ops::sync::Report;
 use crate::ops::talk::{Meter, Preview, Step, Talk};
 use crate::plan::{Action, Choice, Conflict, Direction, Kept, Plan, Policy, Side, Verb};
 use crate::report::{printable, text};
@@ -79,6 +80,16 @@ impl Terminal {
         self.bar.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Says what a run has to say beside its results; when quiet, of what is not carried alone.
+    pub(super) fn warn_of(&self, report: &Report) {
+        for line in &report.uncarried {
+            say_labelled(yellow(), "warning", &printable::line(line));
+        }
+        for line in &report.warnings {
+            self.warn(line);
+        }
+    }
+
     /// The answer in small letters; `None` if there is none: end of input, or Ctrl-C.
     fn ask(&self, question: &str) -> Option<String> {
         if let Some(bar) = self.bar().take() {
@@ -142,6 +153,10 @@ impl Talk for Terminal {
         }
         let answer = self.ask(&format!("{} [y/N]", printable::line(question)));
         Some(answer.is_some_and(|a| a == "y" || a == "yes"))
+    }
+
+    fn names_all(&self) -> bool {
+        self.manner.verbose || self.manner.json
     }
 
     fn can_ask(&self) -> bool {

@@ -35,6 +35,9 @@ pub struct Safety {
     /// A number or a share (`"10%"`).
     #[serde(default)]
     pub max_delete: Option<Limit>,
+    /// Patterns of files that are no keys, whatever they are called. Only in `.rsyn/config.toml`.
+    #[serde(default)]
+    pub public: Vec<String>,
 }
 
 /// Which snapshots stay on this machine. Only in `.rsyn/config.toml`.
@@ -141,6 +144,14 @@ pub enum ConfigError {
         /// The key.
         key: &'static str,
     },
+    /// It says what may lie open, and travels with the project.
+    #[error(
+        "{file} has safety.public, but which files may lie open is set in this machine's own .rsyn/config.toml"
+    )]
+    Public {
+        /// The file.
+        file: String,
+    },
     /// It says which snapshots stay, and travels with the project.
     #[error("{file} has [snapshots], but what a machine keeps is set in its own .rsyn/config.toml")]
     Snapshots {
@@ -174,6 +185,11 @@ pub fn parse(text: &str, file: &str, travels: bool) -> Result<ConfigFile, Config
         if let Err(error) = snapshots.max_bytes() {
             return Err(ConfigError::Size { file, error });
         }
+    }
+    if travels && !parsed.safety.public.is_empty() {
+        return Err(ConfigError::Public {
+            file: file.to_owned(),
+        });
     }
     let commands = [
         ("ssh_command", parsed.ssh_command.is_some()),
@@ -267,6 +283,15 @@ policy = "both"
             false,
         );
         assert!(wrong.unwrap_err().to_string().contains("`much`"));
+    }
+
+    #[test]
+    fn only_a_machine_itself_says_what_may_lie_open() {
+        let text = "[safety]\npublic = [\"*.pem\"]\n";
+        let ours = parse(text, ".rsyn/config.toml", false).unwrap();
+        assert_eq!(ours.safety.public, ["*.pem"]);
+        let theirs = parse(text, "rsyn.toml", true).unwrap_err();
+        assert!(theirs.to_string().contains(".rsyn/config.toml"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The brakes before a plan is carried out: undecided conflicts, too many deletions, too little room.
 
 use std::collections::HashSet;
+use std::io::Read;
 
 use super::in_use::speaks_for;
 use super::look::Look;
@@ -9,7 +10,7 @@ use super::{Failure, FailureKind};
 use crate::endpoint::operations::needs_slot;
 use crate::model::{Mode, RelPath, Skip, total_bytes};
 use crate::plan::moves::{Placing, renames};
-use crate::plan::{self, Action, Direction, Guard, Plan, Source, guard};
+use crate::plan::{self, Action, Direction, Guard, Plan, Source, guard, key_content};
 use crate::report::printable;
 
 impl Look<'_> {
@@ -49,7 +50,7 @@ impl Look<'_> {
         }
         self.refuse_taking_back(plan)?;
         self.refuse_altered(plan)?;
-        self.refuse_exposed(plan)?;
+        self.refuse_exposed(plan, request)?;
         self.check_space(plan)
     }
 
@@ -145,20 +146,38 @@ impl Look<'_> {
     }
 
     /// A key must not lie where other users of the hub can read it.
-    fn refuse_exposed(&self, plan: &Plan) -> Result<(), Failure> {
+    fn refuse_exposed(&self, plan: &Plan, request: &Request) -> Result<(), Failure> {
         let root_mode = self.client.hello.root_mode;
         let (Direction::Push, Some(mode)) = (plan.direction, root_mode) else {
             return Ok(());
         };
-        let exposed = plan::exposed(plan, &self.view.tree, Mode::from(mode));
+        let mut exposed = plan::exposed(plan, &self.view.tree, Mode::from(mode));
+        if exposed.is_empty() {
+            return Ok(());
+        }
+        let public = self.world.project.public(&request.public)?;
+        exposed.retain(|path| public.decide(path, false).included && !self.holds_no_key(path));
         let [first, ..] = exposed.as_slice() else {
             return Ok(());
         };
         let named = format!("{}{}", printable::path(first), and_more(exposed.len() - 1));
         let message =
             format!("{named} is named like a key, and other users of the hub could read it there");
-        let hint = "close it (`chmod o-r`), close the hub's root (`chmod o-rx` there) or exclude it; `--force` goes on all the same";
+        let hint = "close it (`chmod o-r`), close the hub's root (`chmod o-rx` there) or exclude it; if it is none, say `--public PATTERN`, \
+            or `public = [\"PATTERN\"]` under [safety] in .rsyn/config.toml";
         Err(Failure::new(FailureKind::Guard, message, hint))
+    }
+
+    /// Whether the file here at `path` was read and holds no key.
+    fn holds_no_key(&self, path: &RelPath) -> bool {
+        let content = self.local.root.open_file(path).ok().and_then(|(file, _)| {
+            let mut content = Vec::new();
+            let read = file
+                .take(key_content::MAX_BYTES as u64 + 1)
+                .read_to_end(&mut content);
+            read.ok().map(|_| content)
+        });
+        content.is_some_and(|content| key_content::holds_no_key(path, &content))
     }
 
     fn check_space(&self, plan: &Plan) -> Result<(), Failure> {

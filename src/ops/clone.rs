@@ -138,6 +138,11 @@ fn pull_all(
         ..Request::of(vec![Direction::Pull])
     };
     let mut report = sync::run(&world, &request)?;
+    if holds_state_alone(root)? && !report.legs.iter().any(sync::Leg::has_acted) {
+        let message = format!("there is nothing to clone: {remote} holds no file");
+        let hint = "is the path right? if a first push is under way, clone again when it is done";
+        return Err(Failure::new(FailureKind::Failed, message, hint));
+    }
     // The files are here and agreed on: what fails now is no reason to take them away again.
     let noted = note_settings(environment, reach, &remote, root);
     let finished = noted.and_then(|()| {

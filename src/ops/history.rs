@@ -67,6 +67,7 @@ pub(super) fn of_sync(
             |r| r.remote.clone(),
         ),
         conflicts: legs.iter().map(|l| l.plan.conflicts() as u64).sum(),
+        skipped: outcome.map_or(0, |r| r.skipped as u64),
         bytes_sent: outcome.map_or(0, |r| r.bytes_sent),
         bytes_received: outcome.map_or(0, |r| r.bytes_received),
         result: result.to_owned(),

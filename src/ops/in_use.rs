@@ -88,11 +88,9 @@ impl Look<'_> {
     /// Says what the look that `plan` was made from skipped, and `words` about the plan itself.
     pub(super) fn tell(&mut self, words: Vec<String>) {
         self.note_problems();
-        let news = words
-            .into_iter()
-            .filter(|line| !self.warnings.contains(line));
-        let news: Vec<_> = news.collect();
-        self.warnings.extend(news);
+        let told = |line: &String| self.warnings.contains(line) || self.uncarried.contains(line);
+        let mut news: Vec<_> = words.into_iter().filter(|line| !told(line)).collect();
+        self.uncarried.append(&mut news);
     }
 
     /// What a plan leaves for the sake of programs, and which databases it carries in a state that may be none.

@@ -117,6 +117,8 @@ pub struct Look<'a> {
     pub(super) agreed_next: Option<Plan>,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// The same of what is not carried, which is said even where little is.
+    pub(super) uncarried: Vec<String>,
     /// Which files programs use.
     pub(super) usages: Usages,
     /// Whether the hub is asked for that before a plan is made: in a dry run, and after a commit was refused. A real run finds
@@ -221,6 +223,7 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
         undone: Undone::default(),
         agreed_next: None,
         warnings,
+        uncarried: vec![],
         usages: Usages::default(),
         asks_hub: request.dry_run,
         changing: Holds::new(),
@@ -401,22 +404,6 @@ impl Look<'_> {
         }
     }
 
-    /// Says what was skipped, each time that something is done with a look.
-    pub(super) fn note_problems(&mut self) {
-        let worth_a_word = |p: &&Problem| !p.is_nested_state();
-        let here = self.scan.problems.iter().filter(worth_a_word);
-        let here = here.map(|p| problem_words(p, "here"));
-        let there = self
-            .view
-            .problems
-            .iter()
-            .filter(worth_a_word)
-            .map(|p| problem_words(p, "on the hub"));
-        let mut lines: Vec<_> = here.chain(there).collect();
-        lines.retain(|line| !self.warnings.contains(line));
-        self.warnings.extend(lines);
-    }
-
     /// Plans one direction. Conflicts that a policy leaves to the user are put to them.
     ///
     /// # Errors
@@ -549,29 +536,6 @@ pub(super) fn no_such_hub(hub: &Hub) -> Failure {
         format!("{} does not exist", hub.name.escape_debug()),
         "is the path right? a first `rsyn push` makes it",
     )
-}
-
-fn problem_words(problem: &Problem, side: &str) -> String {
-    let path = problem.path.escape_ascii();
-    let why = match problem.skip {
-        Skip::Special => "is a socket, FIFO or device and is skipped".to_owned(),
-        Skip::Unreadable => format!(
-            "cannot be read and is skipped ({})",
-            problem.detail.escape_debug()
-        ),
-        Skip::OtherFilesystem => {
-            "is mounted there or on another file system, and is skipped".to_owned()
-        }
-        Skip::BadName => format!(
-            "has a name that is not carried ({})",
-            problem.detail.escape_debug()
-        ),
-        Skip::Excluded => "is excluded".to_owned(),
-        Skip::Altered => {
-            "has another content than before, though its size and times are the same".to_owned()
-        }
-    };
-    format!("{path} {side} {why}")
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub mod project;
 mod remembered;
 pub mod restore;
 pub mod setup;
+mod skips;
 pub mod status;
 mod strangers;
 pub mod sync;

@@ -113,6 +113,8 @@ pub struct Settings {
     pub proposed: Option<Setting>,
     /// The hub that a file names, of this machine or of the project, whatever the environment says.
     pub written: Option<Setting>,
+    /// Patterns of files that are no keys, whatever they are called.
+    pub public: Vec<Setting>,
     /// Exclude patterns of the configuration, with their files.
     pub exclude: Vec<Setting>,
     /// Who wins conflicts, first match first: pattern, policy, file.
@@ -233,6 +235,22 @@ impl Project {
             .into_iter()
             .chain(brought)
             .collect())
+    }
+
+    /// The files that are no keys, whatever they are called: those of the settings and `typed` ones. What these rules
+    /// exclude is one.
+    ///
+    /// # Errors
+    /// A pattern cannot be read.
+    pub fn public(&self, typed: &[String]) -> Result<Rules, Failure> {
+        let mut rules = Rules::new();
+        for pattern in typed {
+            add_rule(&mut rules, Sign::Exclude, pattern, "--public")?;
+        }
+        for Setting { value, origin, .. } in &self.settings.public {
+            add_rule(&mut rules, Sign::Exclude, value, origin)?;
+        }
+        Ok(rules)
     }
 
     /// Name of this machine.
@@ -476,6 +494,12 @@ impl Settings {
             false => &mut self.max_delete,
         };
         set(brake, config.safety.max_delete.map(|l| l.to_string()));
+        self.public
+            .extend(config.safety.public.into_iter().map(|value| Setting {
+                value,
+                origin: file.to_owned(),
+                travels,
+            }));
         for (name, remote) in config.remotes {
             let setting = Setting {
                 value: remote.url,

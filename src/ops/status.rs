@@ -43,6 +43,8 @@ pub struct Status {
     pub snapshots: (usize, u64),
     /// Paths that a rollback took back here and that the hub still has.
     pub undone: Vec<RelPath>,
+    /// Paths that are not carried though nothing excludes them.
+    pub skipped: usize,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
@@ -91,6 +93,7 @@ pub fn status(world: &World<'_>, reach: &Reach, offline: bool) -> Result<Status,
             total_bytes(snapshots.iter().map(|s| s.bytes)),
         ),
         undone: vec![],
+        skipped: 0,
         warnings: vec![],
     };
     if !offline {
@@ -116,7 +119,9 @@ fn ask_hub(status: &mut Status, mut look: Look<'_>, request: &Request) -> Result
     status.remote_digest = Some(look.view.tree.digest());
     status.synced_at = look.synced_at;
     status.undone = look.undone.paths().cloned().collect();
-    status.warnings = std::mem::take(&mut look.warnings);
+    status.skipped = look.skipped(&[]);
+    status.warnings = std::mem::take(&mut look.uncarried);
+    status.warnings.append(&mut look.warnings);
     let stale = look
         .synced_at
         .and_then(|then| stale(then, look.world.now_secs()));
@@ -164,6 +169,9 @@ pub fn to_text(status: &Status, verbose: bool, now_secs: i64) -> String {
     if let Some(plans) = &status.plans {
         let (pull, push, conflicts) = counts(plans);
         let words = match (pull, push, conflicts) {
+            (0, 0, 0) if !status.differs() && status.skipped > 0 => {
+                format!("in step, but {} skipped", status.skipped)
+            }
             (0, 0, 0) if !status.differs() => "in step".to_owned(),
             (pull, push, conflicts) => {
                 format!("{push} ahead (to push), {pull} behind (to pull), {conflicts} conflicting")
@@ -329,6 +337,7 @@ pub fn to_json(status: &Status) -> Value {
             "recovery_pending": status.recovery_pending,
             "running": running(&status.activity),
             "snapshots": {"count": status.snapshots.0, "bytes": status.snapshots.1},
+            "skipped": status.skipped,
             "undone": status.undone.iter().map(|path| contract::path(path).0).collect::<Vec<_>>(),
             "warnings": status.warnings,
         }),

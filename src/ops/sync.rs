@@ -48,6 +48,8 @@ pub struct Request {
     pub on_conflict: Option<Policy>,
     /// Lift the guards.
     pub force: bool,
+    /// Patterns of files that are no keys, whatever they are called.
+    pub public: Vec<String>,
     /// Keep no snapshot.
     pub no_snapshot: bool,
     /// Send files whole.
@@ -77,6 +79,7 @@ impl Request {
             max_delete: None,
             on_conflict: None,
             force: false,
+            public: vec![],
             no_snapshot: false,
             whole_file: false,
             checksum: false,
@@ -146,6 +149,10 @@ pub struct Report {
     pub matched_bytes: u64,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// The same of what is not carried, which is said even where little is.
+    pub uncarried: Vec<String>,
+    /// Paths that are not carried though nothing excludes them.
+    pub skipped: usize,
     /// After a dry run: why the real run would be refused. Else: why the direction after `legs` was not carried out.
     pub refusal: Option<Failure>,
 }
@@ -251,6 +258,7 @@ impl Look<'_> {
             remote: self.hub.name.clone(),
             named: request.reach.remote.clone(),
             outcome,
+            skipped: self.skipped(&legs),
             legs,
             local_digest: self.scan.tree.digest(),
             remote_digest: self.view.tree.digest(),
@@ -259,6 +267,7 @@ impl Look<'_> {
             literal_bytes: count(&received.literal_bytes) + count(&supplied.literal_bytes),
             matched_bytes: count(&received.matched_bytes) + count(&supplied.matched_bytes),
             warnings: std::mem::take(&mut self.warnings),
+            uncarried: std::mem::take(&mut self.uncarried),
             refusal,
         }
     }

@@ -79,6 +79,8 @@ pub trait Talk: Sync {
     fn warn(&self, line: &str);
     /// Answers a question with yes or no; `None` where nobody can be asked.
     fn agree(&self, question: &str) -> Option<bool>;
+    /// Whether every path is to be named, however many there are.
+    fn names_all(&self) -> bool;
     /// Whether there is somebody who can be asked.
     fn can_ask(&self) -> bool;
     /// Whether the plan shall be carried out; true where nobody can be asked.

@@ -357,7 +357,8 @@ fn verify_hub(world: &World<'_>, reach: &Reach, repair: bool) -> Result<Report, 
     }));
     let mut report = Report::of(&look.view.tree, found);
     look.note_problems();
-    report.warnings = std::mem::take(&mut look.warnings);
+    report.warnings = std::mem::take(&mut look.uncarried);
+    report.warnings.append(&mut look.warnings);
     if !report.findings.is_empty() {
         report.believe(look.usages(Side::Remote)?);
     }

@@ -1,7 +1,7 @@
 //! Keys and tokens that a push would lay where other users of the hub can read them.
 //!
-//! Names alone decide what a key is: contents are never looked at. Names of public halves (`id_ed25519.pub`)
-//! and of settings (`.env`) are no keys. Modes decide who can read: a file that others may not read, or
+//! Names decide what may be a key, and [`super::key_content`] what is none all the same. Names of public halves
+//! (`id_ed25519.pub`) and of settings (`.env`) are no keys. Modes decide who can read: a file that others may not read, or
 //! below a directory that others may not enter, is not exposed.
 
 use super::{Plan, Verb};

@@ -7,6 +7,7 @@
 pub mod altered;
 pub mod exposure;
 pub mod guard;
+pub mod key_content;
 pub mod moves;
 pub mod policy;
 pub mod reconcile;

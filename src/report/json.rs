@@ -108,7 +108,8 @@ pub fn sync(command: &str, report: &Report) -> Value {
                 "local": report.local_digest.to_string(),
                 "remote": report.remote_digest.to_string(),
             },
-            "warnings": report.warnings,
+            "skipped": report.skipped,
+            "warnings": report.uncarried.iter().chain(&report.warnings).collect::<Vec<_>>(),
         }),
     );
     if let (Some(refusal), Some(object)) = (&report.refusal, object.as_object_mut()) {

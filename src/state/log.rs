@@ -55,6 +55,9 @@ pub struct Record {
     /// Conflicts.
     #[serde(default)]
     pub conflicts: u64,
+    /// Paths that were not carried though nothing excludes them.
+    #[serde(default)]
+    pub skipped: u64,
     /// Bytes that went over the wire from here.
     #[serde(default)]
     pub bytes_sent: u64,

@@ -327,3 +327,41 @@ fn a_hub_that_cannot_be_made_is_refused_before_anything_is_done() {
         run.says("nothing was changed").says_no("told to commit");
     }
 }
+
+#[test]
+fn certificates_and_lists_of_words_are_no_keys_and_others_can_be_named_so() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    a.ok(&["push"]);
+    let hub = world.hub();
+    hub.chmod("", 0o755);
+    a.write("ca.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n");
+    a.write(
+        "Lang.key",
+        "Yes = Ja\nNo = Nein\nOpen this file = Datei auf\n",
+    );
+    a.ok(&["push"]);
+    let key = "-----BEGIN PRIVATE KEY-----\nMIIB\n";
+    a.write(
+        "both.pem",
+        format!("-----BEGIN CERTIFICATE-----\nMIIB\n{key}"),
+    );
+    a.write("test/demo.key", key);
+    a.chmod("test", 0o755);
+    for path in ["both.pem", "test/demo.key"] {
+        a.chmod(path, 0o644);
+        a.rsyn(&["push", "--only", path])
+            .exits(4)
+            .says(path)
+            .says("--public");
+    }
+    a.rsyn(&["push", "--public", "test/**"])
+        .exits(4)
+        .says("both.pem");
+    a.ok(&["push", "--public", "*.pem", "--only", "both.pem"]);
+    a.write(".rsyn/config.toml", "[safety]\npublic = [\"test/*.key\"]\n");
+    a.ok(&["push"]);
+    assert_eq!(hub.text("test/demo.key"), key);
+    a.write("rsyn.toml", "[safety]\npublic = [\"*\"]\n");
+    a.rsyn(&["push"]).exits(2).says("safety.public");
+}

@@ -37,6 +37,7 @@ mod round_trip;
 mod scope;
 mod semantics;
 mod sides;
+mod skipped;
 mod strangers;
 mod streams;
 mod trust;

@@ -72,7 +72,7 @@ fn a_sync_tells_every_key_of_the_contract() {
     assert_eq!(
         keys(&json),
         sorted(
-            "schema command result direction remote dry_run actions kept summary snapshot snapshots digest warnings"
+            "schema command result direction remote dry_run actions kept summary snapshot snapshots digest skipped warnings"
         )
     );
     assert_eq!(

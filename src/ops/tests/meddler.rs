@@ -42,6 +42,9 @@ impl Talk for Listener {
     fn agree(&self, _: &str) -> Option<bool> {
         None
     }
+    fn names_all(&self) -> bool {
+        true
+    }
     fn can_ask(&self) -> bool {
         false
     }
