@@ -11,6 +11,7 @@ use crate::disk::{Dir, DiskError, FileKind};
 
 use super::error::{Attention, Why};
 use super::journal::{Action, Planned, Step, old_name};
+use super::order::needs_opening;
 use super::place::{place, settle_swap, swap_back};
 use super::settle;
 use super::work::{Touched, Work};
@@ -27,19 +28,13 @@ pub(super) fn undo(work: &Work<'_>, tried: usize) -> Result<Vec<Attention>, Disk
         .filter(|(n, step)| *n < tried || step.action == Action::Carried)
         .map(|(_, step)| step)
         .collect();
-    let mut undo = Undo {
-        work,
-        touched: Touched::default(),
-        attention: Vec::new(),
-    };
-    for step in steps.iter().rev() {
-        undo.step(step)?;
-    }
+    let (openings, steps): (Vec<&Step>, Vec<&Step>) =
+        steps.into_iter().partition(|step| opens(work, step));
     let Undo {
         mut touched,
         mut attention,
         ..
-    } = undo;
+    } = take_back(work, &steps)?;
     for step in &steps {
         settle::settle(work, step, &mut touched, &mut attention)?;
     }
@@ -50,8 +45,30 @@ pub(super) fn undo(work: &Work<'_>, tried: usize) -> Result<Vec<Attention>, Disk
         settle::remove_dir(work, step, &mut touched, &mut attention)?;
     }
     touched.sync_what_is_there(work)?;
+    // ORDER: what comes beside a path needs its directory to be open.
+    let closed = take_back(work, &openings)?;
+    attention.extend(closed.attention);
+    closed.touched.sync_what_is_there(work)?;
     work.root.forget_handles();
     Ok(attention)
+}
+
+/// Whether a step opens up a directory for what follows.
+fn opens(work: &Work<'_>, step: &Step) -> bool {
+    let was_dir = work.plan.change(step).is_some_and(Planned::was_dir);
+    was_dir && matches!(step.action, Action::Mode { from, .. } if needs_opening(from))
+}
+
+fn take_back<'a>(work: &'a Work<'a>, steps: &[&Step]) -> Result<Undo<'a>, DiskError> {
+    let mut undo = Undo {
+        work,
+        touched: Touched::default(),
+        attention: Vec::new(),
+    };
+    for step in steps.iter().rev() {
+        undo.step(step)?;
+    }
+    Ok(undo)
 }
 
 struct Undo<'a> {

@@ -5,6 +5,7 @@
 )]
 
 mod carried;
+mod closed;
 mod crash;
 mod editor;
 mod editors;
