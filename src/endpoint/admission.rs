@@ -5,6 +5,7 @@ use super::place::{self, Place};
 use super::refusal::{ServeError, no_common_protocol};
 use super::serve::{Machinery, Policy};
 use super::{observe, overlap};
+use crate::model::Folding;
 use crate::protocol::handshake::{self, ClientHello, ProtocolRange, Purpose, ServerHello};
 use crate::protocol::message::{Refusal, RefusalKind};
 
@@ -25,6 +26,7 @@ pub(super) fn server_hello(machinery: &Machinery, refusal: Option<Refusal>) -> S
         root_mode: None,
         writable: false,
         case_sensitive: true,
+        folding: Folding::NONE,
         free_bytes: 0,
         recovered: None,
         recovery_pending: false,
@@ -75,7 +77,8 @@ pub(super) fn prepare(
             answer.root_id = place::identity(local);
             answer.free_bytes =
                 crate::disk::space::space(local.root.top()).map_or(0, |s| s.free_bytes);
-            answer.case_sensitive = place::is_case_sensitive(local);
+            answer.folding = place::folding(local);
+            answer.case_sensitive = !answer.folding.ascii_case;
             if makes_state && answer.writable {
                 answer.recovered = {
                     let recovered = observe::recover(local, hello, machinery, attendance);

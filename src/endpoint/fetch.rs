@@ -277,6 +277,7 @@ impl<'a> Fetch<'a> {
             Source::Ours(from) => self.copies.push(LocalCopy {
                 slot: id,
                 from,
+                to: &action.path,
                 node: new,
                 is_rename: self.renamed.contains(&id),
             }),

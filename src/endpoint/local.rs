@@ -129,7 +129,10 @@ impl Local {
             self.state = Some(State::create(&self.root)?);
         }
         match &self.state {
-            Some(state) => Ok(state),
+            Some(state) => {
+                state.keep_spelling();
+                Ok(state)
+            }
             None => Err(StateError::Layout("the state directory vanished".to_owned()).into()),
         }
     }
@@ -313,7 +316,9 @@ impl Local {
         let bytes = total_bytes(copies.iter().map(|copy| copy.node.size()));
         let failed = Mutex::new(Vec::new());
         let stage = |copy: &'a LocalCopy<'a>| {
-            if copy.is_rename && staging.rename(copy.slot, &self.root, copy.from, copy.node)? {
+            if copy.is_rename
+                && staging.rename(copy.slot, &self.root, (copy.from, copy.to), copy.node)?
+            {
                 return Ok(());
             }
             let (file, _) = self.root.open_file(copy.from)?;
@@ -352,6 +357,8 @@ pub struct LocalCopy<'a> {
     pub slot: u32,
     /// The file that has it.
     pub from: &'a RelPath,
+    /// Where it shall come.
+    pub to: &'a RelPath,
     /// What it shall be.
     pub node: &'a Node,
     /// Whether that file goes from there in the same transaction, just as it is.

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use super::local::{Local, LocalError};
 use super::refusal::ServeError;
 use crate::disk::{Site, Vacancy, durable};
-use crate::model::Digest;
+use crate::model::{Digest, Folding};
 use crate::protocol::message::RefusalKind;
+use crate::state::State;
 
 /// The exclude file that travels with a project.
 pub const EXCLUDE_FILE: &str = ".rsync-exclude";
@@ -118,10 +119,10 @@ pub fn identity(local: &Local) -> String {
     }
 }
 
-/// Whether names that differ only in case are two names. The state directory is a name we know.
+/// Which names the disk of a root takes for one; of a root without state nothing is known.
 #[must_use]
-pub fn is_case_sensitive(local: &Local) -> bool {
-    local.state.is_none() || !matches!(local.root.top().stat(b".RSYN"), Ok(Some(_)))
+pub fn folding(local: &Local) -> Folding {
+    local.state.as_ref().map_or(Folding::NONE, State::folding)
 }
 
 /// The text of the root's exclude file, if there is one.

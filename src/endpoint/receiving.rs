@@ -112,6 +112,7 @@ impl Receiving {
                 OpSource::Yours(from) => copies.push(LocalCopy {
                     slot: id,
                     from,
+                    to: &op.path,
                     node: new,
                     is_rename: renamed.contains(&id),
                 }),

@@ -5,6 +5,7 @@
 pub mod database;
 pub mod encoding;
 pub mod entry;
+mod folding;
 pub mod hash;
 mod overlay;
 pub mod path;
@@ -13,6 +14,7 @@ pub mod tree;
 pub mod tree_hasher;
 
 pub use entry::{Entry, Kind, Mode, Mtime, Node, Skip, total_bytes};
+pub use folding::Folding;
 pub use hash::Digest;
 pub use overlay::Entries;
 pub use path::{PathError, RelPath};

@@ -15,10 +15,13 @@ use super::{Failure, FailureKind, trust};
 use crate::disk::Lock;
 use crate::endpoint::client::Client;
 use crate::endpoint::local::{Local, NewlyHidden, ScanOptions};
+use crate::endpoint::place;
 use crate::endpoint::view::HubView;
 use crate::filter::Rules;
-use crate::model::{RelPath, Skip, Tombstone, Tombstones, Tree};
-use crate::plan::{Choice, Direction, Holds, Input, Kept, Options, Plan, Policy, moves, reconcile};
+use crate::model::{Folding, RelPath, Skip, Tombstone, Tombstones, Tree};
+use crate::plan::{
+    Choice, Direction, Holds, Input, Kept, Options, Plan, Policy, Side, moves, reconcile,
+};
 use crate::protocol::handshake::{Purpose, Seen};
 use crate::protocol::message::Problem;
 use crate::scan::{Progress, Scan};
@@ -475,6 +478,7 @@ impl Look<'_> {
             mirror: request.mirror,
             delete: !request.no_delete && !self.base_damaged,
             only: &request.only,
+            folding: self.folding(direction.written()),
             forgets: &|path, is_dir| {
                 let lasting = self.lasting_rules.as_ref();
                 lasting.is_none_or(|rules| !rules.verdict(path.as_bytes(), is_dir).included)
@@ -490,6 +494,14 @@ impl Look<'_> {
             ..input
         };
         Ok(reconcile(&input, &options))
+    }
+
+    /// Which names the disk of a side takes for one.
+    fn folding(&self, side: Side) -> Folding {
+        match side {
+            Side::Local => place::folding(&self.local),
+            Side::Remote => self.client.hello.folding,
+        }
     }
 
     /// Looks at both sides again, after something changed under a run.

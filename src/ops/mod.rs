@@ -21,6 +21,7 @@ mod skips;
 pub mod status;
 mod strangers;
 pub mod sync;
+mod taken;
 pub mod talk;
 pub mod trust;
 pub mod undo;

@@ -12,10 +12,10 @@ use crate::config::remote::without_passwords;
 use crate::disk::{Root, space};
 use crate::endpoint::client::Client;
 use crate::endpoint::local::Local;
-use crate::endpoint::place::EXCLUDE_FILE;
+use crate::endpoint::place::{self, EXCLUDE_FILE};
 use crate::endpoint::users;
 use crate::filter::Rules;
-use crate::model::RelPath;
+use crate::model::{Folding, RelPath};
 use crate::protocol::handshake::{ProtocolRange, Purpose, ServerHello};
 use crate::report::json as contract;
 use crate::scan;
@@ -145,6 +145,11 @@ pub fn setup(world: &World<'_>, reach: &Reach, install: bool) -> Checks {
     let rules = check_rules(&mut checks, world);
     check_databases(&mut checks, world, &rules);
     check_room(&mut checks, "room here", &world.project.path);
+    if let Ok(local) = Local::open(&world.project.path)
+        && local.state.is_some()
+    {
+        folding_line(&mut checks, "names here", place::folding(&local));
+    }
     check_rsync_here(&mut checks);
     match world.hub(reach) {
         Err(failure) => checks.fail("remote", failure.message, failure.hint),
@@ -280,6 +285,26 @@ fn check_room(checks: &mut Checks, name: &'static str, path: &std::path::Path) {
         Ok(room) => room_line(checks, name, room.free_bytes),
         Err(e) => checks.warn(name, e.to_string(), ""),
     }
+}
+
+/// Informational: names that collide are kept apart by each sync, and told.
+fn folding_line(checks: &mut Checks, name: &'static str, folding: Folding) {
+    let what = match (folding.ascii_case || folding.case, folding.form) {
+        (false, false) => {
+            return checks.ok(
+                name,
+                "names that differ in case or Unicode form are two names",
+            );
+        }
+        (true, false) => "letter case",
+        (false, true) => "Unicode form",
+        (true, true) => "letter case or Unicode form",
+    };
+    let words = format!("the disk takes names that differ in {what} alone for one");
+    checks.ok(
+        name,
+        format!("{words}; of two such names one stays out, and is told"),
+    );
 }
 
 fn room_line(checks: &mut Checks, name: &'static str, free: u64) {
@@ -509,18 +534,14 @@ fn check_hello(
                 "the next pull or push recovers it",
             );
         }
-        if hello.case_sensitive {
-            checks.ok(
-                "letter case",
-                "names that differ in case are two names there",
-            );
-        } else {
-            checks.warn(
-                "letter case",
-                "the hub takes names that differ in case for one",
-                "rename such files",
-            );
-        }
+        let there = match hello.case_sensitive {
+            true => hello.folding,
+            false => Folding {
+                ascii_case: true,
+                ..hello.folding
+            },
+        };
+        folding_line(checks, "names there", there);
     }
     if skew_ms.abs() > SKEW_MS {
         checks.warn(

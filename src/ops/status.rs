@@ -6,6 +6,7 @@ use super::Failure;
 use super::connect::Reach;
 use super::look::{Look, World, look};
 use super::sync::Request;
+use super::taken;
 use crate::config::remote::without_password;
 use crate::disk::{Activity, Holder};
 use crate::endpoint::local::Local;
@@ -122,6 +123,10 @@ fn ask_hub(status: &mut Status, mut look: Look<'_>, request: &Request) -> Result
     status.skipped = look.skipped(&[]);
     status.warnings = std::mem::take(&mut look.uncarried);
     status.warnings.append(&mut look.warnings);
+    if let Some((pull, push)) = &status.plans {
+        let words = [pull, push].into_iter().flat_map(taken::words);
+        status.warnings.extend(words);
+    }
     let stale = look
         .synced_at
         .and_then(|then| stale(then, look.world.now_secs()));

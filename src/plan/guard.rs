@@ -190,6 +190,7 @@ mod tests {
             delete: true,
             only: &[],
             forgets: &|_, _| true,
+            folding: crate::model::Folding::NONE,
         };
         check(&reconcile(&input, &options), ours, theirs, ours, limit)
     }

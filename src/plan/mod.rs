@@ -6,6 +6,7 @@
 
 pub mod altered;
 pub mod exposure;
+mod folded;
 pub mod guard;
 pub mod key_content;
 pub mod moves;
@@ -248,6 +249,8 @@ pub enum KeptReason {
     InUse,
     /// It changed each time it was looked at.
     Changing,
+    /// The disk of the written side takes its name for one that is there.
+    NameTaken,
 }
 
 impl KeptReason {
@@ -261,6 +264,7 @@ impl KeptReason {
             Self::ExcludedInside => "excluded_inside",
             Self::InUse => "in_use",
             Self::Changing => "changing",
+            Self::NameTaken => "name_taken",
         }
     }
 }
@@ -315,6 +319,8 @@ pub struct Plan {
     pub undecided: Vec<Kept>,
     /// What enters or leaves the base once all is durable.
     pub base: Vec<BaseChange>,
+    /// Of the kept paths those whose name is taken, each with the path that has it.
+    pub taken: Vec<(RelPath, RelPath)>,
 }
 
 impl Plan {
@@ -327,6 +333,7 @@ impl Plan {
             kept: vec![],
             undecided: vec![],
             base: vec![],
+            taken: vec![],
         }
     }
 

@@ -2,20 +2,22 @@
 //! agreed on), `local` and `remote`.
 //!
 //! The rules speak of *ours* (the side that is written) and *theirs* (the side that is read), so a push is a
-//! pull seen from the other side. The table is `docs/semantics.md`. Three passes over the paths:
+//! pull seen from the other side. The table is `docs/semantics.md`. Four passes over the paths:
 //! 1. `fate_of` decides each path by itself, and `hold` has those stay that must;
 //! 2. bottom up, a directory that something inside still needs is kept or created;
-//! 3. top down, nothing is put below something that is no directory.
+//! 3. top down, nothing is put below something that is no directory;
+//! 4. nothing is put where the disk finds another name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::folded;
 use super::policy::{self, Choice, Policies, Policy};
 use super::threeway::{Versions, threeway};
 use super::{
     Action, BaseChange, Conflict, Direction, Hold, Holds, Kept, KeptReason, Plan, Program, Reason,
     Side, Source, Verb, Winner,
 };
-use crate::model::{Node, RelPath, Skip, Tombstones, Tree};
+use crate::model::{Folding, Node, RelPath, Skip, Tombstones, Tree};
 
 /// The state of the world that a plan is made from.
 #[derive(Debug, Clone, Copy)]
@@ -54,11 +56,13 @@ pub struct Options<'a> {
     /// Whether a path that a side excludes, a directory or not, is out of scope for longer than this run: what was agreed on
     /// it is forgotten then.
     pub forgets: &'a dyn Fn(&RelPath, bool) -> bool,
+    /// Which names the disk of the written side takes for one.
+    pub folding: Folding,
 }
 
 /// What becomes of a path of ours.
 #[derive(Debug, Clone, PartialEq)]
-enum Fate {
+pub(super) enum Fate {
     /// Out of scope, skipped, or agreed on: stays as it is, and there is nothing to report.
     Untouched,
     /// Becomes theirs.
@@ -73,14 +77,14 @@ enum Fate {
     Undecided(Box<Conflict>),
 }
 
-struct Decision<'a> {
-    at: Versions<'a>,
-    fate: Fate,
+pub(super) struct Decision<'a> {
+    pub(super) at: Versions<'a>,
+    pub(super) fate: Fate,
 }
 
 impl Decision<'_> {
     /// What stands at the path of ours afterwards.
-    fn result(&self) -> Option<&Node> {
+    pub(super) fn result(&self) -> Option<&Node> {
         match self.fate {
             Fate::Take(..) | Fate::Both(_) => self.at.theirs,
             Fate::Delete(_) => None,
@@ -88,7 +92,7 @@ impl Decision<'_> {
         }
     }
 
-    fn puts(&self) -> bool {
+    pub(super) fn puts(&self) -> bool {
         matches!(self.fate, Fate::Take(..) | Fate::Both(_))
     }
 
@@ -108,7 +112,15 @@ pub fn reconcile(input: &Input<'_>, options: &Options<'_>) -> Plan {
     hold(&mut decisions, input.holds);
     keep_needed_directories(&mut decisions, input, options);
     respect_what_is_no_directory(&mut decisions, options);
-    emit(decisions, base, input, options)
+    let ours = match options.direction.written() {
+        Side::Local => input.local,
+        Side::Remote => input.remote,
+    };
+    let taken = folded::hold_taken_names(&mut decisions, ours, options.folding);
+    Plan {
+        taken,
+        ..emit(decisions, base, input, options)
+    }
 }
 
 /// Pass 1. Paths that both sides agree on are not among the decisions: theirs has them, so it has all

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ProtocolError, limits};
-use crate::model::Digest;
+use crate::model::{Digest, Folding};
 
 /// What the server prints first. `[magic]`
 pub const MAGIC: &[u8; 5] = b"RSYN\0";
@@ -202,6 +202,9 @@ pub struct ServerHello {
     /// Whether names that differ only in case are two names there.
     #[serde(default = "yes")]
     pub case_sensitive: bool,
+    /// Which names the disk there takes for one.
+    #[serde(default)]
+    pub folding: Folding,
     /// Free bytes on its file system.
     #[serde(default)]
     pub free_bytes: u64,

@@ -63,6 +63,9 @@ pub fn kept_words(kept: &Kept, direction: Direction) -> String {
     match kept.reason {
         KeptReason::Ahead => "changed here alone; `rsyn push` sends it".to_owned(),
         KeptReason::Behind => "changed on the hub alone; `rsyn pull` fetches it".to_owned(),
+        KeptReason::NameTaken => {
+            "the disk takes it for a name that is there; rename one of them".to_owned()
+        }
         KeptReason::ExcludedInside => {
             "should go, but holds entries that are out of scope or cannot be named".to_owned()
         }

@@ -16,6 +16,7 @@ mod past;
 pub mod payload;
 pub mod sealed;
 pub mod signatures;
+mod spelling;
 pub mod undone;
 
 pub use base::{Base, BaseUpdate};

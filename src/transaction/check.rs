@@ -3,7 +3,7 @@
 //! Runs under the lock, right before the plan is written. It is an early stop and takes down what each
 //! object looks like; what protects the user's data is the look at each displaced object later.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::ErrorKind;
 
 use crate::disk::{Dir, DiskError, FileKind, Root, Stat};
@@ -28,6 +28,7 @@ pub(super) fn check(
     changes.sort_by(|a, b| a.path.cmp(&b.path));
     check_shape(&changes)?;
     let mut stale = in_the_way(root, &changes)?;
+    let mut taken = Vec::new();
     let mut planned = Vec::with_capacity(changes.len());
     let mut made = Vec::new();
     for change in changes {
@@ -38,6 +39,10 @@ pub(super) fn check(
         drop_above(&mut made, &change.path);
         let before = match look(root, &change.path, change.old.as_deref(), made.last())? {
             Look::AsExpected(before) => before,
+            Look::Taken(stat) => {
+                taken.push((change.path.clone(), stat));
+                None
+            }
             Look::Otherwise => {
                 stale.push(change.path);
                 continue;
@@ -53,6 +58,13 @@ pub(super) fn check(
         }
         planned.push(change);
     }
+    if !taken.is_empty() {
+        let goes = planned.iter().filter(|change| change.after.is_none());
+        let going: HashSet<_> = goes
+            .filter_map(|c| Some(object(&c.before.as_ref()?.stat)))
+            .collect();
+        stale.extend(blocked(taken, &going));
+    }
     if !stale.is_empty() {
         return Err(CommitError::Stale { paths: stale });
     }
@@ -67,14 +79,14 @@ pub(super) fn check(
 /// The paths among `changes`, which are in the order of their paths, that are not as expected now.
 pub(super) fn stale(root: &Root, changes: &[Change]) -> Result<Vec<RelPath>, DiskError> {
     let mut stale = Vec::new();
+    let mut taken = Vec::new();
     let mut made: Vec<RelPath> = Vec::new();
     for Change { path, old, new } in changes {
         drop_above(&mut made, path);
-        if matches!(
-            look(root, path, old.as_deref(), made.last())?,
-            Look::Otherwise
-        ) {
-            stale.push(path.clone());
+        match look(root, path, old.as_deref(), made.last())? {
+            Look::AsExpected(_) => {}
+            Look::Otherwise => stale.push(path.clone()),
+            Look::Taken(stat) => taken.push((path.clone(), stat)),
         }
         let dir = |node: Option<&Node>| node.is_some_and(Node::is_dir);
         let was_dir = dir(old.as_ref().map(|old| &old.node));
@@ -82,7 +94,34 @@ pub(super) fn stale(root: &Root, changes: &[Change]) -> Result<Vec<RelPath>, Dis
             made.push(path.clone());
         }
     }
+    if !taken.is_empty() {
+        stale.extend(blocked(taken, &going(root, changes)?));
+        stale.sort();
+    }
     Ok(stale)
+}
+
+/// Those of the paths where something stands in the way that is not `going`. A disk that takes two names for one shows what
+/// goes under the name of what comes, too; that it is gone by then, the move into place finds.
+fn blocked(
+    taken: Vec<(RelPath, Stat)>,
+    going: &HashSet<(u64, u64)>,
+) -> impl Iterator<Item = RelPath> {
+    let stays = |(path, stat): (RelPath, Stat)| (!going.contains(&object(&stat))).then_some(path);
+    taken.into_iter().filter_map(stays)
+}
+
+fn object(stat: &Stat) -> (u64, u64) {
+    (stat.dev, stat.ino)
+}
+
+/// The objects that go with `changes`.
+fn going(root: &Root, changes: &[Change]) -> Result<HashSet<(u64, u64)>, DiskError> {
+    let mut objects = HashSet::new();
+    for Change { path, .. } in changes.iter().filter(|change| change.new.is_none()) {
+        objects.extend(root.stat(path)?.map(|stat| object(&stat)));
+    }
+    Ok(objects)
 }
 
 /// What is inside directories that shall make room, and is not planned to go. Known here, nothing is moved and back.
@@ -97,6 +136,8 @@ fn in_the_way(root: &Root, changes: &[Change]) -> Result<Vec<RelPath>, DiskError
 enum Look {
     AsExpected(Option<Before>),
     Otherwise,
+    /// Something stands where nothing should.
+    Taken(Stat),
 }
 
 /// `made` is the directory above `path` that this transaction makes, if there is one: nothing can
@@ -133,7 +174,8 @@ fn look(
             }))),
             None => Ok(Look::Otherwise),
         },
-        _ => Ok(Look::Otherwise),
+        (None, Some(stat)) => Ok(Look::Taken(stat)),
+        (Some(_), None) => Ok(Look::Otherwise),
     }
 }
 

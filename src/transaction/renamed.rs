@@ -28,8 +28,9 @@ pub(super) struct Renamed {
 }
 
 impl Staging {
-    /// Stages the file at `from`, which shall go in the same transaction, under a second name. `false` if it is not just what
-    /// `node` says, has other names already, or the file system gives no second one: then nothing is staged.
+    /// Stages the file at `from`, which shall go in the same transaction and come to `to`, under a second name. `false` if it is
+    /// not just what `node` says, has other names already, or the file system gives no second one: then nothing is staged. So
+    /// it is where the disk takes `from` and `to` for one name: an undo could not tell which of them is there.
     ///
     /// # Errors
     /// The slot is in use, or a failed call.
@@ -37,12 +38,15 @@ impl Staging {
         &self,
         slot: u32,
         root: &Root,
-        from: &RelPath,
+        (from, to): (&RelPath, &RelPath),
         node: &Node,
     ) -> Result<bool, StageError> {
         self.inner.check_free(slot)?;
         let (parent, new) = (root.parent(from)?, &self.inner.new);
         let before = parent.stat(from.name())?;
+        if before.is_some_and(|before| leads_to(root, to, &before)) {
+            return Ok(false);
+        }
         let Some(before) = before.filter(|stat| stat.nlink == 1 && looks_like(stat, node)) else {
             return Ok(false);
         };
@@ -65,6 +69,12 @@ impl Staging {
             }
         }
     }
+}
+
+/// Whether `path` is a name of this object, as far as can be seen.
+fn leads_to(root: &Root, path: &RelPath, object: &Stat) -> bool {
+    let there = root.stat(path).ok().flatten();
+    there.is_some_and(|there| there.same_object(object))
 }
 
 /// What a second name leads to, if that has just two names and is what `node` says.

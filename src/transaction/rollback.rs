@@ -102,7 +102,8 @@ impl Inverse {
                 (Node::Dir { mode }, _) => staging.dir(*slot, *mode)?,
                 (_, Some(Source::Kept(dir, name))) => staging.adopt(*slot, dir, &name, node)?,
                 (_, Some(Source::Renamed(from))) => {
-                    if !staging.rename(*slot, root, from, node)? {
+                    let names = (from, &change.path);
+                    if !staging.rename(*slot, root, names, node)? {
                         staging.copy(*slot, &root.open_file(from)?.0, node)?;
                     }
                 }

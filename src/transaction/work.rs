@@ -169,6 +169,10 @@ impl Touched {
                         dir.sync()?;
                     }
                 }
+                // Under a name that the disk takes for its own another one has come by now.
+                Some(_) if displaced_object(work, path.as_ref())? == Some(ino) => {
+                    each = false;
+                }
                 _ => moved.extend(path),
             }
         }
@@ -234,6 +238,12 @@ fn open_touched(
         Err(e) if e.is_no_directory() => Ok(displaced_dir(work, path)?.map(|dir| (dir, true))),
         Err(e) => Err(e),
     }
+}
+
+/// The inode of the directory that this transaction moved aside from `path`.
+fn displaced_object(work: &Work<'_>, path: Option<&RelPath>) -> Result<Option<u64>, DiskError> {
+    let dir = path.map(|path| displaced_dir(work, path)).transpose()?;
+    Ok(dir.flatten().map(|dir| dir.ino()))
 }
 
 fn displaced_dir(work: &Work<'_>, path: &RelPath) -> Result<Option<Arc<Dir>>, DiskError> {

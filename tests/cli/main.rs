@@ -38,6 +38,7 @@ mod scope;
 mod semantics;
 mod sides;
 mod skipped;
+mod spelling;
 mod strangers;
 mod streams;
 mod trust;

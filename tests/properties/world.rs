@@ -128,6 +128,7 @@ impl Sides {
             delete,
             only: &[],
             forgets: &|_, _| true,
+            folding: rsyn::model::Folding::NONE,
         };
         reconcile(&input, &options)
     }

@@ -240,7 +240,9 @@ impl Arena {
                     Some(text),
                 ) => {
                     if let Some(from) = renamed.get(slot)
-                        && staging.rename(*slot, &self.scene.root, from, node).unwrap()
+                        && staging
+                            .rename(*slot, &self.scene.root, (from, &change.path), node)
+                            .unwrap()
                     {
                         continue;
                     }

@@ -223,7 +223,7 @@ impl Scene {
                     F(content, _),
                 ) => {
                     if let Some(from) = renamed.get(slot)
-                        && staging.rename(*slot, &self.root, from, node)?
+                        && staging.rename(*slot, &self.root, (from, &change.path), node)?
                     {
                         continue;
                     }

@@ -55,11 +55,11 @@ fn a_renamed_file_stays_the_same_object_and_no_snapshot_shares_it() {
 #[test]
 fn what_is_not_just_moved_is_staged_another_way() {
     let scene = rename();
-    let from = RelPath::new(*b"a").unwrap();
+    let [from, to] = [*b"a", *b"b"].map(|name| RelPath::new(name).unwrap());
     let node = F("content", 0o640).node();
     let staging = Staging::begin(&scene.root).unwrap();
     let is_renamed = |node: &Node| {
-        let taken = staging.rename(7, &scene.root, &from, node).unwrap();
+        let taken = staging.rename(7, &scene.root, (&from, &to), node).unwrap();
         let named = scene
             .path(".rsyn/txn")
             .join(staging.id().as_str())
@@ -96,9 +96,12 @@ fn what_is_not_just_moved_is_staged_another_way() {
         _ => Ok(()),
     });
     assert!(!fault::with_hook(refuse, || is_renamed(&node)));
+    // A disk that takes both names for one.
+    let one = (&from, &from);
+    assert!(!staging.rename(7, &scene.root, one, &node).unwrap());
     assert!(is_renamed(&node));
     assert!(
-        staging.rename(7, &scene.root, &from, &node).is_err(),
+        staging.rename(7, &scene.root, (&from, &to), &node).is_err(),
         "taken"
     );
 }
