@@ -5,7 +5,7 @@ use super::place::{self, Place};
 use super::refusal::{ServeError, no_common_protocol};
 use super::serve::{Machinery, Policy};
 use super::{observe, overlap};
-use crate::model::Folding;
+use crate::model::{Abilities, Folding};
 use crate::protocol::handshake::{self, ClientHello, ProtocolRange, Purpose, ServerHello};
 use crate::protocol::message::{Refusal, RefusalKind};
 
@@ -27,6 +27,7 @@ pub(super) fn server_hello(machinery: &Machinery, refusal: Option<Refusal>) -> S
         writable: false,
         case_sensitive: true,
         folding: Folding::NONE,
+        holds: Abilities::ALL,
         free_bytes: 0,
         recovered: None,
         recovery_pending: false,
@@ -78,6 +79,7 @@ pub(super) fn prepare(
             answer.free_bytes =
                 crate::disk::space::space(local.root.top()).map_or(0, |s| s.free_bytes);
             answer.folding = place::folding(local);
+            answer.holds = place::holds(local);
             answer.case_sensitive = !answer.folding.ascii_case;
             if makes_state && answer.writable {
                 answer.recovered = {

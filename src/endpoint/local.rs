@@ -130,7 +130,7 @@ impl Local {
         }
         match &self.state {
             Some(state) => {
-                state.keep_spelling();
+                state.ask_disk();
                 Ok(state)
             }
             None => Err(StateError::Layout("the state directory vanished".to_owned()).into()),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::local::{Local, LocalError};
 use super::refusal::ServeError;
 use crate::disk::{Site, Vacancy, durable};
-use crate::model::{Digest, Folding};
+use crate::model::{Abilities, Digest, Folding};
 use crate::protocol::message::RefusalKind;
 use crate::state::State;
 
@@ -123,6 +123,12 @@ pub fn identity(local: &Local) -> String {
 #[must_use]
 pub fn folding(local: &Local) -> Folding {
     local.state.as_ref().map_or(Folding::NONE, State::folding)
+}
+
+/// What the disk of a root can hold; of a root without state nothing else is known.
+#[must_use]
+pub fn holds(local: &Local) -> Abilities {
+    local.state.as_ref().map_or(Abilities::ALL, State::holds)
 }
 
 /// The text of the root's exclude file, if there is one.

@@ -2,6 +2,7 @@
 //!
 //! Not here: the disk, the separator of an operating system, how a tree was scanned.
 
+mod abilities;
 pub mod database;
 pub mod encoding;
 pub mod entry;
@@ -13,6 +14,7 @@ pub mod tombstone;
 pub mod tree;
 pub mod tree_hasher;
 
+pub use abilities::Abilities;
 pub use entry::{Entry, Kind, Mode, Mtime, Node, Skip, total_bytes};
 pub use folding::Folding;
 pub use hash::Digest;

@@ -44,6 +44,7 @@ impl Look<'_> {
             guard::check(plan, ours, theirs, &self.base, limit)
                 .map_err(|e| guard_failure(&e, plan.direction))?;
         }
+        guard::check_disk(plan, theirs).map_err(|e| guard_failure(&e, plan.direction))?;
         if !request.mirror {
             guard::check_written(plan, ours, theirs, &self.base)
                 .map_err(|e| guard_failure(&e, plan.direction))?;
@@ -227,6 +228,9 @@ fn guard_failure(guard: &Guard, direction: Direction) -> Failure {
     let hint = match guard {
         Guard::Emptied { side } if *side == direction.written() => {
             "is the disk mounted, is the path right? `--mirror` brings all of it back, `--force` takes it for deleted"
+        }
+        Guard::WrongDisk { .. } => {
+            "put it on a disk that can; `--force` leaves them out, and deletes nothing for it"
         }
         Guard::TooManyDeletes { .. } => {
             "look with `--dry-run`; `--max-delete` sets the limit, `--force` lifts it"

@@ -18,7 +18,7 @@ use crate::endpoint::local::{Local, NewlyHidden, ScanOptions};
 use crate::endpoint::place;
 use crate::endpoint::view::HubView;
 use crate::filter::Rules;
-use crate::model::{Folding, RelPath, Skip, Tombstone, Tombstones, Tree};
+use crate::model::{Abilities, Folding, RelPath, Skip, Tombstone, Tombstones, Tree};
 use crate::plan::{
     Choice, Direction, Holds, Input, Kept, Options, Plan, Policy, Side, moves, reconcile,
 };
@@ -479,6 +479,7 @@ impl Look<'_> {
             delete: !request.no_delete && !self.base_damaged,
             only: &request.only,
             folding: self.folding(direction.written()),
+            holds: self.abilities(direction.written()),
             forgets: &|path, is_dir| {
                 let lasting = self.lasting_rules.as_ref();
                 lasting.is_none_or(|rules| !rules.verdict(path.as_bytes(), is_dir).included)
@@ -501,6 +502,14 @@ impl Look<'_> {
         match side {
             Side::Local => place::folding(&self.local),
             Side::Remote => self.client.hello.folding,
+        }
+    }
+
+    /// What the disk of a side can hold.
+    fn abilities(&self, side: Side) -> Abilities {
+        match side {
+            Side::Local => place::holds(&self.local),
+            Side::Remote => self.client.hello.holds,
         }
     }
 

@@ -1,27 +1,35 @@
-//! Says which paths wait because a disk takes their name for another one.
+//! Says which paths are left out because a disk takes their name for another one, or cannot hold them.
 
-use crate::plan::{Plan, Side};
+use crate::plan::{KeptReason, Plan, Side};
 
 /// So many are named; how many more there are is said.
 const NAMED: usize = 5;
 
-/// That names are taken on the side that `plan` writes, and what to do.
+/// What stays out of the side that `plan` writes, and what to do.
 pub(super) fn words(plan: &Plan) -> Vec<String> {
     let side = match plan.direction.written() {
         Side::Local => "here",
         Side::Remote => "on the hub",
     };
-    let taken = plan.taken.iter().take(NAMED);
-    let mut words: Vec<_> = taken
-        .map(|(path, by)| {
-            format!(
-                "{path:?} stays out {side}: the disk takes it and {by:?} for one name; rename one of them"
-            )
-        })
-        .collect();
-    if plan.taken.len() > NAMED {
-        let more = plan.taken.len() - NAMED;
-        words.push(format!("{more} more like these {side} are not named"));
+    let taken = plan.taken.iter().map(|(path, by)| {
+        format!("{path:?} stays out {side}: the disk takes it and {by:?} for one name; rename one of them")
+    });
+    let unheld = plan
+        .kept
+        .iter()
+        .filter(|kept| kept.reason == KeptReason::CannotHold);
+    let unheld = unheld.map(|kept| {
+        let path = &kept.path;
+        format!("{path:?} stays out {side}: the disk refuses such a name or a link")
+    });
+    let mut words: Vec<_> = taken.take(NAMED).chain(unheld.take(NAMED)).collect();
+    let unheld = plan
+        .kept
+        .iter()
+        .filter(|kept| kept.reason == KeptReason::CannotHold);
+    let more = plan.taken.len().saturating_sub(NAMED) + unheld.count().saturating_sub(NAMED);
+    if more > 0 {
+        words.push(format!("{more} more that stay out {side} are not named"));
     }
     words
 }

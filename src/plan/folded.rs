@@ -184,6 +184,7 @@ mod tests {
             only: &[],
             forgets: &|_, _| true,
             folding,
+            holds: crate::model::Abilities::ALL,
         };
         reconcile(&input, &options)
     }

@@ -54,6 +54,16 @@ pub enum Guard {
         /// The side that would lose them.
         side: Side,
     },
+    /// The disk cannot hold much of what would come.
+    #[error("the disk on the {} side cannot hold {unheld} of {total} names and links", side.name())]
+    WrongDisk {
+        /// Entries that it cannot hold.
+        unheld: u64,
+        /// Entries of the other side.
+        total: u64,
+        /// The side with that disk.
+        side: Side,
+    },
     /// A side is empty, though it was not at the last sync.
     #[error("the {} side is empty, but at the last sync it was not", side.name())]
     Emptied {
@@ -85,6 +95,31 @@ pub fn check_written(plan: &Plan, ours: &Tree, theirs: &Tree, base: &Tree) -> Re
     let mut agreed = base.entries().filter(|e| is_content(&e.node));
     match !has_content(ours) && agreed.any(is_left) {
         true => Err(Guard::Emptied {
+            side: plan.direction.written(),
+        }),
+        false => Ok(()),
+    }
+}
+
+/// More entries than this that a disk cannot hold make it the wrong one.
+const MOST_UNHELD: u64 = 100;
+/// Up to this many never do.
+const FEW_UNHELD: u64 = 10;
+
+/// Checks that the disk of the written side can hold most of `theirs`.
+///
+/// # Errors
+/// [`Guard::WrongDisk`].
+pub fn check_disk(plan: &Plan, theirs: &Tree) -> Result<(), Guard> {
+    let unheld = plan.unheld;
+    if unheld <= FEW_UNHELD {
+        return Ok(());
+    }
+    let total = theirs.entries().count() as u64;
+    match unheld > MOST_UNHELD || unheld * 2 > total {
+        true => Err(Guard::WrongDisk {
+            unheld,
+            total,
             side: plan.direction.written(),
         }),
         false => Ok(()),
@@ -191,6 +226,7 @@ mod tests {
             only: &[],
             forgets: &|_, _| true,
             folding: crate::model::Folding::NONE,
+            holds: crate::model::Abilities::ALL,
         };
         check(&reconcile(&input, &options), ours, theirs, ours, limit)
     }

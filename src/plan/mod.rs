@@ -13,6 +13,7 @@ pub mod moves;
 pub mod policy;
 pub mod reconcile;
 mod threeway;
+mod unheld;
 
 use std::collections::BTreeMap;
 
@@ -251,6 +252,8 @@ pub enum KeptReason {
     Changing,
     /// The disk of the written side takes its name for one that is there.
     NameTaken,
+    /// The disk of the written side refuses such a name or a link.
+    CannotHold,
 }
 
 impl KeptReason {
@@ -265,6 +268,7 @@ impl KeptReason {
             Self::InUse => "in_use",
             Self::Changing => "changing",
             Self::NameTaken => "name_taken",
+            Self::CannotHold => "cannot_hold",
         }
     }
 }
@@ -321,6 +325,8 @@ pub struct Plan {
     pub base: Vec<BaseChange>,
     /// Of the kept paths those whose name is taken, each with the path that has it.
     pub taken: Vec<(RelPath, RelPath)>,
+    /// How many paths are left out because the disk of the written side cannot hold them, or a directory above them.
+    pub unheld: u64,
 }
 
 impl Plan {
@@ -334,6 +340,7 @@ impl Plan {
             undecided: vec![],
             base: vec![],
             taken: vec![],
+            unheld: 0,
         }
     }
 

@@ -6,18 +6,19 @@
 //! 1. `fate_of` decides each path by itself, and `hold` has those stay that must;
 //! 2. bottom up, a directory that something inside still needs is kept or created;
 //! 3. top down, nothing is put below something that is no directory;
-//! 4. nothing is put where the disk finds another name.
+//! 4. nothing is put that the disk cannot hold, or where it finds another name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::folded;
 use super::policy::{self, Choice, Policies, Policy};
 use super::threeway::{Versions, threeway};
+use super::unheld;
 use super::{
     Action, BaseChange, Conflict, Direction, Hold, Holds, Kept, KeptReason, Plan, Program, Reason,
     Side, Source, Verb, Winner,
 };
-use crate::model::{Folding, Node, RelPath, Skip, Tombstones, Tree};
+use crate::model::{Abilities, Folding, Node, RelPath, Skip, Tombstones, Tree};
 
 /// The state of the world that a plan is made from.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +59,8 @@ pub struct Options<'a> {
     pub forgets: &'a dyn Fn(&RelPath, bool) -> bool,
     /// Which names the disk of the written side takes for one.
     pub folding: Folding,
+    /// What that disk can hold.
+    pub holds: Abilities,
 }
 
 /// What becomes of a path of ours.
@@ -116,9 +119,11 @@ pub fn reconcile(input: &Input<'_>, options: &Options<'_>) -> Plan {
         Side::Local => input.local,
         Side::Remote => input.remote,
     };
+    let unheld = unheld::leave_out(&mut decisions, options.holds);
     let taken = folded::hold_taken_names(&mut decisions, ours, options.folding);
     Plan {
         taken,
+        unheld,
         ..emit(decisions, base, input, options)
     }
 }

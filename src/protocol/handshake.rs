@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ProtocolError, limits};
-use crate::model::{Digest, Folding};
+use crate::model::{Abilities, Digest, Folding};
 
 /// What the server prints first. `[magic]`
 pub const MAGIC: &[u8; 5] = b"RSYN\0";
@@ -205,6 +205,9 @@ pub struct ServerHello {
     /// Which names the disk there takes for one.
     #[serde(default)]
     pub folding: Folding,
+    /// What the disk there can hold.
+    #[serde(default)]
+    pub holds: Abilities,
     /// Free bytes on its file system.
     #[serde(default)]
     pub free_bytes: u64,

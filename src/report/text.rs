@@ -63,6 +63,7 @@ pub fn kept_words(kept: &Kept, direction: Direction) -> String {
     match kept.reason {
         KeptReason::Ahead => "changed here alone; `rsyn push` sends it".to_owned(),
         KeptReason::Behind => "changed on the hub alone; `rsyn pull` fetches it".to_owned(),
+        KeptReason::CannotHold => "the disk refuses such a name or a link".to_owned(),
         KeptReason::NameTaken => {
             "the disk takes it for a name that is there; rename one of them".to_owned()
         }

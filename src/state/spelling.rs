@@ -1,44 +1,80 @@
-//! Which names the disk of a root takes for one, as a name tells that stands in the state directory for this.
+//! What the disk of a root takes for one name, and what it can hold, as a directory inside the state tells that is there for this.
 //!
 //! Asked anew each time, by looking alone: so a dry run knows it, and a root that was moved to another disk does.
 
 use super::layout::State;
-use crate::disk::Dir;
-use crate::model::Folding;
+use crate::disk::{Dir, FileKind};
+use crate::model::{Abilities, Folding};
 
-/// The name: a capital, and a small letter that can be decomposed.
-const NAME: &str = "Spelling-\u{e9}";
-const OTHER_ASCII_CASE: &str = "spelling-\u{e9}";
-const OTHER_CASE: &str = "Spelling-\u{c9}";
-const OTHER_FORM: &str = "Spelling-e\u{301}";
+const DIR: &str = "names";
+/// A capital, and a small letter that can be decomposed.
+const NAME: &[u8] = "Spelling-\u{e9}".as_bytes();
+const OTHER_ASCII_CASE: &[u8] = "spelling-\u{e9}".as_bytes();
+const OTHER_CASE: &[u8] = "Spelling-\u{c9}".as_bytes();
+const OTHER_FORM: &[u8] = "Spelling-e\u{301}".as_bytes();
+const LINK: &[u8] = b"link";
+const MARKS: &[u8] = b"a:b";
+const BYTES: &[u8] = b"\xff";
+/// Is there once all others were tried.
+const TRIED: &[u8] = b"tried";
 
 impl State {
     /// Which names the disk takes for one.
     #[must_use]
     pub fn folding(&self) -> Folding {
-        folding(self.dir())
+        match self.existing_subdir(DIR) {
+            Ok(Some(dir)) => folding(&dir),
+            // The file by which the state directory is known has small letters alone.
+            _ => Folding {
+                ascii_case: has(self.dir(), b"ID"),
+                ..Folding::NONE
+            },
+        }
     }
 
-    /// Makes the name that tells it, if it is not there. A disk that refuses it is asked as far as that goes.
-    pub fn keep_spelling(&self) {
-        if !matches!(self.dir().stat(NAME.as_bytes()), Ok(Some(_))) {
-            drop(self.dir().create_file(NAME.as_bytes()));
+    /// What the disk can hold.
+    #[must_use]
+    pub fn holds(&self) -> Abilities {
+        match self.existing_subdir(DIR) {
+            Ok(Some(dir)) if has(&dir, TRIED) => Abilities {
+                links: kind(&dir, LINK) == Some(FileKind::Symlink),
+                marks: has(&dir, MARKS),
+                bytes: has(&dir, BYTES),
+            },
+            _ => Abilities::ALL,
+        }
+    }
+
+    /// Makes what tells it, as far as the disk can hold that. Where nothing can be made, nothing is known.
+    pub fn ask_disk(&self) {
+        let Ok(dir) = self.subdir(DIR) else { return };
+        for name in [NAME, MARKS, BYTES] {
+            if !has(&dir, name) {
+                drop(dir.create_file(name));
+            }
+        }
+        if !has(&dir, LINK) {
+            drop(dir.symlink(LINK, b"nowhere"));
+        }
+        // ORDER: last, for a disk that takes not even this one, as one that is full, refused nothing else for its name.
+        if !has(&dir, TRIED) {
+            drop(dir.create_file(TRIED));
         }
     }
 }
 
+fn kind(dir: &Dir, name: &[u8]) -> Option<FileKind> {
+    dir.stat(name).ok().flatten().map(|stat| stat.kind)
+}
+
+fn has(dir: &Dir, name: &[u8]) -> bool {
+    kind(dir, name).is_some()
+}
+
 fn folding(dir: &Dir) -> Folding {
-    let ino = |name: &str| dir.stat(name.as_bytes()).ok().flatten().map(|s| s.ino);
-    let Some(own) = ino(NAME) else {
-        // The file by which the state directory is known has small letters alone.
-        let ascii_case = ino("ID").is_some();
-        return Folding {
-            ascii_case,
-            case: false,
-            form: false,
-        };
-    };
-    let is_one = |other| ino(other) == Some(own);
+    let ino = |name: &[u8]| dir.stat(name).ok().flatten().map(|stat| stat.ino);
+    let own = ino(NAME);
+    let is_one = |other| own.is_some() && ino(other) == own;
     Folding {
         ascii_case: is_one(OTHER_ASCII_CASE),
         case: is_one(OTHER_CASE),
@@ -52,20 +88,27 @@ fn folding(dir: &Dir) -> Folding {
     reason = "tests prepare and look at the disk by other means"
 )]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
-    use crate::disk::Root;
+    use crate::disk::{Root, fault};
 
     #[test]
-    fn a_name_in_the_state_directory_tells_what_the_disk_takes_for_one() {
+    fn names_in_the_state_directory_tell_what_the_disk_takes_for_one() {
         let temp = tempfile::tempdir().unwrap();
         let root = Root::open(temp.path()).unwrap();
         let state = State::create(&root).unwrap();
-        let at = |name: &str| temp.path().join(".rsyn").join(name);
-        std::fs::write(at("ID"), "").unwrap();
+        std::fs::write(temp.path().join(".rsyn/ID"), "").unwrap();
         assert!(state.folding().ascii_case && !state.folding().form);
-        state.keep_spelling();
-        state.keep_spelling();
+        state.ask_disk();
+        state.ask_disk();
         assert_eq!(state.folding(), Folding::NONE);
+        let at = |name: &[u8]| {
+            temp.path()
+                .join(".rsyn/names")
+                .join(OsStr::from_bytes(name))
+        };
         // A hard link stands for the other spelling on a disk that folds.
         for (name, folding) in [
             (OTHER_FORM, (false, false, true)),
@@ -79,10 +122,53 @@ mod tests {
                 case,
                 form,
             };
-            assert_eq!(state.folding(), expected, "{name}");
+            assert_eq!(state.folding(), expected, "{name:?}");
             std::fs::remove_file(at(name)).unwrap();
         }
         std::fs::write(at(OTHER_CASE), "another file").unwrap();
         assert_eq!(state.folding(), Folding::NONE);
+    }
+
+    #[test]
+    fn what_a_disk_refuses_it_cannot_hold_and_a_full_one_is_not_blamed() {
+        let refusing = |refused: &'static [&'static [u8]], errno: i32| {
+            let temp = tempfile::tempdir().unwrap();
+            let root = Root::open(temp.path()).unwrap();
+            let state = State::create(&root).unwrap();
+            assert_eq!(state.holds(), Abilities::ALL);
+            let hook: fault::Hook = Box::new(move |_, path| {
+                let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+                match refused.contains(&name) {
+                    true => Err(std::io::Error::from_raw_os_error(errno)),
+                    false => Ok(()),
+                }
+            });
+            fault::with_hook(hook, || state.ask_disk());
+            state.holds()
+        };
+        let all = Abilities::ALL;
+        assert_eq!(refusing(&[], 1), all);
+        assert_eq!(
+            refusing(&[LINK], 1),
+            Abilities {
+                links: false,
+                ..all
+            }
+        );
+        assert_eq!(
+            refusing(&[MARKS], 22),
+            Abilities {
+                marks: false,
+                ..all
+            }
+        );
+        assert_eq!(
+            refusing(&[BYTES], 84),
+            Abilities {
+                bytes: false,
+                ..all
+            }
+        );
+        assert_eq!(refusing(&[LINK, MARKS, BYTES, TRIED], 28), all);
     }
 }

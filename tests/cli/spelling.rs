@@ -15,7 +15,7 @@ fn two() -> (Sandbox, Machine, Machine) {
     a.ok(&["push"]);
     let b = world.clone_of_hub("b");
     for other in OTHERS {
-        let at = |name| b.at(format!(".rsyn/{name}"));
+        let at = |name| b.at(format!(".rsyn/names/{name}"));
         std::fs::hard_link(at(ASKED), at(other)).unwrap();
     }
     (world, a, b)
@@ -98,7 +98,7 @@ fn a_hub_whose_disk_folds_takes_one_of_two_names() {
     let (world, a, _b) = two();
     let hub = world.hub();
     for other in OTHERS {
-        let at = |name| hub.at(format!(".rsyn/{name}"));
+        let at = |name| hub.at(format!(".rsyn/names/{name}"));
         std::fs::hard_link(at(ASKED), at(other)).unwrap();
     }
     a.write("name", "another\n");
@@ -110,4 +110,39 @@ fn a_hub_whose_disk_folds_takes_one_of_two_names() {
     a.ok(&["pull"]);
     assert_eq!(a.text("name"), "another\n");
     a.ok(&["setup"]).says("names there");
+}
+
+#[test]
+fn a_link_that_a_disk_refuses_stays_out_and_all_else_comes() {
+    let (world, a, b) = two();
+    let hub = world.hub();
+    // What stands in the place of the link that was tried there.
+    let refuse = |dir: &crate::support::Dir| {
+        dir.remove(".rsyn/names/link");
+        dir.write(".rsyn/names/link", "");
+    };
+    a.link("link", "Name");
+    a.write("else", "else\n");
+    refuse(&hub);
+    for _ in 0..2 {
+        a.ok(&["push"])
+            .says("\"link\" stays out on the hub: the disk refuses");
+    }
+    assert!(hub.has("else") && !hub.has("link"));
+    assert!(a.has("link"));
+
+    hub.link("link", "Docs");
+    hub.write("more", "more\n");
+    refuse(&b);
+    b.ok(&["pull", "-n"]).says("keep    link");
+    b.ok(&["pull"])
+        .says("\"link\" stays out here: the disk refuses");
+    let json = b.ok(&["pull", "--json"]).json();
+    assert_eq!(json["kept"][0]["reason"], "cannot_hold");
+    b.ok(&["sync"]);
+    assert!(b.has("more") && !b.has("link") && hub.has("link"));
+    for n in 0..12 {
+        hub.link(format!("link{n}"), "Docs");
+    }
+    b.rsyn(&["pull"]).exits(4).says("cannot hold 13 of");
 }

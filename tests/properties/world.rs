@@ -129,6 +129,7 @@ impl Sides {
             only: &[],
             forgets: &|_, _| true,
             folding: rsyn::model::Folding::NONE,
+            holds: rsyn::model::Abilities::ALL,
         };
         reconcile(&input, &options)
     }
