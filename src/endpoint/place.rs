@@ -1,5 +1,6 @@
 //! Where a root is, or would be: found, confined, made, known by an id.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use super::local::{Local, LocalError};
 use super::refusal::ServeError;
 use crate::disk::{Site, Vacancy, durable};
 use crate::model::{Abilities, Digest, Folding};
-use crate::protocol::message::RefusalKind;
+use crate::protocol::message::{Op, RefusalKind};
 use crate::state::State;
 
 /// The exclude file that travels with a project.
@@ -131,6 +132,26 @@ pub fn holds(local: &Local) -> Abilities {
     local.state.as_ref().map_or(Abilities::ALL, State::holds)
 }
 
+/// Refuses a first push if what the disk of its new root takes for one name, or cannot hold, is among it: its plan was made
+/// before that disk was known.
+pub(super) fn refuse_unforeseen(local: &Local, ops: &[Op]) -> Result<(), ServeError> {
+    let (folding, holds) = (folding(local), holds(local));
+    if folding.is_none() && holds == Abilities::ALL {
+        return Ok(());
+    }
+    let mut names = HashSet::new();
+    let all_held = ops.iter().all(|op| {
+        let node = op.new.as_ref().is_none_or(|new| holds.node(new));
+        node && holds.name(&op.path) && names.insert(folding.fold(op.path.as_bytes()))
+    });
+    if all_held {
+        return Ok(());
+    }
+    let message = "the disk of the hub takes some of these names for one, or cannot hold them";
+    let hint = "run it again: now that the disk is known, what it cannot hold stays out";
+    Err(ServeError::refused(RefusalKind::Busy, message, hint))
+}
+
 /// The text of the root's exclude file, if there is one.
 pub(super) fn exclude_file(local: &Local) -> Result<Option<Vec<u8>>, ServeError> {
     let read = durable::read(
@@ -139,4 +160,50 @@ pub(super) fn exclude_file(local: &Local) -> Result<Option<Vec<u8>>, ServeError>
         EXCLUDE_FILE_BYTES,
     );
     Ok(read.map_err(LocalError::from)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Mtime, Node, RelPath};
+    use crate::protocol::message::OpSource;
+
+    fn link(path: &str) -> Op {
+        Op {
+            path: RelPath::new(path.as_bytes()).unwrap(),
+            old: None,
+            new: Some(Node::Symlink {
+                target: b"there"[..].into(),
+                mtime: Mtime { secs: 0, nanos: 0 },
+            }),
+            source: OpSource::Nothing,
+        }
+    }
+
+    #[test]
+    fn a_first_push_that_its_disk_cannot_hold_is_refused_before_anything_is_staged() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut local = Local::open(temp.path()).unwrap();
+        local.make_state().unwrap();
+        let ops = ["Twin", "e\u{301}", "twin", "\u{e9}"].map(link);
+        assert!(refuse_unforeseen(&local, &ops).is_ok());
+        let names = local.state.as_ref().unwrap().existing_subdir("names");
+        let names = names.unwrap().unwrap();
+        let refused = |ops: &[Op]| match refuse_unforeseen(&local, ops) {
+            Err(ServeError::Refused(refusal)) => refusal.kind == RefusalKind::Busy,
+            other => other.is_err(),
+        };
+        // Second names of the one that is asked stand for a disk that folds.
+        let asked = "Spelling-\u{e9}".as_bytes();
+        names
+            .link(asked, &names, "spelling-\u{e9}".as_bytes())
+            .unwrap();
+        assert!(refused(&ops) && !refused(&ops[..2]));
+        names
+            .link(asked, &names, "Spelling-e\u{301}".as_bytes())
+            .unwrap();
+        assert!(refused(&[ops[1].clone(), ops[3].clone()]));
+        names.remove_file(b"link").unwrap();
+        assert!(refused(&ops[..1]));
+    }
 }

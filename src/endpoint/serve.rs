@@ -592,7 +592,11 @@ impl<'a> Session<'a> {
         self.check_may_write()?;
         let receiving = self.receiving.get_or_insert_default();
         receiving.check_plan(plan)?;
+        let was_missing = matches!(self.place, Place::Missing(_));
         let local = self.place.make()?;
+        if was_missing {
+            place::refuse_unforeseen(local, &receiving.ops)?;
+        }
         receiving.begin(local, self.heard, &self.received)
     }
 
