@@ -6,6 +6,7 @@
 //! directory swapped by another program cannot redirect it.
 //! Left to others: what the files mean, plans, filters, the layout of `.rsyn/`.
 
+pub mod asked;
 pub mod digest;
 mod dir;
 pub mod durable;

@@ -17,6 +17,8 @@ pub struct Abilities {
     pub marks: bool,
     /// Names that are no UTF-8.
     pub bytes: bool,
+    /// Permission bits.
+    pub modes: bool,
 }
 
 impl Default for Abilities {
@@ -31,6 +33,7 @@ impl Abilities {
         links: true,
         marks: true,
         bytes: true,
+        modes: true,
     };
 
     /// Whether something can have the name of `path` in its directory.

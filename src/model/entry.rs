@@ -153,6 +153,26 @@ impl Node {
         }
     }
 
+    /// The same with other permission bits; `None` of what has none.
+    #[must_use]
+    pub fn with_mode(&self, mode: Mode) -> Option<Self> {
+        match self {
+            Self::File {
+                size,
+                digest,
+                mtime,
+                ..
+            } => Some(Self::File {
+                size: *size,
+                digest: *digest,
+                mode,
+                mtime: *mtime,
+            }),
+            Self::Dir { .. } => Some(Self::Dir { mode }),
+            Self::Symlink { .. } | Self::Skipped(_) => None,
+        }
+    }
+
     /// Length of a file's content in bytes, of a link's target; 0 for the rest.
     #[must_use]
     pub fn size(&self) -> u64 {

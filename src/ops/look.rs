@@ -20,7 +20,8 @@ use crate::endpoint::view::HubView;
 use crate::filter::Rules;
 use crate::model::{Abilities, Folding, RelPath, Skip, Tombstone, Tombstones, Tree};
 use crate::plan::{
-    Choice, Direction, Holds, Input, Kept, Options, Plan, Policy, Side, moves, reconcile,
+    Choice, Direction, Holds, Input, Kept, Options, Plan, Policy, Side, adopt_modes, moves,
+    reconcile,
 };
 use crate::protocol::handshake::{Purpose, Seen};
 use crate::protocol::message::Problem;
@@ -462,10 +463,11 @@ impl Look<'_> {
             Direction::Pull => holders_of_unnamed(&self.scan.problems),
             Direction::Push => holders_of_unnamed(&self.view.problems),
         };
+        let (local, remote) = self.with_kept_modes();
         let input = Input {
             base: &self.base,
-            local: &self.scan.tree,
-            remote: &self.view.tree,
+            local: &local,
+            remote: &remote,
             unnamed: &unnamed,
             local_tombstones: &none,
             remote_tombstones: &news,
@@ -495,6 +497,19 @@ impl Look<'_> {
             ..input
         };
         Ok(reconcile(&input, &options))
+    }
+
+    /// The trees of both sides, with the permission bits that were agreed on where a disk keeps none.
+    fn with_kept_modes(&self) -> (Tree, Tree) {
+        let (local, remote) = (&self.scan.tree, &self.view.tree);
+        let adopted = |side, tree: &Tree, other| match self.abilities(side).modes {
+            true => tree.clone(),
+            false => adopt_modes(tree, &self.base, other),
+        };
+        (
+            adopted(Side::Local, local, remote),
+            adopted(Side::Remote, remote, local),
+        )
     }
 
     /// Which names the disk of a side takes for one.

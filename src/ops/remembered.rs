@@ -123,6 +123,10 @@ impl Look<'_> {
             && base.is_none()
             && !transaction::has_full_guarantee(&self.local.root)?
         {
+            let pulls = request.directions.contains(&Direction::Pull);
+            if pulls && !transaction::can_replace(&self.local.root)? {
+                return Err(irreplaceable());
+            }
             let words = "this file system cannot swap two files in one step: a file that another program \
                 saves in the very moment of a pull can be lost";
             self.warnings.push(words.to_owned());
@@ -253,4 +257,12 @@ fn another_root(hub: &Hub, exists: bool) -> Failure {
 /// Whether a file or link was changed last before the second `secs`.
 fn is_older(node: &Node, secs: i64) -> bool {
     node.mtime().is_some_and(|mtime| mtime.secs < secs)
+}
+
+/// A working copy on such a disk could be made, and no file in it replaced afterwards.
+fn irreplaceable() -> Failure {
+    let message = "the disk here can neither swap two names nor give a file a second one, so that no file on it \
+        could be replaced safely";
+    let hint = "put the project on a disk that can (ext4, APFS, NTFS; exFAT cannot)";
+    Failure::new(FailureKind::Usage, message, hint)
 }

@@ -9,6 +9,7 @@ pub mod exposure;
 mod folded;
 pub mod guard;
 pub mod key_content;
+mod modes;
 pub mod moves;
 pub mod policy;
 pub mod reconcile;
@@ -23,6 +24,7 @@ use crate::model::{Digest, Kind, Node, RelPath};
 pub use altered::{Altered, altered};
 pub use exposure::exposed;
 pub use guard::Guard;
+pub use modes::adopt_modes;
 pub use policy::{Choice, Policies, Policy};
 pub use reconcile::{Input, Options, reconcile};
 

@@ -125,6 +125,7 @@ mod tests {
             links: false,
             marks: false,
             bytes: false,
+            modes: true,
         };
         let plan_of = plan(&local, &remote, nothing);
         assert_eq!(acts(&plan_of), [&b"old:name"[..], b"plain"]);

@@ -3,10 +3,11 @@
 //! Asked anew each time, by looking alone: so a dry run knows it, and a root that was moved to another disk does.
 
 use super::layout::State;
+use crate::disk::asked::{ASKED, ASKED_MODE, KEPT_BITS, shows_kept_bits};
 use crate::disk::{Dir, FileKind};
 use crate::model::{Abilities, Folding};
 
-const DIR: &str = "names";
+const NAMES: &str = "names";
 /// A capital, and a small letter that can be decomposed.
 const NAME: &[u8] = "Spelling-\u{e9}".as_bytes();
 const OTHER_ASCII_CASE: &[u8] = "spelling-\u{e9}".as_bytes();
@@ -22,8 +23,8 @@ impl State {
     /// Which names the disk takes for one.
     #[must_use]
     pub fn folding(&self) -> Folding {
-        match self.existing_subdir(DIR) {
-            Ok(Some(dir)) => folding(&dir),
+        match self.asked() {
+            Some(dir) => folding(&dir),
             // The file by which the state directory is known has small letters alone.
             _ => Folding {
                 ascii_case: has(self.dir(), b"ID"),
@@ -35,19 +36,24 @@ impl State {
     /// What the disk can hold.
     #[must_use]
     pub fn holds(&self) -> Abilities {
-        match self.existing_subdir(DIR) {
-            Ok(Some(dir)) if has(&dir, TRIED) => Abilities {
+        match self.asked() {
+            Some(dir) if has(&dir, TRIED) => Abilities {
                 links: kind(&dir, LINK) == Some(FileKind::Symlink),
                 marks: has(&dir, MARKS),
                 bytes: has(&dir, BYTES),
+                modes: shows_kept_bits(&dir),
             },
             _ => Abilities::ALL,
         }
     }
 
+    fn asked(&self) -> Option<Dir> {
+        self.dir().open_dir(ASKED).ok()
+    }
+
     /// Makes what tells it, as far as the disk can hold that. Where nothing can be made, nothing is known.
     pub fn ask_disk(&self) {
-        let Ok(dir) = self.subdir(DIR) else { return };
+        let Ok(dir) = self.subdir(NAMES) else { return };
         for name in [NAME, MARKS, BYTES] {
             if !has(&dir, name) {
                 drop(dir.create_file(name));
@@ -55,6 +61,12 @@ impl State {
         }
         if !has(&dir, LINK) {
             drop(dir.symlink(LINK, b"nowhere"));
+        }
+        if !has(&dir, ASKED_MODE) {
+            drop(dir.create_file(ASKED_MODE));
+        }
+        if !shows_kept_bits(&dir) {
+            drop(dir.set_mode(ASKED_MODE, KEPT_BITS));
         }
         // ORDER: last, for a disk that takes not even this one, as one that is full, refused nothing else for its name.
         if !has(&dir, TRIED) {
@@ -170,5 +182,20 @@ mod tests {
             }
         );
         assert_eq!(refusing(&[LINK, MARKS, BYTES, TRIED], 28), all);
+        let no_modes = Abilities {
+            modes: false,
+            ..all
+        };
+        assert_eq!(refusing(&[ASKED_MODE], 1), all, "it is not there");
+        let temp = tempfile::tempdir().unwrap();
+        let root = Root::open(temp.path()).unwrap();
+        let state = State::create(&root).unwrap();
+        state.ask_disk();
+        assert!(crate::disk::asked::keeps_modes(&root));
+        state.asked().unwrap().set_mode(ASKED_MODE, 0o755).unwrap();
+        assert_eq!(state.holds(), no_modes);
+        assert!(!crate::disk::asked::keeps_modes(&root));
+        state.ask_disk();
+        assert_eq!(state.holds(), all);
     }
 }

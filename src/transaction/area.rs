@@ -83,6 +83,16 @@ pub fn has_full_guarantee(root: &Root) -> Result<bool> {
     super::place::can_exchange(&Area::open(root)?.trash)
 }
 
+/// Whether files can be replaced below `root` with nothing lost, also in a crash: its file system can swap two names, or give a
+/// file two.
+///
+/// # Errors
+/// The state directory cannot be written.
+pub fn can_replace(root: &Root) -> Result<bool> {
+    let trash = Area::open(root)?.trash;
+    Ok(super::place::can_exchange(&trash)? || super::place::can_link(&trash)?)
+}
+
 /// Opens the directory `name`; `None` if it is not there.
 pub(super) fn open_if_there(dir: &Dir, name: &[u8]) -> Result<Option<Dir>> {
     match dir.open_dir(name) {

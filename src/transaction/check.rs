@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::ErrorKind;
 
-use crate::disk::{Dir, DiskError, FileKind, Root, Stat};
+use crate::disk::{Dir, DiskError, FileKind, Root, Stat, asked};
 use crate::model::{Mode, Node, RelPath};
 
 use super::crowded::{crowded, makes_room};
@@ -167,7 +167,7 @@ fn look(
     };
     match (old, stat) {
         (None, None) => Ok(Look::AsExpected(None)),
-        (Some(old), Some(stat)) => match matching(&parent, path, old, stat)? {
+        (Some(old), Some(stat)) => match matching(root, &parent, (path, old), stat)? {
             Some(stat) => Ok(Look::AsExpected(Some(Before {
                 node: old.node.clone(),
                 stat,
@@ -181,16 +181,16 @@ fn look(
 
 /// The stat of the object if it is what was expected.
 fn matching(
+    root: &Root,
     parent: &Dir,
-    path: &RelPath,
-    old: &Expected,
+    (path, old): (&RelPath, &Expected),
     stat: Stat,
 ) -> Result<Option<Stat>, DiskError> {
     if old.seen.is_some_and(|seen| stat.untouched_since(&seen)) {
         return Ok(Some(stat));
     }
     let mode_fits = old.node.mode().is_none_or(|mode| mode.bits() == stat.mode);
-    if !mode_fits || !same_kind(&old.node, &stat) {
+    if !(mode_fits || has_no_modes(root)) || !same_kind(&old.node, &stat) {
         return Ok(None);
     }
     if old.node.is_dir() {
@@ -200,6 +200,11 @@ fn matching(
     // RACE: an edit while the content was read shows here or when the object is displaced.
     let again = parent.stat(path.name())?;
     Ok(again.filter(|again| same && again.untouched_since(&stat)))
+}
+
+/// Whether the disk keeps no permission bits, so that none can be other than expected.
+fn has_no_modes(root: &Root) -> bool {
+    !asked::keeps_modes(root)
 }
 
 fn same_kind(node: &Node, stat: &Stat) -> bool {

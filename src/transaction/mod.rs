@@ -48,7 +48,7 @@ use crate::disk::Stat;
 use crate::model::{Node, RelPath};
 
 pub use altered::{Left, Reason};
-pub use area::{has_full_guarantee, state_dir};
+pub use area::{can_replace, has_full_guarantee, state_dir};
 pub use commit::{Committed, Request, commit};
 pub use error::{Attention, CommitError, Finish, StageError, Why};
 pub use in_use::{InUse, Programs, database_of, is_database, leave_used, user_words};

@@ -84,6 +84,21 @@ pub(super) fn can_exchange(dir: &Dir) -> Result<bool> {
     answer
 }
 
+/// Whether the file system of `dir`, a directory of ours, gives a file a second name.
+pub(super) fn can_link(dir: &Dir) -> Result<bool> {
+    const NAMES: [&[u8]; 2] = [b"probe-a", b"probe-b"];
+    match dir.create_file(NAMES[0]) {
+        Err(e) if !e.is_taken() => return Err(e),
+        _ => {}
+    }
+    let answer = dir.link(NAMES[0], dir, NAMES[1]).is_ok();
+    if answer {
+        dir.remove_file(NAMES[1])?;
+    }
+    dir.remove_file(NAMES[0])?;
+    Ok(answer)
+}
+
 /// Finishes or takes back what a crash left of a swap by steps, so that `new/name` is either the object
 /// it was or the one that it displaced.
 pub(super) fn settle_swap(new: &Dir, name: &[u8], tree: &Dir, tree_name: &[u8]) -> Result<()> {

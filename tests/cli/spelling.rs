@@ -146,3 +146,69 @@ fn a_link_that_a_disk_refuses_stays_out_and_all_else_comes() {
     }
     b.rsyn(&["pull"]).exits(4).says("cannot hold 13 of");
 }
+
+/// All files and directories of `dir` show the bits of a disk that keeps none. What is no file cannot tell that they are kept.
+fn show_no_modes(dir: &crate::support::Dir) {
+    dir.remove(".rsyn/names/mode");
+    dir.link(".rsyn/names/mode", "tried");
+    for path in ["Name", "Docs", "Docs/a", "secret", "new"] {
+        if dir.has(path) {
+            dir.chmod(path, 0o755);
+        }
+    }
+}
+
+fn mode_of(dir: &crate::support::Dir, path: &str) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    let there = std::fs::metadata(dir.at(path)).unwrap();
+    there.permissions().mode() & 0o777
+}
+
+#[test]
+fn a_disk_that_keeps_no_permission_bits_gives_none_to_other_machines() {
+    let (world, a, b) = two();
+    let hub = world.hub();
+    a.write("secret", "secret\n");
+    a.chmod("secret", 0o600);
+    a.ok(&["push"]);
+    b.ok(&["pull"]);
+    show_no_modes(&b);
+    assert!(b.ok(&["push", "--json"]).actions().is_empty());
+    b.write("secret", "edited\n");
+    b.write("new", "new\n");
+    show_no_modes(&b);
+    b.ok(&["push"]);
+    assert_eq!(hub.text("secret"), "edited\n");
+    assert_eq!(mode_of(&hub, "secret"), 0o600);
+    assert_eq!(mode_of(&hub, "new"), 0o644);
+    a.ok(&["pull"]);
+    assert_eq!(mode_of(&a, "secret"), 0o600);
+
+    // Bits of others come, and what came is undone, whatever the disk shows.
+    a.chmod("Name", 0o640);
+    a.write("secret", "once more\n");
+    a.ok(&["push"]);
+    b.ok(&["pull"]);
+    show_no_modes(&b);
+    assert!(b.ok(&["sync", "--json"]).actions().is_empty());
+    b.ok(&["rollback", "-y"]);
+    assert_eq!(b.text("secret"), "edited\n");
+}
+
+#[test]
+fn a_hub_whose_disk_keeps_no_permission_bits_takes_none_from_its_machines() {
+    let (world, a, _b) = two();
+    let hub = world.hub();
+    a.write("secret", "secret\n");
+    a.chmod("secret", 0o600);
+    a.ok(&["push"]);
+    show_no_modes(&hub);
+    for args in [&["pull", "--json"], &["push", "--json"]] {
+        assert!(a.ok(args).actions().is_empty());
+    }
+    hub.write("secret", "of the hub\n");
+    show_no_modes(&hub);
+    a.ok(&["pull"]);
+    assert_eq!(a.text("secret"), "of the hub\n");
+    assert_eq!(mode_of(&a, "secret"), 0o600);
+}

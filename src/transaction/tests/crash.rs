@@ -366,6 +366,18 @@ fn a_file_system_is_asked_whether_it_can_exchange() {
     assert!(has_full_guarantee(&scene.root).unwrap());
     let hook: fault::Hook = Box::new(|verb, _| plain_renames(verb));
     assert!(!fault::with_hook(hook, || has_full_guarantee(&scene.root)).unwrap());
+    let hook: fault::Hook = Box::new(|verb, _| plain_renames(verb));
+    assert!(fault::with_hook(hook, || can_replace(&scene.root)).unwrap());
+    // The second object of this name is a second name.
+    let mut made = 0;
+    let hook: fault::Hook = Box::new(move |verb, path| {
+        made += usize::from(verb == "create" && path.ends_with(b"probe-b"));
+        match made == 2 && verb == "create" {
+            true => Err(std::io::Error::from_raw_os_error(1)),
+            false => plain_renames(verb),
+        }
+    });
+    assert!(!fault::with_hook(hook, || can_replace(&scene.root)).unwrap());
     assert_eq!(scene.left_in("trash"), 0);
 }
 
