@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::KeptReason;
 use super::reconcile::{Decision, Fate};
-use crate::model::{Folding, RelPath, Tree};
+use crate::model::{Folding, Node, RelPath, Tree};
 
 /// What is known of a folded path that something new wants.
 #[derive(Default)]
@@ -109,7 +109,7 @@ fn hold_old<'a>(
                 decision.fate = Fate::Untouched;
             }
         }
-        let is_dir = decision.result().is_some_and(|node| node.is_dir());
+        let is_dir = decision.result().is_some_and(Node::is_dir);
         above.push((path, is_dir));
     }
 }
@@ -119,7 +119,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet, HashSet};
 
     use super::*;
-    use crate::model::{Digest, Mode, Mtime, Node, Skip, Tombstones};
+    use crate::model::{Digest, Mode, Mtime, Skip, Tombstones};
     use crate::plan::{Direction, Input, Options, Plan, Policy, Verb, reconcile};
 
     const FOLDS: Folding = Folding {
