@@ -51,27 +51,32 @@ impl State {
         self.dir().open_dir(ASKED).ok()
     }
 
-    /// Makes what tells it, as far as the disk can hold that. Where nothing can be made, nothing is known.
+    /// Makes what tells it, as far as the disk can hold that, durably. Where nothing can be made, nothing is known.
     pub fn ask_disk(&self) {
         let Ok(dir) = self.subdir(NAMES) else { return };
-        for name in [NAME, MARKS, BYTES] {
-            if !has(&dir, name) {
-                drop(dir.create_file(name));
-            }
+        for name in [NAME, MARKS, BYTES, ASKED_MODE] {
+            make(&dir, name);
         }
         if !has(&dir, LINK) {
             drop(dir.symlink(LINK, b"nowhere"));
         }
-        if !has(&dir, ASKED_MODE) {
-            drop(dir.create_file(ASKED_MODE));
-        }
         if !shows_kept_bits(&dir) {
-            drop(dir.set_mode(ASKED_MODE, KEPT_BITS));
+            let set = dir.set_mode(ASKED_MODE, KEPT_BITS);
+            drop(set.and_then(|()| dir.sync_file(ASKED_MODE)));
         }
-        // ORDER: last, for a disk that takes not even this one, as one that is full, refused nothing else for its name.
-        if !has(&dir, TRIED) {
-            drop(dir.create_file(TRIED));
+        // ORDER: last, for a disk that takes not even this one, as one that is full, refused nothing else for its name; and
+        // a power cut leaves it only beside the others.
+        if !has(&dir, TRIED) && dir.sync().is_ok() {
+            make(&dir, TRIED);
+            drop(dir.sync());
         }
+    }
+}
+
+/// Makes an empty file, if the disk lets it be made.
+fn make(dir: &Dir, name: &[u8]) {
+    if !has(dir, name) {
+        drop(dir.create_file(name).and_then(|file| file.sync()));
     }
 }
 
