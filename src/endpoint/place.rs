@@ -203,7 +203,7 @@ mod tests {
             .link(asked, &names, "Spelling-e\u{301}".as_bytes())
             .unwrap();
         assert!(refused(&[ops[1].clone(), ops[3].clone()]));
-        names.remove_file(b"link").unwrap();
+        names.remove_file(b"links").unwrap();
         assert!(refused(&ops[..1]));
     }
 }

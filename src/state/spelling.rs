@@ -4,7 +4,7 @@
 
 use super::layout::State;
 use crate::disk::asked::{ASKED, ASKED_MODE, KEPT_BITS, shows_kept_bits};
-use crate::disk::{Dir, FileKind};
+use crate::disk::{Dir, DiskError};
 use crate::model::{Abilities, Folding};
 
 const NAMES: &str = "names";
@@ -13,9 +13,10 @@ const NAME: &[u8] = "Spelling-\u{e9}".as_bytes();
 const OTHER_ASCII_CASE: &[u8] = "spelling-\u{e9}".as_bytes();
 const OTHER_CASE: &[u8] = "Spelling-\u{c9}".as_bytes();
 const OTHER_FORM: &[u8] = "Spelling-e\u{301}".as_bytes();
-const LINK: &[u8] = b"link";
-const MARKS: &[u8] = b"a:b";
-const BYTES: &[u8] = b"\xff";
+/// What is tried, and the name that stays where it worked: names that other disks refuse would be in the way of a copy.
+const LINK: [&[u8]; 2] = [b"link", b"links"];
+const MARKS: [&[u8]; 2] = [b"a:b", b"marks"];
+const BYTES: [&[u8]; 2] = [b"\xff", b"bytes"];
 /// Is there once all others were tried.
 const TRIED: &[u8] = b"tried";
 
@@ -38,9 +39,9 @@ impl State {
     pub fn holds(&self) -> Abilities {
         match self.asked() {
             Some(dir) if has(&dir, TRIED) => Abilities {
-                links: kind(&dir, LINK) == Some(FileKind::Symlink),
-                marks: has(&dir, MARKS),
-                bytes: has(&dir, BYTES),
+                links: has(&dir, LINK[1]),
+                marks: has(&dir, MARKS[1]),
+                bytes: has(&dir, BYTES[1]),
                 modes: shows_kept_bits(&dir),
             },
             _ => Abilities::ALL,
@@ -54,11 +55,12 @@ impl State {
     /// Makes what tells it, as far as the disk can hold that, durably. Where nothing can be made, nothing is known.
     pub fn ask_disk(&self) {
         let Ok(dir) = self.subdir(NAMES) else { return };
-        for name in [NAME, MARKS, BYTES, ASKED_MODE] {
+        for name in [NAME, ASKED_MODE] {
             make(&dir, name);
         }
-        if !has(&dir, LINK) {
-            drop(dir.symlink(LINK, b"nowhere"));
+        try_out(&dir, LINK, |dir, name| dir.symlink(name, TRIED));
+        for name in [MARKS, BYTES] {
+            try_out(&dir, name, |dir, name| dir.create_file(name).map(drop));
         }
         if !shows_kept_bits(&dir) {
             let set = dir.set_mode(ASKED_MODE, KEPT_BITS);
@@ -80,12 +82,30 @@ fn make(dir: &Dir, name: &[u8]) {
     }
 }
 
-fn kind(dir: &Dir, name: &[u8]) -> Option<FileKind> {
-    dir.stat(name).ok().flatten().map(|stat| stat.kind)
+/// Makes something that the disk may refuse, takes it away again, and keeps a name where that worked.
+fn try_out(
+    dir: &Dir,
+    [tried, works]: [&[u8]; 2],
+    make_it: fn(&Dir, &[u8]) -> Result<(), DiskError>,
+) {
+    // A crash can have left it.
+    if has(dir, tried) {
+        drop(dir.remove_file(tried));
+    }
+    match make_it(dir, tried) {
+        Ok(()) => {
+            drop(dir.remove_file(tried));
+            make(dir, works);
+        }
+        // That says nothing of the name.
+        Err(e) if e.is_full() || e.is_exhausted() => {}
+        Err(_) if has(dir, works) => drop(dir.remove_file(works)),
+        Err(_) => {}
+    }
 }
 
 fn has(dir: &Dir, name: &[u8]) -> bool {
-    kind(dir, name).is_some()
+    matches!(dir.stat(name), Ok(Some(_)))
 }
 
 fn folding(dir: &Dir) -> Folding {
@@ -166,27 +186,27 @@ mod tests {
         let all = Abilities::ALL;
         assert_eq!(refusing(&[], 1), all);
         assert_eq!(
-            refusing(&[LINK], 1),
+            refusing(&[LINK[0]], 1),
             Abilities {
                 links: false,
                 ..all
             }
         );
         assert_eq!(
-            refusing(&[MARKS], 22),
+            refusing(&[MARKS[0]], 22),
             Abilities {
                 marks: false,
                 ..all
             }
         );
         assert_eq!(
-            refusing(&[BYTES], 84),
+            refusing(&[BYTES[0]], 84),
             Abilities {
                 bytes: false,
                 ..all
             }
         );
-        assert_eq!(refusing(&[LINK, MARKS, BYTES, TRIED], 28), all);
+        assert_eq!(refusing(&[LINK[0], MARKS[0], BYTES[0], TRIED], 28), all);
         let no_modes = Abilities {
             modes: false,
             ..all

@@ -116,10 +116,10 @@ fn a_hub_whose_disk_folds_takes_one_of_two_names() {
 fn a_link_that_a_disk_refuses_stays_out_and_all_else_comes() {
     let (world, a, b) = two();
     let hub = world.hub();
-    // What stands in the place of the link that was tried there.
+    // What stands in the place of the link that is tried there.
     let refuse = |dir: &crate::support::Dir| {
-        dir.remove(".rsyn/names/link");
-        dir.write(".rsyn/names/link", "");
+        dir.mkdir(".rsyn/names/link");
+        dir.remove(".rsyn/names/links");
     };
     a.link("link", "Name");
     a.write("else", "else\n");
