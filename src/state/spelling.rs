@@ -2,9 +2,11 @@
 //!
 //! Asked anew each time, by looking alone: so a dry run knows it, and a root that was moved to another disk does.
 
+use rustix::io::Errno;
+
 use super::layout::State;
 use crate::disk::asked::{ASKED, ASKED_MODE, KEPT_BITS, shows_kept_bits};
-use crate::disk::{Dir, DiskError};
+use crate::disk::{Dir, DiskError, durable};
 use crate::model::{Abilities, Folding};
 
 const NAMES: &str = "names";
@@ -17,7 +19,7 @@ const OTHER_FORM: &[u8] = "Spelling-e\u{301}".as_bytes();
 const LINK: [&[u8]; 2] = [b"link", b"links"];
 const MARKS: [&[u8]; 2] = [b"a:b", b"marks"];
 const BYTES: [&[u8]; 2] = [b"\xff", b"bytes"];
-/// Is there once all others were tried.
+/// Is there once all others were tried, and tells in which directory that was.
 const TRIED: &[u8] = b"tried";
 
 impl State {
@@ -55,22 +57,29 @@ impl State {
     /// Makes what tells it, as far as the disk can hold that, durably. Where nothing can be made, nothing is known.
     pub fn ask_disk(&self) {
         let Ok(dir) = self.subdir(NAMES) else { return };
+        let place = dir.ino().to_string().into_bytes();
+        let is_here = matches!(durable::read(&dir, TRIED, 32), Ok(Some(at)) if at == place);
         for name in [NAME, ASKED_MODE] {
             make(&dir, name);
-        }
-        try_out(&dir, LINK, |dir, name| dir.symlink(name, TRIED));
-        for name in [MARKS, BYTES] {
-            try_out(&dir, name, |dir, name| dir.create_file(name).map(drop));
         }
         if !shows_kept_bits(&dir) {
             let set = dir.set_mode(ASKED_MODE, KEPT_BITS);
             drop(set.and_then(|()| dir.sync_file(ASKED_MODE)));
         }
+        // What worked is not tried again; where the directory is a copy, that was another disk.
+        let is_known = |works: &[u8]| is_here && has(&dir, works);
+        if !is_known(LINK[1]) {
+            try_out(&dir, LINK, |dir, name| dir.symlink(name, TRIED));
+        }
+        for name in [MARKS, BYTES] {
+            if !is_known(name[1]) {
+                try_out(&dir, name, |dir, name| dir.create_file(name).map(drop));
+            }
+        }
         // ORDER: last, for a disk that takes not even this one, as one that is full, refused nothing else for its name; and
         // a power cut leaves it only beside the others.
-        if !has(&dir, TRIED) && dir.sync().is_ok() {
-            make(&dir, TRIED);
-            drop(dir.sync());
+        if !is_here && dir.sync().is_ok() {
+            drop(durable::replace(&dir, TRIED, &place));
         }
     }
 }
@@ -98,10 +107,25 @@ fn try_out(
             make(dir, works);
         }
         // That says nothing of the name.
-        Err(e) if e.is_full() || e.is_exhausted() => {}
+        Err(e) if !is_refusal(&e) => {}
         Err(_) if has(dir, works) => drop(dir.remove_file(works)),
         Err(_) => {}
     }
+}
+
+/// What file systems answer to what they cannot hold. One that has something in that place holds nothing else there.
+fn is_refusal(error: &DiskError) -> bool {
+    const REFUSALS: [Errno; 8] = [
+        Errno::PERM,
+        Errno::INVAL,
+        Errno::ILSEQ,
+        Errno::OVERFLOW,
+        Errno::NAMETOOLONG,
+        Errno::NOTSUP,
+        Errno::NOSYS,
+        Errno::EXIST,
+    ];
+    error.errno().is_some_and(|errno| REFUSALS.contains(&errno))
 }
 
 fn has(dir: &Dir, name: &[u8]) -> bool {
