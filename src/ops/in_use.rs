@@ -3,8 +3,8 @@
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
-use super::Failure;
 use super::look::Look;
+use super::{Failure, taken};
 use crate::endpoint::users::usages;
 use crate::model::database::{has_size_of_one, main_of, sidecars};
 use crate::model::{Node, RelPath, Tree};
@@ -107,6 +107,7 @@ impl Look<'_> {
                 format!("{:?} stays as it is {}: {words}", kept.path, place(written))
             })
             .collect();
+        lines.extend(taken::words(plan, self.world.talk.names_all()));
         if carries_database(plan) {
             lines.extend(torn(plan, self.usages_known(read)?, read));
         }

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::look::Look;
-use super::sync::Leg;
 use crate::model::{RelPath, Skip};
-use crate::plan::KeptReason;
+use crate::plan::{KeptReason, Plan};
 use crate::protocol::message::Problem;
 
 /// So many of one kind are named.
@@ -40,15 +39,30 @@ impl Look<'_> {
         }
     }
 
-    /// How many paths are not carried though nothing excludes them: of the last look, and of the plans of `legs`.
-    pub(super) fn skipped(&self, legs: &[Leg]) -> usize {
+    /// How many paths are not carried though nothing excludes them: of the last look, and of `plans`.
+    pub(super) fn skipped<'p>(&'p self, plans: impl Iterator<Item = &'p Plan>) -> usize {
         let problems = self.scan.problems.iter().chain(&self.view.problems);
         let uncarried = |p: &&Problem| is_uncarried(p.skip) && !p.is_nested_state();
         let mut paths: BTreeSet<&[u8]> = problems.filter(uncarried).map(|p| &*p.path).collect();
-        let kept = legs.iter().flat_map(|leg| &leg.plan.kept);
-        let held = kept.filter(|k| matches!(k.reason, KeptReason::InUse | KeptReason::Changing));
+        let held = plans
+            .flat_map(|plan| &plan.kept)
+            .filter(|kept| is_held(kept.reason));
         paths.extend(held.map(|kept| RelPath::as_bytes(&kept.path)));
         paths.len()
+    }
+}
+
+/// Whether a path is kept for what a program or a disk does, not for what somebody decided.
+fn is_held(reason: KeptReason) -> bool {
+    match reason {
+        KeptReason::InUse
+        | KeptReason::Changing
+        | KeptReason::NameTaken
+        | KeptReason::CannotHold => true,
+        KeptReason::Ahead
+        | KeptReason::Behind
+        | KeptReason::EditKept
+        | KeptReason::ExcludedInside => false,
     }
 }
 

@@ -6,7 +6,6 @@ use super::Failure;
 use super::connect::Reach;
 use super::look::{Look, World, look};
 use super::sync::Request;
-use super::taken;
 use crate::config::remote::without_password;
 use crate::disk::{Activity, Holder};
 use crate::endpoint::local::Local;
@@ -115,18 +114,14 @@ fn ask_hub(status: &mut Status, mut look: Look<'_>, request: &Request) -> Result
         let words = look.words_of(plan)?;
         look.tell(words);
     }
+    status.skipped = look.skipped([&pull, &push].into_iter());
     status.plans = Some((pull, push));
     status.local_digest = Some(look.scan.tree.digest());
     status.remote_digest = Some(look.view.tree.digest());
     status.synced_at = look.synced_at;
     status.undone = look.undone.paths().cloned().collect();
-    status.skipped = look.skipped(&[]);
     status.warnings = std::mem::take(&mut look.uncarried);
     status.warnings.append(&mut look.warnings);
-    if let Some((pull, push)) = &status.plans {
-        let words = [pull, push].into_iter().flat_map(taken::words);
-        status.warnings.extend(words);
-    }
     let stale = look
         .synced_at
         .and_then(|then| stale(then, look.world.now_secs()));

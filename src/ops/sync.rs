@@ -12,7 +12,6 @@ use super::in_use::Usages;
 use super::locked_out::{self, locked_out};
 use super::look::{Look, World, look};
 use super::project::{CONFIG_FILE, ExtraRule, brought_remote};
-use super::taken;
 use super::talk::{Preview, Step};
 use crate::config::remote::without_password;
 use crate::endpoint::transfer::Counters;
@@ -259,7 +258,7 @@ impl Look<'_> {
             remote: self.hub.name.clone(),
             named: request.reach.remote.clone(),
             outcome,
-            skipped: self.skipped(&legs),
+            skipped: self.skipped(legs.iter().map(|leg| &leg.plan)),
             legs,
             local_digest: self.scan.tree.digest(),
             remote_digest: self.view.tree.digest(),
@@ -288,7 +287,6 @@ impl Look<'_> {
         let diff = self.diff(&plan, request)?;
         let words = self.words_of(&plan)?;
         self.tell(words);
-        self.warnings.extend(taken::words(&plan));
         if request.directions.len() > 1 {
             self.assume(&plan);
             if let Some(tree) = self.lock_out(&plan) {
@@ -425,7 +423,6 @@ impl Look<'_> {
                     let words = self.words_of(&plan)?;
                     self.tell(words);
                     self.usages = Usages::default();
-                    self.warnings.extend(taken::words(&plan));
                     if let Some(tree) = next.and_then(|_| self.lock_out(&plan)) {
                         self.scan = std::mem::take(&mut self.scan).followed_by(tree, &[]);
                     }

@@ -37,6 +37,7 @@ impl Program {
     }
 
     /// Python, which runs `script` in `dir` and then waits; `None` where there is no Python.
+    #[expect(clippy::print_stderr, reason = "a test that could not run is named")]
     fn python(dir: &Dir, script: &str) -> Option<Self> {
         if Command::new("python3").arg("-V").output().is_err() {
             eprintln!("SKIPPED in_use: no python3");
