@@ -36,7 +36,12 @@ pub(super) fn init(context: &Context, args: &InitArgs) -> Ended {
     }
     if let Some(remote) = &args.remote {
         let wrong = |e: crate::config::remote::RemoteError| Failure::usage(e.to_string(), "");
-        remote.parse::<Remote>().map_err(wrong)?;
+        let parsed: Remote = remote.parse().map_err(wrong)?;
+        let is_there = |path: &[u8]| {
+            let place = path_of(path);
+            crate::disk::real_path(&directory.join(place)).is_ok()
+        };
+        parsed.refuse_word(is_there).map_err(wrong)?;
     }
     let root = Root::open(&path)?;
     root.check_outside_state()?;
@@ -55,6 +60,11 @@ pub(super) fn init(context: &Context, args: &InitArgs) -> Ended {
     }
     ui::say("next: `rsyn setup` checks everything, `rsyn push --dry-run` shows what would go");
     Ok(exit::DONE)
+}
+
+fn path_of(bytes: &[u8]) -> &Path {
+    use std::os::unix::ffi::OsStrExt;
+    Path::new(std::ffi::OsStr::from_bytes(bytes))
 }
 
 /// Writes the hub into the settings of this machine as well: `rsyn.toml` can only propose one.

@@ -103,6 +103,23 @@ pub enum RemoteError {
     Nul,
 }
 
+impl Remote {
+    /// Refuses a path of one word at which nothing `is_there`: a name was meant, or a hub.
+    ///
+    /// # Errors
+    /// It is one.
+    pub fn refuse_word(&self, is_there: impl Fn(&[u8]) -> bool) -> Result<(), RemoteError> {
+        match self {
+            Self::Path(path)
+                if !path.contains(&b'/') && !path.starts_with(b".") && !is_there(path) =>
+            {
+                Err(RemoteError::Word(path.escape_ascii().to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl FromStr for Remote {
     type Err = RemoteError;
 
@@ -122,7 +139,9 @@ impl FromStr for Remote {
         }
         refuse_bare_address(text)?;
         match end_of_host(text) {
-            None if !text.contains('/') && !text.starts_with(['.', '~']) => Err(no_path(text)),
+            None if !text.contains('/') && text.contains('@') && !text.starts_with(['.', '~']) => {
+                Err(RemoteError::NoPath(text.escape_debug().to_string()))
+            }
             Some(colon) => {
                 let host = parse_host(&text[..colon], None)?;
                 let path = checked_path(&text[colon + 1..], text)?;
@@ -172,14 +191,6 @@ fn refuse_bare_address(text: &str) -> Result<(), RemoteError> {
             .escape_debug()
             .to_string(),
     })
-}
-
-fn no_path(text: &str) -> RemoteError {
-    let shown = text.escape_debug().to_string();
-    match text.contains('@') {
-        true => RemoteError::NoPath(shown),
-        false => RemoteError::Word(shown),
-    }
 }
 
 /// Any text without the passwords of remotes that stand in it as words of their own.
@@ -459,12 +470,15 @@ mod tests {
 
     #[test]
     fn a_word_that_names_no_directory_is_refused_with_what_may_be_meant() {
-        for (text, meant) in [("dev@hub", "dev@hub:path"), ("hub", "./hub")] {
-            let error = text.parse::<Remote>().unwrap_err().to_string();
-            assert!(error.contains(meant), "{error}");
-        }
-        for text in ["./hub", "hub/", "/hub", "~/hub"] {
-            assert!(text.parse::<Remote>().is_ok(), "{text}");
+        let error = "dev@hub".parse::<Remote>().unwrap_err().to_string();
+        assert!(error.contains("dev@hub:path"), "{error}");
+        let word: Remote = "hub".parse().unwrap();
+        let error = word.refuse_word(|_| false).unwrap_err().to_string();
+        assert!(error.contains("./hub"), "{error}");
+        assert!(word.refuse_word(|_| true).is_ok());
+        for text in ["./hub", "a/hub", "/hub", "~/hub", "h:p"] {
+            let remote: Remote = text.parse().unwrap();
+            assert!(remote.refuse_word(|_| false).is_ok(), "{text}");
         }
     }
 

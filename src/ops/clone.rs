@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::connect::{Hub, Reach};
-use super::look::World;
+use super::look::{World, is_at};
 use super::project::{Environment, Project, Settings};
 use super::sync::{Report, Request};
 use super::talk::Talk;
@@ -37,7 +37,8 @@ pub fn clone(
     reach: &Reach,
     dir: Option<&Path>,
 ) -> Result<(PathBuf, Report), Failure> {
-    let hub = Hub::find(&Settings::default(), reach)?;
+    let bases = [environment.standing()];
+    let hub = Hub::find(&Settings::default(), reach, |path| is_at(&bases, path))?;
     let path = environment.standing().join(match dir {
         Some(dir) => dir.to_owned(),
         None => last_name(&hub)?,

@@ -86,13 +86,22 @@ const CLIENT_LOST: i32 = 5;
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Hub {
-    /// Looks the remote of a project up: the one named, or that of the settings.
+    /// Looks the remote of a project up: the one named, or that of the settings. `is_there` tells whether something is at a
+    /// relative path of this machine.
     ///
     /// # Errors
     /// There is none, or it is malformed.
-    pub fn find(settings: &Settings, reach: &Reach) -> Result<Self, Failure> {
+    pub fn find(
+        settings: &Settings,
+        reach: &Reach,
+        is_there: impl Fn(&[u8]) -> bool,
+    ) -> Result<Self, Failure> {
         let (name, origin, proposal) = named(settings, reach)?;
         let parsed: Result<Remote, RemoteError> = name.parse();
+        let parsed = parsed.and_then(|remote| {
+            remote.refuse_word(is_there)?;
+            Ok(remote)
+        });
         let mut remote = parsed.map_err(|e| {
             let known = settings.remotes.keys().map(String::as_str);
             let meant = nearest(&name, known).filter(|_| matches!(e, RemoteError::Word(_)));

@@ -45,6 +45,15 @@ pub struct World<'a> {
     pub hub_here: HubHere,
 }
 
+/// Whether something is at the relative `path` below one of `bases`.
+pub(super) fn is_at(bases: &[std::path::PathBuf], path: &[u8]) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::OsStr::from_bytes(path);
+    bases
+        .iter()
+        .any(|base| crate::disk::real_path(&base.join(path)).is_ok())
+}
+
 /// See [`World::hub_here`].
 pub type HubHere = fn(&Path) -> Result<Transport, StartError>;
 
@@ -54,7 +63,8 @@ impl World<'_> {
     /// # Errors
     /// There is none, it is malformed, or the project names a place that it must not.
     pub(super) fn hub(&self, reach: &Reach) -> Result<Hub, Failure> {
-        let hub = Hub::find(&self.project.settings, reach)?;
+        let bases = [self.environment.standing(), self.project.path.clone()];
+        let hub = Hub::find(&self.project.settings, reach, |path| is_at(&bases, path))?;
         trust::refuse_private_place(self, &hub)?;
         Ok(hub)
     }

@@ -160,7 +160,7 @@ fn verify_recovered(
         progress: &progress,
         interrupted: world.interrupted,
     })?;
-    let agreed = match Hub::find(&world.project.settings, reach) {
+    let agreed = match Hub::find(&world.project.settings, reach, |_| true) {
         Ok(hub) => known_hub(local, &hub)?.base,
         Err(_) => None,
     };

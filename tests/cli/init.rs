@@ -305,3 +305,27 @@ fn a_wrong_key_in_the_settings_is_named_with_its_line() {
         .says("rsyn.toml line 2")
         .says("remot");
 }
+
+#[test]
+fn a_word_that_is_neither_a_hub_nor_a_directory_is_refused_with_what_may_be_meant() {
+    let world = Sandbox::new();
+    let a = world.machine("a");
+    a.rsyn(&["init", "dev@hub"]).exits(2).says("dev@hub:path");
+    a.rsyn(&["init", "server"]).exits(2).says("./server");
+    assert!(!a.has("rsyn.toml"));
+    a.ok(&["init"]);
+    a.write(
+        ".rsyn/config.toml",
+        "[remotes.backup]\nurl = \"/nowhere/b\"\n",
+    );
+    a.rsyn(&["push", "bakup"])
+        .exits(2)
+        .says("did you mean `backup`?");
+    a.rsyn(&["push", "2001:db8::1:p"])
+        .exits(2)
+        .says("[2001:db8::1]:p");
+    a.mkdir("there");
+    a.rsyn(&["push", "-n", "there"])
+        .exits(2)
+        .says("inside each other");
+}

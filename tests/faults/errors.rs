@@ -172,7 +172,7 @@ fn a_project_that_cannot_be_looked_at_is_not_passed_over_for_one_around_it() {
     let traced = |options: &[String]| finish(strace::traced(&command, options), &["log"]);
 
     traced(&strace::notes(&log)).exits(0).says_no("push");
-    let point = point_at(&log, "statx", "\"rsyn.toml\"");
+    let point = point_at(&log, "newfstatat", "\"rsyn.toml\"");
     let options = Blow::Error("EIO").options(&point, &world.dir("").at("log"));
     traced(&options)
         .exits(1)

@@ -166,7 +166,13 @@ fn a_rollback_of_the_hub_after_an_interrupted_push_leaves_what_others_pushed() {
         assert_eq!(versions(&hub), ["v2", "v2", "v2"]);
         let is_new = wanted == Mark::Committed;
         assert_eq!(hub.has("new"), is_new);
-        b.ok(&["rollback", "--remote", "-y"]);
+        let run = b.rsyn(&["rollback", "--remote", "-y"]);
+        if !is_new {
+            run.exits(4).says("push by a");
+            let snapshots = b.ok(&["snapshots", "--remote", "--json"]).json();
+            let id = snapshots["snapshots"][0]["id"].as_str().unwrap();
+            b.ok(&["rollback", "--remote", id]);
+        }
         assert_eq!(versions(&hub)[1], f2_then);
         assert!(!hub.has("new"));
     }

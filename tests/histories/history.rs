@@ -169,6 +169,7 @@ impl History {
             no_delete: random.one_in(6),
             mirror: random.one_in(12),
             only: random.one_in(6).then(|| *random.of(&only)),
+            force: false,
         }
     }
 
@@ -243,14 +244,9 @@ impl History {
         // The first push brings the project's own settings, which all need from then on.
         if self.step > 1 && self.random.one_in(4) && !real["snapshot"].is_null() {
             match verb {
-                "pull" => self.roll_back(&machine, &["rollback", "-y", "--json"], &machine, &here),
+                "pull" => self.roll_back(who, &["rollback", "-y", "--json"], &machine, &here),
                 "push" => {
-                    self.roll_back(
-                        &machine,
-                        &["rollback", "--remote", "-y", "--json"],
-                        &hub,
-                        &there,
-                    );
+                    self.roll_back(who, &["rollback", "--remote", "-y", "--json"], &hub, &there);
                 }
                 _ => {}
             }
@@ -403,7 +399,8 @@ impl History {
         }
     }
 
-    fn roll_back(&mut self, machine: &Machine, args: &[&str], root: &Dir, before: &Tree) {
+    fn roll_back(&mut self, who: usize, args: &[&str], root: &Dir, before: &Tree) {
+        let machine = self.parties[who].machine.clone();
         self.log.push(format!(
             "{:3} {}: {}",
             self.step,
@@ -415,12 +412,37 @@ impl History {
         assert_same(before, &root.tree());
         self.keep_displaced(&synced, before, &root.0);
         self.figures.rollbacks += 1;
+        let is_hub = root.0 == self.hub.0;
+        if is_hub {
+            self.take_back(who, &synced, before);
+        }
         if self.random.one_in(2) {
             machine.ok(args);
             assert_same(&synced, &root.tree());
+            if is_hub {
+                self.take_back(who, before, &synced);
+            }
         }
-        if root.0 == self.hub.0 {
-            self.bury(None, &synced);
+        if is_hub {
+            self.bury(Some(who), &synced);
+        }
+    }
+
+    /// What a machine took back of its own on the hub, both agree on as it is there now: its files are ahead of it.
+    fn take_back(&mut self, who: usize, was: &Tree, now: &Tree) {
+        let agreed = &mut self.parties[who].agreed;
+        for path in was
+            .keys()
+            .chain(now.keys())
+            .filter(|path| !is_excluded(path))
+        {
+            if same(was.get(path), now.get(path)) || !same(agreed.get(path), was.get(path)) {
+                continue;
+            }
+            match now.get(path) {
+                Some(seen) => agreed.insert(path.clone(), seen.clone()),
+                None => agreed.remove(path),
+            };
         }
     }
 
@@ -429,7 +451,12 @@ impl History {
     fn settle(&mut self) {
         for _ in 0..ROUNDS {
             for who in 0..self.parties.len() {
+                let guarded = self.figures.guarded;
                 self.judged_run(who, "sync", &plain());
+                if self.figures.guarded > guarded {
+                    let force = true;
+                    self.judged_run(who, "sync", &Options { force, ..plain() });
+                }
             }
         }
         for party in &self.parties {
@@ -477,6 +504,7 @@ fn plain() -> Options {
         no_delete: false,
         mirror: false,
         only: None,
+        force: false,
     }
 }
 
@@ -490,6 +518,9 @@ fn arguments(verb: &'static str, options: &Options) -> Vec<&'static str> {
     }
     if options.mirror {
         args.push("--mirror");
+    }
+    if options.force {
+        args.push("--force");
     }
     if let Some(path) = options.only {
         args.extend(["--only", path]);

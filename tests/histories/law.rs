@@ -16,6 +16,7 @@ pub struct Options {
     pub no_delete: bool,
     pub mirror: bool,
     pub only: Option<&'static str>,
+    pub force: bool,
 }
 
 /// One direction of a run that succeeded.

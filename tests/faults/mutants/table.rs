@@ -141,8 +141,8 @@ pub const MUTANTS: &[Mutant] = &[
         "an undo is not synced",
         &[(
             UNDO,
-            "    touched.sync_what_is_there(work)?;\n    // ORDER",
-            "    drop(touched);\n    // ORDER",
+            "    touched.sync_what_is_there(work)?;\n    // ORDER: only",
+            "    drop(touched);\n    // ORDER: only",
         )],
     ),
     // Steps are swapped or left out.
