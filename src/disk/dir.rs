@@ -457,7 +457,7 @@ impl Dir {
     }
 
     /// A name must be one component, or a handle would not confine the call.
-    fn leaf(&self, verb: &'static str, name: &[u8]) -> Result<()> {
+    pub(super) fn leaf(&self, verb: &'static str, name: &[u8]) -> Result<()> {
         let bad = name.is_empty() || name == b"." || name == b".." || name.contains(&b'/');
         if bad {
             Err(self.error(verb, name, Errno::INVAL))

@@ -80,6 +80,7 @@ pub fn commit(
     }
     inner.settle_carried(&request.changes)?;
     inner.expect_renamed(&mut request.changes);
+    inner.give_groups(root, &request.changes)?;
     inner.sync()?;
     root.forget_handles();
     let interrupted = request.interrupted;

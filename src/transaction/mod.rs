@@ -19,6 +19,7 @@ mod crowded;
 mod displaced;
 mod error;
 mod finish;
+mod group;
 mod in_use;
 mod journal;
 mod linked;

@@ -9,6 +9,7 @@ mod closed;
 mod crash;
 mod editor;
 mod editors;
+mod group;
 mod in_use;
 mod late;
 mod linked;
