@@ -14,8 +14,9 @@ use crossbeam_channel::{
 use serde::de::DeserializeOwned;
 
 use super::PeerError;
+use super::backlog::Backlog;
 use super::flow::Flow;
-use super::stream::{read_hello, read_messages, write_messages};
+use super::stream::{Upkeep, read_hello, read_messages, write_messages};
 use crate::protocol::handshake::ARRIVED;
 use crate::protocol::message::{Control, Message};
 use crate::protocol::{ProtocolError, limits};
@@ -160,9 +161,23 @@ pub struct Outbox {
     queue: Sender<Vec<Message>>,
     failure: Arc<Mutex<Option<PeerError>>>,
     patience: Patience,
+    backlog: Arc<Backlog>,
 }
 
 impl Outbox {
+    /// Waits until all that was queued is on its way, as long as the user may still interrupt.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn written(&self) -> Result<(), PeerError> {
+        let mut wait = self.patience.start();
+        self.patience.check_wish()?;
+        while !self.backlog.is_over_within(STEP) {
+            self.patience.check(&mut wait)?;
+        }
+        self.patience.check_wish()
+    }
+
     /// The same outbox for a thread that has to end when `stop` is set, though the peer takes nothing.
     #[must_use]
     pub fn until(&self, stop: Interrupted) -> Self {
@@ -196,8 +211,17 @@ impl Outbox {
     ///
     /// # Errors
     /// As [`Self::send`].
-    pub fn send_all(&self, mut messages: Vec<Message>) -> Result<(), PeerError> {
+    pub fn send_all(&self, messages: Vec<Message>) -> Result<(), PeerError> {
         self.patience.check_wish()?;
+        self.backlog.add();
+        let queued = self.queue(messages);
+        if queued.is_err() {
+            self.backlog.remove(1);
+        }
+        queued
+    }
+
+    fn queue(&self, mut messages: Vec<Message>) -> Result<(), PeerError> {
         let mut wait = self.patience.start();
         loop {
             match self.queue.send_timeout(messages, STEP) {
@@ -408,24 +432,45 @@ pub fn start_writer(
         queue,
         failure: Arc::clone(&failure),
         patience: terms.patience(),
+        backlog: Arc::default(),
     };
+    let (backlog, cut) = (Arc::clone(&outbox.backlog), Interrupted::default());
+    let is_cut = Arc::clone(&cut);
     let thread = std::thread::spawn(move || {
-        if let Err(e) = write_messages(writer, &messages, options, &traffic, &flow) {
+        let upkeep = Upkeep {
+            traffic: &traffic,
+            flow: &flow,
+            backlog: &backlog,
+            cut: &is_cut,
+        };
+        if let Err(e) = write_messages(writer, &messages, options, upkeep) {
             *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
         }
+        backlog.end();
     });
-    (outbox, Writer(thread))
+    let thread = Some(thread);
+    (outbox, Writer { thread, cut })
 }
 
-/// The thread that writes.
-pub struct Writer(JoinHandle<()>);
+/// The thread that writes. Dropped before [`Writer::finish`], what is queued stays unwritten: a session that is given up
+/// ends at once, however slow its link.
+pub struct Writer {
+    thread: Option<JoinHandle<()>>,
+    cut: Interrupted,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.cut.store(true, Ordering::Relaxed);
+    }
+}
 
 impl Writer {
     /// Lets everything that was queued reach the peer, then closes that direction. All clones of the outbox
     /// must be gone.
-    pub fn finish(self, last: Outbox) {
+    pub fn finish(mut self, last: Outbox) {
         drop(last);
         // A writer that panicked has nothing more to send.
-        drop(self.0.join());
+        drop(self.thread.take().map(JoinHandle::join));
     }
 }

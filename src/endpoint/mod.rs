@@ -7,6 +7,7 @@
 
 mod admission;
 mod attendance;
+mod backlog;
 pub mod client;
 mod commit;
 pub mod connection;

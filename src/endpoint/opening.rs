@@ -1,18 +1,21 @@
 //! Opens a session: starts both directions, says hello without waiting for the hub, and tells why it did not
 //! answer.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::PeerError;
 use super::client::Client;
-use super::connection::{self, Inbox, Interrupted, Outbox, SendOptions, Terms, Writer};
+use super::connection::{self, Inbox, Interrupted, Outbox, SendOptions, Terms, Traffic, Writer};
 use super::refusal::no_common_protocol;
 use crate::filter::Rules;
 use crate::protocol::handshake::{self, ClientHello, ProtocolRange, ServerHello};
 use crate::protocol::limits;
 use crate::protocol::message::Control;
 use crate::transport::{Process, Stderr, Transport};
+
+/// How long a process that does not answer may take to end, and to say why.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A session that waits for the hub's Hello.
 pub struct Opening {
@@ -102,6 +105,12 @@ fn in_common(hello: ServerHello) -> Result<ServerHello, PeerError> {
 }
 
 impl Opening {
+    /// Bytes on the wire so far, and from now on.
+    #[must_use]
+    pub fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(&self.terms.traffic)
+    }
+
     /// Waits for the hub's Hello.
     ///
     /// # Errors
@@ -157,12 +166,15 @@ impl Opening {
             }
             Err(error) => {
                 drop(outbox);
-                let exit_code = process.wait(Duration::from_secs(1)).flatten();
+                if matches!(error, PeerError::Interrupted) {
+                    process.kill();
+                }
+                let exit_code = process.wait(LAST_WORDS).flatten();
                 Err(NotOpened {
                     error,
                     exit_code,
                     // What it said may still be on its way though it ended.
-                    stderr: stderr.last_lines(Duration::from_secs(1)),
+                    stderr: stderr.last_lines(LAST_WORDS),
                 })
             }
         }

@@ -73,6 +73,8 @@ impl Client {
         sending.send_all().map_err(|e| self.with_reason(e))?;
         let mut asked = Asked::default();
         loop {
+            // From the order on the user is not heard: it must not wait behind content.
+            self.outbox.written()?;
             self.outbox.send(Control::Commit {
                 plan: digest,
                 snapshot: commit.keep_snapshot,

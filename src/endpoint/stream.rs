@@ -1,13 +1,14 @@
 //! The two streams of a session, byte by byte: a Hello behind a login shell's noise, chunks, frames.
 
 use std::io::{BufRead, ErrorKind, Read, Write};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
 use serde::de::DeserializeOwned;
 
 use super::PeerError;
+use super::backlog::Backlog;
 use super::connection::{SendOptions, Traffic};
 use super::flow::Flow;
 use super::pace::Pace;
@@ -87,6 +88,8 @@ struct Stream<'a, W> {
     /// Bytes of chunks so far.
     sent: u64,
     traffic: &'a Traffic,
+    /// Set when nothing more is to be written.
+    cut: &'a AtomicBool,
 }
 
 impl<W: Write> Stream<'_, W> {
@@ -100,6 +103,9 @@ impl<W: Write> Stream<'_, W> {
             self.encoder.chunk(input, effort, &mut self.chunk)?;
             let ready = Instant::now();
             for piece in self.chunk.chunks(self.pace.piece_bytes()) {
+                if self.cut.load(Ordering::Relaxed) {
+                    return Err(PeerError::Closed);
+                }
                 std::thread::sleep(self.pace.wait(piece.len(), Instant::now()));
                 self.to.write_all(piece).map_err(|e| broken(&e))?;
                 let bytes = piece.len() as u64;
@@ -121,13 +127,28 @@ impl<W: Write> Stream<'_, W> {
     }
 }
 
+/// What the thread that writes tells others, and hears from them.
+#[derive(Clone, Copy)]
+pub(super) struct Upkeep<'a> {
+    pub(super) traffic: &'a Traffic,
+    pub(super) flow: &'a Flow,
+    pub(super) backlog: &'a Backlog,
+    /// Set when nothing more is to be written.
+    pub(super) cut: &'a AtomicBool,
+}
+
 pub(super) fn write_messages(
     to: impl Write,
     queue: &Receiver<Vec<Message>>,
     options: SendOptions,
-    traffic: &Traffic,
-    flow: &Flow,
+    upkeep: Upkeep<'_>,
 ) -> Result<(), PeerError> {
+    let Upkeep {
+        traffic,
+        flow,
+        backlog,
+        cut,
+    } = upkeep;
     let mut stream = Stream {
         to,
         encoder: Encoder::new(),
@@ -136,12 +157,17 @@ pub(super) fn write_messages(
         chunk: Vec::new(),
         sent: 0,
         traffic,
+        cut,
     };
     let mut messages = Vec::new();
     loop {
+        let mut batches = 0;
         select! {
             recv(queue) -> batch => match batch {
-                Ok(batch) => encode_all(&batch, &mut messages)?,
+                Ok(batch) => {
+                    encode_all(&batch, &mut messages)?;
+                    batches += 1;
+                }
                 Err(_) => return Ok(()),
             },
             recv(flow.news()) -> _ => {}
@@ -152,6 +178,7 @@ pub(super) fn write_messages(
             && let Ok(batch) = queue.try_recv()
         {
             encode_all(&batch, &mut messages)?;
+            batches += 1;
         }
         let start = Instant::now();
         if !messages.is_empty() {
@@ -165,6 +192,7 @@ pub(super) fn write_messages(
             frame::encode(&Control::Arrived(read).into(), &mut messages)?;
         }
         stream.write(&messages, start.elapsed())?;
+        backlog.remove(batches);
         messages.clear();
         messages.shrink_to(2 * CHUNK_INPUT_BYTES);
     }

@@ -136,6 +136,14 @@ pub struct Process {
 }
 
 impl Process {
+    /// Ends it at once. Only for one that has not been told to change anything.
+    pub fn kill(&mut self) {
+        if let Some(child) = &mut self.child {
+            // One that cannot be killed has ended.
+            drop(child.kill());
+        }
+    }
+
     /// Waits at most `limit` for its end; gives the exit code (none if a signal ended it), or `None` if it runs on.
     pub fn wait(&mut self, limit: Duration) -> Option<Option<i32>> {
         let mut step = Duration::from_micros(50);
@@ -157,7 +165,7 @@ impl Process {
 
 /// How long a process may take to end by itself once nobody speaks to it: a hub on this machine may be in
 /// the middle of a commit.
-const GRACE: Duration = Duration::from_secs(3);
+const GRACE: Duration = Duration::from_millis(1200);
 
 impl Drop for Process {
     fn drop(&mut self) {

@@ -92,3 +92,33 @@ fn status_beside_a_run_says_who_runs_and_calls_nothing_interrupted() {
     let json = status(&["--offline", "--json"]).json();
     assert_eq!(json["running"]["known"], false);
 }
+
+#[test]
+fn a_signal_ends_a_slow_push_to_a_path_at_once_and_the_hub_is_as_before() {
+    for bytes in [400_000, 3_000_000] {
+        let world = Sandbox::new();
+        let a = world.project("a");
+        a.ok(&["push"]);
+        let before = world.hub().tree();
+        a.write("large", crate::support::noise(bytes, 1));
+        let mut child = a
+            .command(&["push", "-q", "--bwlimit", "40"])
+            .spawn()
+            .unwrap();
+        let begin = Instant::now();
+        let hub = world.hub();
+        while !hub.has(".rsyn/txn") || hub.names(".rsyn/txn").is_empty() {
+            assert!(begin.elapsed() < Duration::from_secs(20), "it never began");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // By now all is queued, and the order to commit with it.
+        std::thread::sleep(Duration::from_millis(700));
+        let signalled = Instant::now();
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        let took = signalled.elapsed();
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        crate::support::assert_same(&before, &hub.tree());
+    }
+}
