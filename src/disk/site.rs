@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::dir::{DIRECTORY, Dir};
 use super::error::DiskError;
+use super::space::space;
 use super::{Result, Root, state_dir};
 
 /// Flags to open a directory that is only gone through, or made something in.
@@ -127,6 +128,13 @@ impl Vacancy {
         self.parent
             .as_ref()
             .is_some_and(|parent| parent.check_writable().is_ok())
+    }
+
+    /// Bytes free where it would be made; 0 if that cannot be known.
+    #[must_use]
+    pub fn free_bytes(&self) -> u64 {
+        let space = self.parent.as_ref().and_then(|dir| space(dir).ok());
+        space.map_or(0, |space| space.free_bytes)
     }
 
     /// Makes the directory with `mode`, less the umask, or takes one that came meanwhile, and opens it.

@@ -70,7 +70,10 @@ pub(super) fn prepare(
     let place = Place::open(&path, policy.restrict.as_deref(), makes_state).map_err(refusal)?;
     let mut answer = server_hello(machinery, None);
     match &place {
-        Place::Missing(vacancy) => answer.writable = vacancy.is_writable() && !policy.read_only,
+        Place::Missing(vacancy) => {
+            answer.writable = vacancy.is_writable() && !policy.read_only;
+            answer.free_bytes = vacancy.free_bytes();
+        }
         Place::There(local) => {
             answer.root_exists = true;
             answer.root_mode = local.root.top().own_stat().ok().map(|s| s.mode);

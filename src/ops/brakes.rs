@@ -192,10 +192,7 @@ impl Look<'_> {
                 crate::disk::space::space(self.local.root.top())?.free_bytes,
                 "here",
             ),
-            Direction::Push if self.client.hello.root_exists => {
-                (self.client.hello.free_bytes, "on the hub")
-            }
-            Direction::Push => return Ok(()),
+            Direction::Push => (self.client.hello.free_bytes, "on the hub"),
         };
         if needed <= free {
             return Ok(());

@@ -76,6 +76,12 @@ pub fn remains(root: &Root) -> Result<Vec<(Digest, u64)>> {
         .collect())
 }
 
+/// Removes all remains.
+pub(super) fn clear(partial: &Dir) -> Result<()> {
+    let mut remains = all(partial)?.into_iter();
+    remains.try_for_each(|(_, name)| partial.remove_file(&name))
+}
+
 fn all(partial: &Dir) -> Result<Vec<(Stat, Box<[u8]>)>> {
     let mut found = Vec::new();
     for entry in partial.list()? {

@@ -46,6 +46,8 @@ pub(super) struct Inner {
     layout: OnceLock<Layout>,
     objects: Mutex<HashMap<u32, Object>>,
     synced: AtomicBool,
+    /// Whether the disk had no room for something.
+    full: AtomicBool,
     /// Whether the directory has got another owner: the journal, the snapshots, the trash.
     handed_over: AtomicBool,
 }
@@ -81,6 +83,7 @@ impl Staging {
             layout: OnceLock::new(),
             objects: Mutex::default(),
             synced: AtomicBool::new(false),
+            full: AtomicBool::new(false),
             handed_over: AtomicBool::new(false),
         };
         Ok(Self {
@@ -113,7 +116,7 @@ impl Staging {
     pub fn file(&self, slot: u32, digest: Digest, size: u64) -> Result<StagedFile, StageError> {
         self.inner.check_free(slot)?;
         let at = self.inner.spot_for_file(slot, digest, size)?;
-        let file = at.dir.create_file(&at.name)?;
+        let file = self.inner.heed_room(at.dir.create_file(&at.name))?;
         let inner = Arc::clone(&self.inner);
         Ok(StagedFile::new(inner, file, at, slot, (digest, size)))
     }
@@ -229,7 +232,7 @@ impl Staging {
             mtime,
         };
         let (spot, carried) = self.inner.spot_for(slot, &node)?;
-        spot.dir.symlink(&spot.name, target)?;
+        self.inner.heed_room(spot.dir.symlink(&spot.name, target))?;
         spot.dir.set_mtime(&spot.name, mtime)?;
         self.inner.record(slot, node, (spot, carried))
     }
@@ -242,7 +245,7 @@ impl Staging {
         self.inner.check_free(slot)?;
         let node = Node::Dir { mode };
         let (spot, carried) = self.inner.spot_for(slot, &node)?;
-        spot.dir.make_dir(&spot.name, 0o700)?;
+        self.inner.heed_room(spot.dir.make_dir(&spot.name, 0o700))?;
         let working = mode.bits() | 0o700;
         if working != 0o700 {
             // A directory inherits setgid from the one above, and shall keep it.
@@ -433,7 +436,19 @@ impl Inner {
         self.objects().insert(object.staged.slot, object);
     }
 
+    /// Takes note if a call failed because the disk has no more room.
+    pub(super) fn heed_room<T>(&self, result: Result<T>) -> Result<T> {
+        if result.as_ref().is_err_and(DiskError::is_full) {
+            self.full.store(true, Ordering::Release);
+        }
+        result
+    }
+
     pub(super) fn sync(&self) -> Result<()> {
+        self.heed_room(self.sync_staged())
+    }
+
+    fn sync_staged(&self) -> Result<()> {
         if self.synced.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -476,13 +491,17 @@ impl Inner {
         self.handed_over.store(false, Ordering::Release);
     }
 
-    /// Keeps what may be of use for the next attempt and discards the rest. The tree must not have
-    /// been touched, or be as it was again.
+    /// Keeps what may be of use for the next attempt and discards the rest. On a disk that is full nothing is kept: the
+    /// room is needed for the next attempt, which may be a smaller one. The tree must not have been touched, or be as it
+    /// was again.
     pub(super) fn give_up(&self) -> Result<()> {
         if self.handed_over.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        partial::salvage(&self.new, &self.area.partial)?;
+        match self.full.load(Ordering::Acquire) {
+            true => partial::clear(&self.area.partial)?,
+            false => partial::salvage(&self.new, &self.area.partial)?,
+        }
         self.area.discard(&self.area.txn, self.id.name())?;
         self.area.empty_trash()
     }

@@ -87,7 +87,7 @@ impl StagedFile {
         self.check_room(bytes.len() as u64)?;
         if self.writing.is_here() && self.gathered.len() == 0 && bytes.len() >= DIRECT_BYTES {
             self.hasher.update(bytes);
-            return Ok(self.writing.append(bytes)?);
+            return Ok(self.inner.heed_room(self.writing.append(bytes))?);
         }
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -143,7 +143,7 @@ impl StagedFile {
                 got,
             });
         }
-        let file = self.writing.finish()?;
+        let file = self.inner.heed_room(self.writing.finish())?;
         let node = Node::File {
             size: self.size,
             digest: self.digest,
@@ -199,7 +199,8 @@ impl StagedFile {
         let gathered = std::mem::take(&mut self.gathered);
         if gathered.len() > 0 {
             self.hasher.update(gathered.bytes());
-            self.gathered = self.writing.append_piece(gathered)?;
+            let written = self.writing.append_piece(gathered);
+            self.gathered = self.inner.heed_room(written)?;
         }
         Ok(())
     }

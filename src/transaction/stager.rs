@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::error::StageError;
 use super::sparse_file::SparseFile;
 use super::stage::Inner;
-use crate::disk::NewFile;
+use crate::disk::{NewFile, Result};
 use crate::model::{Digest, Node};
 
 /// A handle of a [`Staging`](super::Staging).
@@ -46,7 +46,10 @@ impl Stager {
             });
         }
         let at = inner.spot_for_file(slot, digest, size)?;
-        let written = write(at.dir.create_file(&at.name)?, content);
+        let file = inner.heed_room(at.dir.create_file(&at.name))?;
+        let written = inner
+            .heed_room(write(file, content))
+            .map_err(StageError::from);
         let recorded = written.and_then(|file| inner.record_file(slot, node, (&file, &at)));
         if recorded.is_err() {
             inner.note_change();
@@ -57,8 +60,8 @@ impl Stager {
     }
 }
 
-fn write(file: NewFile, content: &[u8]) -> Result<NewFile, StageError> {
+fn write(file: NewFile, content: &[u8]) -> Result<NewFile> {
     let mut file = SparseFile::new(file);
     file.append(content)?;
-    Ok(file.finish()?)
+    file.finish()
 }

@@ -287,3 +287,55 @@ fn a_link_that_passes_single_bytes_and_interrupted_calls_give_the_same_trees() {
         assert_eq!(stage.old_or_new(true), Ok(true), "{name}, byte by byte");
     }
 }
+
+#[test]
+fn a_hub_that_is_not_there_yet_is_not_begun_without_room_for_it() {
+    let test = "a_hub_that_is_not_there_yet_is_not_begun_without_room_for_it";
+    let world = Sandbox::new();
+    let (a, disk) = (world.project("a"), world.dir("disk"));
+    std::fs::create_dir_all(&disk.0).unwrap();
+    let Some(_mount) = Mount::tmpfs(&disk.0, "size=2m", test) else {
+        return;
+    };
+    let hub = disk.dir("hub");
+    a.write("large", vec![7; 3 << 20]);
+    for flags in [&["--dry-run"][..], &[]] {
+        let push = [&["push"], flags, &[hub.text_path()]].concat();
+        let run = a.rsyn(&push).exits(4);
+        run.says("bytes are needed");
+        assert!(disk.names("").is_empty(), "{flags:?}");
+    }
+    a.write("large", vec![7; 1 << 20]);
+    a.ok(&["push", hub.text_path()]);
+    assert_eq!(hub.read("large"), a.read("large"));
+}
+
+/// Content takes whole blocks: nobody can tell beforehand.
+#[test]
+fn a_hub_that_ran_full_has_room_for_a_smaller_push() {
+    let test = "a_hub_that_ran_full_has_room_for_a_smaller_push";
+    let world = Sandbox::new();
+    let (a, hub) = (world.project("a"), world.hub());
+    std::fs::create_dir_all(&hub.0).unwrap();
+    let Some(_mount) = Mount::tmpfs(&hub.0, "size=4m", test) else {
+        return;
+    };
+    let large: Vec<u8> = (0..700_000_u32).flat_map(u32::to_le_bytes).collect();
+    a.write("large", &large);
+    for n in 0..600_u32 {
+        a.write(format!("small/{n}"), n.to_le_bytes());
+    }
+    let run = a.rsyn(&["push"]).exits(1).says("No space left on device");
+    run.says("nothing was changed")
+        .says("make room")
+        .says_no("told to commit");
+    for part in ["txn", "partial", "trash"] {
+        let part = format!(".rsyn/{part}");
+        assert!(!hub.has(&part) || hub.names(&part).is_empty(), "{part}");
+    }
+    a.remove("small");
+    a.write("another", large[..900_000].repeat(1));
+    a.write("large", &large[1..2_500_000]);
+    a.ok(&["push"]);
+    assert_eq!(hub.read("large"), a.read("large"));
+}
