@@ -83,6 +83,16 @@ impl DiskError {
         matches!(self.errno(), Some(Errno::NOSPC | Errno::DQUOT))
     }
 
+    /// Whether the file system cannot hold such an object: its name or its content is too long, or the name is none there.
+    #[must_use]
+    pub fn is_unfit(&self) -> bool {
+        use rustix::io::Errno;
+        matches!(
+            self.errno(),
+            Some(Errno::NAMETOOLONG | Errno::FBIG | Errno::ILSEQ)
+        )
+    }
+
     /// Whether the process or the system has no more of what such a call needs, descriptors or memory: that says nothing
     /// of the path.
     #[must_use]

@@ -151,17 +151,16 @@ fn unread(error: &StateError) -> ServeError {
     let message =
         format!("the hub's files were changed, but the sync could not be finished: {error}");
     let hint = "run it again: the next sync finds that both sides are equal";
-    ServeError::refused(RefusalKind::Failed, message, hint)
+    ServeError::refused(RefusalKind::Unfinished, message, hint)
 }
 
 fn commit_error(error: &CommitError) -> ServeError {
     let goes_on = "the next sync, or `rsyn recover` on the hub, goes on with it";
     let (kind, hint) = match (error, error.disk_cause()) {
         (CommitError::Unsettled { .. } | CommitError::Unfinished { .. }, _) => {
-            (RefusalKind::Failed, goes_on)
+            (RefusalKind::Unfinished, goes_on)
         }
-        (_, Some(e)) if e.is_full() => (RefusalKind::Failed, disk_hint(e)),
-        (_, Some(_)) => (RefusalKind::Failed, "nothing was changed on the hub"),
+        (_, Some(e)) => (RefusalKind::Failed, disk_hint(e)),
         (CommitError::Stage(_) | CommitError::Damaged(_), _) => {
             (RefusalKind::Integrity, "run it again")
         }

@@ -82,6 +82,8 @@ fn local_refusal(error: &LocalError) -> Refusal {
 pub(super) fn disk_hint(error: &DiskError) -> &'static str {
     if error.is_full() {
         "make room on the hub's disk, then run it again"
+    } else if error.is_unfit() {
+        "the hub's file system cannot hold it, and no further run will do: exclude or rename it"
     } else if error.is_exhausted() {
         "let rsyn on the hub have more open files (`ulimit -n`) or memory, then run it again"
     } else {

@@ -49,7 +49,7 @@ pub enum TransferError {
         /// How many there are beside those.
         unnamed: u64,
     },
-    /// The hub was told to commit, and its answer did not come or says that it failed.
+    /// The hub was told to commit, and its answer did not come or is a refusal.
     #[error(transparent)]
     Unheard(PeerError),
     /// The same content did not verify again and again.

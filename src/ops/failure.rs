@@ -83,6 +83,9 @@ pub(super) fn after_pull(failure: Failure) -> Failure {
 /// What to do about rules that take too long.
 const SIMPLER_RULES: &str =
     "write fewer rules, or simpler ones: what costs is `**` and several `*` in one pattern";
+/// What to do where a file system cannot hold such an object at all.
+pub const UNFIT: &str =
+    "that file system cannot hold it, and no further run will do: exclude or rename it";
 /// What to do where the system has no more of what a call needs.
 const EXHAUSTED: &str =
     "let the process have more open files (`ulimit -n`) or memory, then run it again";
@@ -178,6 +181,8 @@ impl From<DiskError> for Failure {
         }
         let hint = if error.is_full() {
             "make room on that disk, then run it again"
+        } else if error.is_unfit() {
+            UNFIT
         } else if error.is_exhausted() {
             EXHAUSTED
         } else {
@@ -241,7 +246,7 @@ impl From<LocalError> for Failure {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let kind = match refusal.kind {
-            RefusalKind::Failed => FailureKind::Failed,
+            RefusalKind::Failed | RefusalKind::Unfinished => FailureKind::Failed,
             RefusalKind::Usage => FailureKind::Usage,
             RefusalKind::Guard => FailureKind::Guard,
             RefusalKind::Version => FailureKind::Unreachable,
@@ -334,7 +339,9 @@ impl From<TransferError> for Failure {
             TransferError::Receive(ReceiveError::Peer(e)) => e.into(),
             TransferError::Receive(ReceiveError::Stage(e)) => e.into(),
             TransferError::Receive(ReceiveError::Disk(e)) => e.into(),
-            TransferError::Unheard(PeerError::Refused(refusal)) if refusal.kind.is_early() => {
+            TransferError::Unheard(PeerError::Refused(refusal))
+                if refusal.kind.is_before_any_change() =>
+            {
                 PeerError::Refused(refusal).into()
             }
             TransferError::Unheard(e) => Self {

@@ -186,16 +186,15 @@ pub enum RefusalKind {
     Integrity,
     /// Another sync holds the lock, or files changed meanwhile.
     Busy,
+    /// Something failed when the tree was being changed, or had been: what became of it is found out by the next run.
+    Unfinished,
 }
 
 impl RefusalKind {
-    /// Whether a push is refused for this before anything of it is done, whenever the client hears of it.
+    /// Whether nothing of what is refused for this was done, whenever the client hears of it.
     #[must_use]
-    pub fn is_early(self) -> bool {
-        match self {
-            Self::Usage | Self::Guard | Self::Version | Self::Busy => true,
-            Self::Failed | Self::Integrity => false,
-        }
+    pub fn is_before_any_change(self) -> bool {
+        self != Self::Unfinished
     }
 }
 
