@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anstyle::Style;
+use indicatif::{ProgressBar, WeakProgressBar};
 
 use super::exit;
 use crate::config::remote::without_passwords;
@@ -21,6 +22,32 @@ static TROUBLE: Mutex<Option<io::Error>> = Mutex::new(None);
 
 fn trouble() -> std::sync::MutexGuard<'static, Option<io::Error>> {
     TROUBLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The bar that is drawn last.
+static BAR: Mutex<Option<WeakProgressBar>> = Mutex::new(None);
+
+/// Takes note of a bar: it is away while anything else is written.
+pub(super) fn note_bar(bar: &ProgressBar) {
+    *BAR.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.downgrade());
+}
+
+/// The bar that is drawn now.
+fn bar() -> Option<ProgressBar> {
+    let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    bar?.upgrade().filter(|bar| !bar.is_finished())
+}
+
+/// Takes the bar away for good: what comes is the end.
+pub(super) fn end_bar() {
+    if let Some(bar) = bar() {
+        bar.finish_and_clear();
+    }
+}
+
+/// How many columns the terminal has on which bars are drawn.
+pub(super) fn columns() -> u16 {
+    rustix::termios::tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_col)
 }
 
 /// Writes a text to standard output.
@@ -65,6 +92,7 @@ pub(super) fn print_json_list(
 /// Writes bytes to standard output as they are: content of a file, names for a program.
 pub(super) fn print_bytes(bytes: &[u8]) {
     // What fails is remembered.
+    end_bar();
     drop(Raw.write_all(bytes));
 }
 
@@ -90,9 +118,15 @@ fn safe(words: &str) -> String {
 }
 
 fn write_err(text: &str) -> io::Result<()> {
-    let mut err = anstream::stderr().lock();
-    err.write_all(text.as_bytes())?;
-    err.flush()
+    let write = || {
+        let mut err = anstream::stderr().lock();
+        err.write_all(text.as_bytes())?;
+        err.flush()
+    };
+    match bar() {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    }
 }
 
 /// Standard output, byte by byte. Not that of the standard library, for which one that cannot be written takes everything.

@@ -10,7 +10,7 @@ use anstyle::{AnsiColor, Style as Colour};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Context;
-use super::output::{can_draw, say_labelled, say_question};
+use super::output::{can_draw, columns, end_bar, note_bar, say_labelled, say_question};
 pub(super) use super::output::{print, print_bytes, print_json, print_json_list, say};
 use crate::ops::Failure;
 use crate::ops::sync::Report;
@@ -53,6 +53,7 @@ fn yellow() -> Colour {
 
 /// Says why something failed: what, in which state things are, what to do.
 pub(super) fn say_failure(failure: &Failure) {
+    end_bar();
     say_labelled(red(), "error", &printable::indented(&failure.message, 2));
     if !failure.state.is_empty() {
         say(&format!("  {}", printable::indented(&failure.state, 2)));
@@ -127,7 +128,7 @@ impl Talk for Terminal {
         }
         let total = meter.total_bytes.load(Ordering::Relaxed);
         let bar = match step {
-            Step::Look => spinner("looking at both sides"),
+            Step::Look => spinner_once_heard("looking at both sides", meter),
             Step::Transfer if total > 0 => byte_bar(total, meter),
             Step::Transfer => return,
             Step::Commit => spinner("putting files in place"),
@@ -135,8 +136,10 @@ impl Talk for Terminal {
         };
         if !can_draw() {
             bar.set_draw_target(ProgressDrawTarget::hidden());
+            bar.finish();
             say(&format!("rsyn: {}", plain_step(step)));
         }
+        note_bar(&bar);
         *self.bar() = Some(bar);
     }
 
@@ -256,15 +259,43 @@ fn spinner(words: &'static str) -> ProgressBar {
     bar
 }
 
+/// A spinner that is drawn from the first word of the hub on: what moves would erase the questions of ssh.
+fn spinner_once_heard(words: &'static str, meter: &Arc<Meter>) -> ProgressBar {
+    let bar = ProgressBar::new_spinner().with_message(words);
+    bar.set_draw_target(ProgressDrawTarget::hidden());
+    let (weak, meter) = (bar.downgrade(), Arc::clone(meter));
+    std::thread::spawn(move || {
+        while let Some(bar) = weak.upgrade().filter(|b| !b.is_finished()) {
+            if meter.is_hub_heard() {
+                bar.set_draw_target(ProgressDrawTarget::stderr());
+                bar.enable_steady_tick(TICK);
+                return;
+            }
+            drop(bar);
+            std::thread::sleep(TICK);
+        }
+    });
+    bar
+}
+
+/// What a bar shows of a transfer, on a terminal of so many columns: a line that is wrapped could not be erased.
+fn template(columns: u16) -> &'static str {
+    match columns {
+        ..60 => "{percent:>3}% {bytes} of {total_bytes}",
+        60..100 => "{percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left",
+        100.. => "{bar:30} {percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left",
+    }
+}
+
 fn byte_bar(total: u64, meter: &Arc<Meter>) -> ProgressBar {
-    let template = "{bar:30} {percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left";
-    let style =
-        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = ProgressStyle::with_template(template(columns()))
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::new(total).with_style(style);
     let (weak, meter) = (bar.downgrade(), Arc::clone(meter));
     std::thread::spawn(move || {
         while let Some(bar) = weak.upgrade().filter(|b| !b.is_finished()) {
             bar.set_position(meter.done_bytes());
+            drop(bar);
             std::thread::sleep(TICK);
         }
     });

@@ -15,6 +15,7 @@ use super::{Failure, FailureKind, trust};
 use crate::disk::Lock;
 use crate::endpoint::client::Client;
 use crate::endpoint::local::{Local, NewlyHidden, ScanOptions};
+use crate::endpoint::opening::Opening;
 use crate::endpoint::place;
 use crate::endpoint::view::HubView;
 use crate::filter::Rules;
@@ -182,13 +183,12 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
     warnings.extend(rules.warnings().iter().map(ToString::to_string));
     // ssh connects while this side reads what it remembers, and scans.
     let transport = dialing.connect()?;
-    let meter = Arc::new(Meter::default());
-    world.talk.step(Step::Look, &meter);
     let opening = hub.open(
         world,
         transport,
         &greeting(world, &local, &known, &rules, request),
     )?;
+    let mut meter = begin(world, &opening);
     let newly_hidden = rules_before
         .filter(|before| before.digest() != lasting_rules.as_ref().unwrap_or(&rules).digest())
         .map(NewlyHidden::since);
@@ -207,7 +207,10 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
         known = met_before;
         remembered = known.remembered(&scan.tree)?;
         let greeting = greeting(world, &local, &known, &rules, request);
-        client = hub.greet(hub.open(world, hub.dial(world).connect()?, &greeting)?)?;
+        world.talk.step(Step::Done, &meter);
+        let opening = hub.open(world, hub.dial(world).connect()?, &greeting)?;
+        meter = begin(world, &opening);
+        client = hub.greet(opening)?;
     }
     let view_before = match request.checksum {
         true => remembered.0.clone(),
@@ -246,6 +249,17 @@ pub fn look<'a>(world: &'a World<'a>, request: &Request) -> Result<Look<'a>, Fai
     look.adopt_base(known.id.as_ref(), known.base, request)?;
     look.note_undone()?;
     Ok(look)
+}
+
+/// Tells who listens that both sides are looked at from now on.
+fn begin(world: &World<'_>, opening: &Opening) -> Arc<Meter> {
+    let meter = Meter {
+        wire: opening.traffic().into(),
+        ..Meter::default()
+    };
+    let meter = Arc::new(meter);
+    world.talk.step(Step::Look, &meter);
+    meter
 }
 
 /// The hub scans by this machine's rules. One that tells of an excluded path all the same is not to be trusted.

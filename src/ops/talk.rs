@@ -1,8 +1,9 @@
 //! [`Talk`]: what a verb says and asks while it runs. The terminal is one listener, a test another.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use crate::endpoint::connection::Traffic;
 use crate::endpoint::transfer::Counters;
 use crate::plan::{Choice, Kept, Plan};
 
@@ -13,9 +14,18 @@ pub struct Meter {
     pub total_bytes: AtomicU64,
     /// Bytes of content so far.
     pub counters: Counters,
+    /// Bytes on the wire, once the hub is being reached.
+    pub wire: OnceLock<Arc<Traffic>>,
 }
 
 impl Meter {
+    /// Whether the hub has said anything. Until then ssh may ask on the terminal for a passphrase, say.
+    #[must_use]
+    pub fn is_hub_heard(&self) -> bool {
+        let received = |wire: &Arc<Traffic>| wire.received.load(Ordering::Relaxed);
+        self.wire.get().is_some_and(|wire| received(wire) > 0)
+    }
+
     /// Bytes of content that are where they belong, sent, received or found there.
     #[must_use]
     pub fn done_bytes(&self) -> u64 {

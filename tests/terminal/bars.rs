@@ -1,7 +1,9 @@
 //! Bars, colours, names: what reaches the terminal besides words.
 
-use crate::screen::Screen;
-use crate::support::{Machine, Sandbox, noise};
+use std::time::Duration;
+
+use crate::screen::{Screen, remaining};
+use crate::support::{Machine, RSYN, Sandbox, noise};
 
 const ESC: char = '\x1b';
 
@@ -25,6 +27,59 @@ fn a_bar_shows_a_longer_transfer_on_a_terminal_alone() {
     let (_world, a) = with_much_to_send();
     let run = a.ok(&["push", "--bwlimit", "3000"]);
     assert!(!run.all().contains(['%', '\r', ESC]), "{}", run.all());
+}
+
+#[test]
+fn nothing_is_left_of_a_bar_on_a_terminal_of_any_width() {
+    for columns in [40, 59, 80, 120, 200] {
+        let (_world, a) = with_much_to_send();
+        let push = ["push", "-y", "--bwlimit", "3000"];
+        let mut screen = Screen::of_width(&a, &push, columns);
+        screen
+            .says(" of 2.86 MiB")
+            .says(" of 2.86 MiB")
+            .types("\x03");
+        let stopped = screen.ends(130);
+        let done = Screen::of_width(&a, &push, columns).ends(0);
+        for (shown, words) in [(stopped, "interrupted"), (done, "big")] {
+            let lines = remaining(&shown, columns.into()).join("\n");
+            let rest = ["%", "looking", "putting", " left"].map(|word| lines.contains(word));
+            assert_eq!(rest, [false; 4], "{columns}: {lines}\n{shown:?}");
+            assert!(
+                lines.contains(words) || words == "big",
+                "{columns}: {lines}"
+            );
+        }
+    }
+}
+
+#[test]
+fn nothing_that_moves_is_drawn_while_ssh_may_ask() {
+    let world = Sandbox::new();
+    let a = world
+        .project("a")
+        .with("RSYN_REMOTE_COMMAND", format!("{RSYN} serve --stdio"));
+    a.write("f", "content");
+    let ssh = world.dir("bin");
+    ssh.write(
+        "ssh",
+        "printf 'passphrase: ' >/dev/tty; read word </dev/tty; sleep 0.4; printf 'thanks' >/dev/tty\n\
+         shift 2; exec sh -c \"$*\"\n",
+    );
+    let command = format!("sh {}/ssh", ssh.text_path());
+    let hub = format!("host:{}", world.hub().text_path());
+    let mut screen = Screen::start(&a, &["push", "-y", "-e", &command, &hub]);
+    screen.says("passphrase: ");
+    // A spinner moves ten times a second.
+    std::thread::sleep(Duration::from_millis(600));
+    screen.types("word\r").says("thanks");
+    let asked = screen.so_far().to_owned();
+    assert!(
+        !asked.contains(ESC) && !asked.contains("looking"),
+        "{asked:?}"
+    );
+    screen.ends(0);
+    assert_eq!(world.hub().read("f"), b"content");
 }
 
 #[test]

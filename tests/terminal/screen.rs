@@ -50,6 +50,11 @@ impl Screen {
         self
     }
 
+    /// What it showed so far, up to the words that were waited for last.
+    pub fn so_far(&self) -> &str {
+        &self.shown
+    }
+
     /// Types bytes: `\r` is Enter, `\x03` Ctrl-C, `\x04` Ctrl-D.
     pub fn types(&mut self, keys: &str) -> &mut Self {
         self.session.send(keys).unwrap();
@@ -75,4 +80,53 @@ impl Screen {
             .collect();
         String::from_utf8_lossy(&bytes).into_owned()
     }
+}
+
+/// What stands on a terminal of so many columns in the end, line by line, after a program has written `raw`.
+pub fn remaining(raw: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<Vec<char>> = vec![vec![]];
+    let (mut row, mut column) = (0_usize, 0_usize);
+    let mut chars = raw.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            '\r' => column = 0,
+            '\n' => row += 1,
+            '\x1b' => {
+                assert_eq!(chars.next(), Some('['), "a sequence of another kind");
+                let mut number = String::new();
+                let last = chars.by_ref().find(|c| {
+                    number.push(*c);
+                    c.is_ascii_alphabetic()
+                });
+                number.pop();
+                let count = number.parse().unwrap_or(1);
+                match last {
+                    Some('A') => row = row.saturating_sub(count),
+                    Some('B') => row += count,
+                    Some('K') if number == "2" => lines[row].clear(),
+                    Some('K') => lines[row].truncate(column),
+                    Some('J') => {
+                        lines[row].truncate(column);
+                        lines.truncate(row + 1);
+                    }
+                    _ => {}
+                }
+            }
+            char => {
+                if column == columns {
+                    (row, column) = (row + 1, 0);
+                }
+                lines.resize(lines.len().max(row + 1), vec![]);
+                let width = lines[row].len().max(column + 1);
+                lines[row].resize(width, ' ');
+                lines[row][column] = char;
+                column += 1;
+            }
+        }
+        lines.resize(lines.len().max(row + 1), vec![]);
+    }
+    lines
+        .into_iter()
+        .map(|line| line.into_iter().collect())
+        .collect()
 }
