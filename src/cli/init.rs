@@ -1,6 +1,7 @@
 //! `init` and `setup`.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use super::args::{InitArgs, SetupArgs};
 use super::sync::reach;
@@ -147,6 +148,13 @@ pub(super) fn setup(context: &Context, args: &SetupArgs) -> Ended {
         )?,
         args.install,
     );
+    if context.interrupted.load(Ordering::Relaxed) {
+        // Checks that were cut off tell nothing.
+        return Err(Failure {
+            state: String::new(),
+            ..Failure::interrupted()
+        });
+    }
     if args.json {
         ui::print_json(&checks.to_json());
     } else {

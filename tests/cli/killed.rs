@@ -93,6 +93,32 @@ fn status_beside_a_run_says_who_runs_and_calls_nothing_interrupted() {
     assert_eq!(json["running"]["known"], false);
 }
 
+/// Interrupts a run, which ends within two seconds as one that was.
+#[track_caller]
+fn ends_by_signal(child: &mut std::process::Child) {
+    let signalled = Instant::now();
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let took = signalled.elapsed();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_a_hub_that_says_nothing() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    // The second one leaves a process behind that holds its streams open.
+    for silent in ["sh -c 'exec sleep 5' --", "sh -c 'sleep 5; true' --"] {
+        for verb in ["status", "push", "setup"] {
+            let mut child = a.command(&[verb, "-e", silent, "host:/x"]).spawn().unwrap();
+            std::thread::sleep(Duration::from_millis(700));
+            assert!(child.try_wait().unwrap().is_none(), "{verb}");
+            ends_by_signal(&mut child);
+        }
+    }
+}
+
 #[test]
 fn a_signal_ends_a_slow_push_to_a_path_at_once_and_the_hub_is_as_before() {
     for bytes in [400_000, 3_000_000] {
@@ -113,12 +139,7 @@ fn a_signal_ends_a_slow_push_to_a_path_at_once_and_the_hub_is_as_before() {
         }
         // By now all is queued, and the order to commit with it.
         std::thread::sleep(Duration::from_millis(700));
-        let signalled = Instant::now();
-        let pid = rustix::process::Pid::from_child(&child);
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(130));
-        let took = signalled.elapsed();
-        assert!(took < Duration::from_secs(2), "{took:?}");
+        ends_by_signal(&mut child);
         crate::support::assert_same(&before, &hub.tree());
     }
 }

@@ -57,9 +57,10 @@ fn give(scene: &Scene, path: &str, gid: u32) {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped is named")]
 fn what_comes_gets_the_group_of_its_place() {
     let Some(other) = other_group() else {
-        println!("SKIPPED what_comes_gets_the_group_of_its_place: this user is in one group");
+        eprintln!("SKIPPED what_comes_gets_the_group_of_its_place: this user is in one group");
         return;
     };
     let own = rustix::process::getegid().as_raw();
