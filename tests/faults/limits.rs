@@ -334,7 +334,7 @@ fn a_hub_that_ran_full_has_room_for_a_smaller_push() {
         assert!(!hub.has(&part) || hub.names(&part).is_empty(), "{part}");
     }
     a.remove("small");
-    a.write("another", large[..900_000].repeat(1));
+    a.write("another", &large[..900_000]);
     a.write("large", &large[1..2_500_000]);
     a.ok(&["push"]);
     assert_eq!(hub.read("large"), a.read("large"));

@@ -57,7 +57,6 @@ fn give(scene: &Scene, path: &str, gid: u32) {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a test that is skipped is named")]
 fn what_comes_gets_the_group_of_its_place() {
     let Some(other) = other_group() else {
         eprintln!("SKIPPED what_comes_gets_the_group_of_its_place: this user is in one group");
