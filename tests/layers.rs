@@ -58,7 +58,8 @@ const DISK: [(&str, &str); 2] = [
 ];
 
 /// Places that may start processes.
-const PROCESSES: [(&str, &str); 2] = [
+const PROCESSES: [(&str, &str); 3] = [
+    ("disk/group.rs", "the group of this process, starts nothing"),
     ("transport/", "leads to the hub"),
     ("disk/umask.rs", "the umask of this process, starts nothing"),
 ];

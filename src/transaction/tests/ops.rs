@@ -261,7 +261,7 @@ fn a_reader_lock_is_not_enough() {
 }
 
 #[test]
-fn setgid_of_a_directory_survives_and_never_travels() {
+fn setgid_of_a_directory_survives_and_comes_to_directories_that_are_made_inside() {
     let old = tree([("d", D(0o755)), ("e", D(0o755))]);
     let new = tree([("d", D(0o700)), ("d/new", D(0o755)), ("e", D(0o755))]);
     let scene = Scene::new(&old, &new);
@@ -270,7 +270,8 @@ fn setgid_of_a_directory_survives_and_never_travels() {
     let lock = scene.lock();
     scene.run(&lock).unwrap();
     assert_eq!(scene.listing()["d"], "dir 2700");
-    assert_eq!(scene.listing()["d/new"], "dir 755");
+    assert_eq!(scene.listing()["d/new"], "dir 2755");
+    assert_eq!(scene.listing()["e"], "dir 755");
 }
 
 #[test]
