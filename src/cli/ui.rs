@@ -278,7 +278,7 @@ fn spinner_once_heard(words: &'static str, meter: &Arc<Meter>) -> ProgressBar {
     bar
 }
 
-/// What a bar shows of a transfer, on a terminal of so many columns: a line that is wrapped could not be erased.
+/// What a bar shows of a transfer, on a terminal of so many columns: it fits into one line.
 fn template(columns: u16) -> &'static str {
     match columns {
         ..60 => "{percent:>3}% {bytes} of {total_bytes}",

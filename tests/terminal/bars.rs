@@ -42,6 +42,11 @@ fn nothing_is_left_of_a_bar_on_a_terminal_of_any_width() {
         let stopped = screen.ends(130);
         let done = Screen::of_width(&a, &push, columns).ends(0);
         for (shown, words) in [(stopped, "interrupted"), (done, "big")] {
+            let plain = shown.replace("\x1b[2K", "");
+            let drawn = plain.split(['\r', '\n']).filter(|l| l.contains(" of 2.86"));
+            let widest = drawn.map(|line| line.chars().count()).max();
+            let fits = widest.is_some_and(|widest| widest <= columns.into());
+            assert!(fits, "{columns}: {widest:?} {shown:?}");
             let lines = remaining(&shown, columns.into()).join("\n");
             let rest = ["%", "looking", "putting", " left"].map(|word| lines.contains(word));
             assert_eq!(rest, [false; 4], "{columns}: {lines}\n{shown:?}");
