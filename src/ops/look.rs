@@ -428,7 +428,10 @@ impl Look<'_> {
     pub(super) fn taken_back<'p>(&self, plan: &'p Plan) -> Vec<&'p RelPath> {
         match plan.direction {
             Direction::Pull => vec![],
-            Direction::Push => plan.paths().filter(|path| self.undone.has(path)).collect(),
+            Direction::Push => {
+                let paths = plan.actions.iter().map(|action| &action.path);
+                paths.filter(|path| self.undone.has(path)).collect()
+            }
         }
     }
 

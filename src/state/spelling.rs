@@ -19,7 +19,7 @@ const OTHER_FORM: &[u8] = "Spelling-e\u{301}".as_bytes();
 const LINK: [&[u8]; 2] = [b"link", b"links"];
 const MARKS: [&[u8]; 2] = [b"a:b", b"marks"];
 const BYTES: [&[u8]; 2] = [b"\xff", b"bytes"];
-/// Is there once all others were tried, and tells in which directory that was.
+/// Is there once all others were tried, and tells in which state directory that was.
 const TRIED: &[u8] = b"tried";
 
 impl State {
@@ -57,7 +57,7 @@ impl State {
     /// Makes what tells it, as far as the disk can hold that, durably. Where nothing can be made, nothing is known.
     pub fn ask_disk(&self) {
         let Ok(dir) = self.subdir(NAMES) else { return };
-        let place = dir.ino().to_string().into_bytes();
+        let place = self.dir().ino().to_string().into_bytes();
         let is_here = matches!(durable::read(&dir, TRIED, 32), Ok(Some(at)) if at == place);
         for name in [NAME, ASKED_MODE] {
             make(&dir, name);
