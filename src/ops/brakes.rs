@@ -10,7 +10,7 @@ use super::{Failure, FailureKind};
 use crate::endpoint::operations::needs_slot;
 use crate::model::{Mode, RelPath, Skip, total_bytes};
 use crate::plan::moves::{Placing, renames};
-use crate::plan::{self, Action, Direction, Guard, Plan, Source, guard, key_content};
+use crate::plan::{self, Action, Direction, Guard, Kept, Plan, Policy, Source, guard, key_content};
 use crate::report::printable;
 
 impl Look<'_> {
@@ -20,12 +20,7 @@ impl Look<'_> {
     /// [`Failure`] of the first brake that holds.
     pub(super) fn check_guards(&self, plan: &Plan, request: &Request) -> Result<(), Failure> {
         if let [first, ..] = plan.undecided.as_slice() {
-            let named = format!("{:?}{}", first.path, and_more(plan.undecided.len() - 1));
-            return Err(Failure::new(
-                FailureKind::Conflict,
-                format!("both sides changed {named}, and the policy leaves that to you"),
-                "`--dry-run` names all; decide with `--on-conflict local`, `remote` or `both`, or on a terminal",
-            ));
+            return Err(undecided(first, plan.undecided.len() - 1));
         }
         self.refuse_unwritable(plan)?;
         if request.force {
@@ -203,6 +198,27 @@ impl Look<'_> {
             "make room, or sync a part with `--only PATH`",
         ))
     }
+}
+
+/// Conflicts that nobody decided: `first`, and so many `others`.
+fn undecided(first: &Kept, others: usize) -> Failure {
+    let named = format!("{:?}{}", first.path, and_more(others));
+    let is_both = first
+        .conflict
+        .as_ref()
+        .is_some_and(|c| c.policy == Policy::Both);
+    let (why, hint) = match is_both {
+        true => (
+            "and a copy of it would have a longer name than a file system takes",
+            "`--dry-run` names all; give it a shorter name, or decide with `--on-conflict local` or `remote`",
+        ),
+        false => (
+            "and the policy leaves that to you",
+            "`--dry-run` names all; decide with `--on-conflict local`, `remote` or `both`, or on a terminal",
+        ),
+    };
+    let message = format!("both sides changed {named}, {why}");
+    Failure::new(FailureKind::Conflict, message, hint)
 }
 
 /// What follows the first of several names.

@@ -69,9 +69,12 @@ impl Look<'_> {
             None => plan.actions.iter().filter(is_settled).count(),
             Some(_) => 0,
         };
-        let is_sign = unasked > 0 && self.both_lack(Lack::Path);
-        Ok(is_sign
-            .then(|| format!("there are two versions of {unasked} paths, of which one would go")))
+        let words = match unasked {
+            0 => return Ok(None),
+            1 => "there are two versions of a path, of which one would go".to_owned(),
+            paths => format!("there are two versions of {paths} paths, and one of each would go"),
+        };
+        Ok(self.both_lack(Lack::Path).then_some(words))
     }
 
     /// Whether each side lacks so much of the other. What `rsyn init` writes does not count.

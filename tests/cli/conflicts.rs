@@ -1,7 +1,7 @@
 //! Who wins where both sides changed a path.
 
 use crate::sides::{Sides, both_ways};
-use crate::support::{assert_same, assert_untouched};
+use crate::support::{Sandbox, assert_same, assert_untouched};
 
 /// Both sides changed `f`; theirs is the newer.
 fn changed_on_both(s: &Sides) {
@@ -192,4 +192,23 @@ fn a_conflict_that_the_written_side_wins_stays_one_until_the_other_direction_set
         assert_eq!(s.theirs.text("f"), "ours");
         s.are_in_step();
     });
+}
+
+#[test]
+fn a_name_too_long_for_a_copy_is_told_and_the_policy_that_failed_is_not_offered() {
+    let world = Sandbox::new();
+    let a = world.project("a");
+    let long = "y".repeat(255);
+    a.write(&long, "of a");
+    a.ok(&["push"]);
+    let b = world.project("b");
+    b.write(&long, "of b");
+    b.rsyn(&["pull", "--on-conflict", "both"])
+        .exits(3)
+        .says("a longer name than a file system takes")
+        .says("shorter name")
+        .says_no("`both`");
+    b.rsyn(&["pull", "--on-conflict", "block"])
+        .exits(3)
+        .says("`both`");
 }

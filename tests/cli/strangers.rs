@@ -57,7 +57,7 @@ fn two_versions_of_a_path_at_a_first_meeting_are_not_settled_unasked() {
     a.ok(&["push"]);
     b.write("f", "of b");
     b.write("only in b", "1");
-    b.rsyn(&["pull"]).exits(4).says("two versions of 1 paths");
+    b.rsyn(&["pull"]).exits(4).says("two versions of a path");
     assert_eq!(b.text("f"), "of b");
     b.ok(&["pull", "--on-conflict", "both"]);
     assert_eq!(b.text("f.remote"), "of a");
