@@ -354,7 +354,8 @@ fn watch_signals() -> Arc<AtomicBool> {
     flag
 }
 
-/// Ends the process of a hub whose client is gone, whatever its session is still at; its next start recovers.
+/// Ends the process of a hub whose client is gone. If its session was at work, the next start
+/// recovers.
 #[expect(clippy::exit, reason = "nobody waits for the work that goes on")]
 fn leave() {
     std::process::exit(exit::code(FailureKind::Unreachable).into())

@@ -81,7 +81,7 @@ impl Terminal {
         self.bar.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says what a run has to say beside its results; when quiet, of what is not carried alone.
+    /// Prints the warnings of a run; when quiet, only those about files that are not carried.
     pub(super) fn warn_of(&self, report: &Report) {
         for line in &report.uncarried {
             say_labelled(yellow(), "warning", &printable::line(line));
@@ -206,8 +206,8 @@ impl Talk for Terminal {
     }
 }
 
-/// Whether a plan takes something away that only its written side has: what was changed there and nobody was asked about
-/// yet, or, on the hub, anything.
+/// Tells whether a plan needs a question: it overwrites the other version of a conflict that nobody
+/// was asked about, or it deletes on the hub.
 fn is_asked(plan: &Plan) -> bool {
     let unasked = |c: &Conflict| c.policy != Policy::Ask;
     let overwrites = |a: &Action| a.old.is_some() && a.conflict.as_deref().is_some_and(unasked);
@@ -259,7 +259,7 @@ fn spinner(words: &'static str) -> ProgressBar {
     bar
 }
 
-/// A spinner that is drawn from the first word of the hub on: what moves would erase the questions of ssh.
+/// Makes a spinner that is hidden until the hub's first byte, since it would erase ssh's questions.
 fn spinner_once_heard(words: &'static str, meter: &Arc<Meter>) -> ProgressBar {
     let bar = ProgressBar::new_spinner().with_message(words);
     bar.set_draw_target(ProgressDrawTarget::hidden());
@@ -278,7 +278,7 @@ fn spinner_once_heard(words: &'static str, meter: &Arc<Meter>) -> ProgressBar {
     bar
 }
 
-/// What a bar shows of a transfer, on a terminal of so many columns: it fits into one line.
+/// Chooses the parts of a transfer bar that fit into one line of so many columns.
 fn template(columns: u16) -> &'static str {
     match columns {
         ..60 => "{percent:>3}% {bytes} of {total_bytes}",

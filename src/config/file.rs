@@ -205,7 +205,8 @@ pub fn parse(text: &str, file: &str, travels: bool) -> Result<ConfigFile, Config
     }
 }
 
-/// A message about an unknown key, with the known one that was probably meant. The known ones stand in it, in backticks.
+/// Adds the key that was probably meant to a message about an unknown one. The message names the
+/// known keys in backticks.
 fn with_nearest_key(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let typed = quoted

@@ -152,7 +152,8 @@ impl FromStr for Remote {
     }
 }
 
-/// The colon that ends a host: as rsync and scp read it, the first one before any slash, unless it is in brackets.
+/// Finds the colon that ends a host: the first one before any slash and outside of brackets, as
+/// rsync and scp read it.
 fn end_of_host(text: &str) -> Option<usize> {
     let begin = &text[..text.find('/').unwrap_or(text.len())];
     let address = begin.rfind("@[").map_or(0, |at| at + 1);

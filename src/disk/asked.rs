@@ -20,7 +20,8 @@ pub fn keeps_modes(root: &Root) -> bool {
         .map_or(true, |asked| shows_kept_bits(&asked))
 }
 
-/// Whether the file in the opened directory shows the bits that it was given; true if it is not there.
+/// Tells whether the file in the opened directory shows the bits that it was given; true if it is
+/// not there.
 #[must_use]
 pub fn shows_kept_bits(asked: &Dir) -> bool {
     let there = asked.stat(ASKED_MODE).ok().flatten();

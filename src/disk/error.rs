@@ -83,7 +83,8 @@ impl DiskError {
         matches!(self.errno(), Some(Errno::NOSPC | Errno::DQUOT))
     }
 
-    /// Whether the file system cannot hold such an object: its name or its content is too long, or the name is none there.
+    /// Tells whether the file system cannot hold such an object: its name or content is too long, or
+    /// the file system does not allow the name.
     #[must_use]
     pub fn is_unfit(&self) -> bool {
         use rustix::io::Errno;

@@ -48,8 +48,8 @@ impl Dir {
         }
     }
 
-    /// Gives the object `name` another group, a link not followed. Returns whether this user may: of the groups that it is
-    /// not in, none can be given.
+    /// Gives the object `name` another group, a link not followed. Returns whether this user may: a
+    /// user can give only groups that it is in.
     ///
     /// # Errors
     /// The failed call.

@@ -170,7 +170,7 @@ fn use_of(flags: u32) -> Option<Use> {
     }
 }
 
-/// The device of the file system of `dir` in the spelling of `/proc`: on btrfs another one than `stat` tells.
+/// Reads the device of `dir` as `/proc` writes it; on btrfs `stat` tells another number.
 fn own_dev(dir: &Dir) -> String {
     let info = format!("/proc/self/fdinfo/{}", dir.as_fd().as_raw_fd());
     let info = fs::read_to_string(info).unwrap_or_default();

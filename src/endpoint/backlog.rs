@@ -1,5 +1,5 @@
-//! [`Backlog`]: what a session has queued and not written yet. Whoever has to be able to stop until the last moment waits for
-//! its end before the message that cannot be taken back.
+//! [`Backlog`]: what a session has queued and not written yet. A run that must stay interruptible
+//! waits until it is empty before it sends the order to commit.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,7 +28,7 @@ impl Backlog {
         self.state().waiting += 1;
     }
 
-    /// So many batches were written, or are not to be written after all.
+    /// Takes off so many batches that were written or given up.
     pub(super) fn remove(&self, batches: u64) {
         let mut state = self.state();
         state.waiting = state.waiting.saturating_sub(batches);

@@ -123,7 +123,7 @@ pub fn serve(
         drop(outbox.send(Control::Refused(refusal)));
     }
     thread.finish(outbox);
-    // Whoever watches need not any more, and may have left.
+    // Tells the watcher thread to stop; it may have ended already.
     ended.send(()).ok();
     match outcome {
         Err(ServeError::Peer(e)) => Err(e),

@@ -153,7 +153,7 @@ impl Pattern {
     }
 }
 
-/// Comparisons that looking through so many bytes for one of them is worth.
+/// Converts a search for one byte among so many bytes into its cost in comparisons.
 fn scanned(bytes: usize) -> usize {
     bytes / 16
 }
